@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handles, and the table of words that they name.
+//!
+//! A handle is an index into a three-level table and a generation, not an address: whatever
+//! number a caller passes, looking it up reads only memory that the pool owns, and a handle that
+//! was freed does not match its word's next generation. The table grows and is only freed with
+//! the pool, so readers need no lock.
+//!
+//! A class owns the free words that it may need: each zspage that joins the class brings as many
+//! as it has objects, so taking one in `malloc` cannot fail and touches no other class.
+
+#![forbid(unsafe_code)]
+
+use core::cell::Cell;
+
+use super::word::{FreeLink, ObjWord, Place, Refused, GENERATION_BITS};
+use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sys::boxed::{OnceBox, ZeroBox};
+use crate::sys::prelude::*;
+use crate::sys::spinlock::SpinLock;
+
+const LEAF_BITS: usize = 9;
+const LEAF_WORDS: usize = 1 << LEAF_BITS;
+const ROOT_WORDS: usize = 1 << 10;
+/// Handles a pool can have at once: 268 million.
+pub const MAX_HANDLES: usize = ROOT_WORDS << (2 * LEAF_BITS);
+const NO_INDEX: u32 = u32::MAX;
+const INDEX_MASK: u64 = u32::MAX as u64;
+
+/// Low bits of a handle that are always zero, as in the aligned pointers that C handles are.
+const ALIGN_BITS: u32 = 3;
+
+type Leaf = [AtomicU64; LEAF_WORDS];
+type Middle = [OnceBox<Leaf>; LEAF_WORDS];
+
+/// Names an object for as long as it is allocated, wherever it moves.
+///
+/// Never zero, never an error pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(u64);
+
+impl Handle {
+    fn new(index: u32, generation: u32) -> Self {
+        Self((u64::from(generation) << 32 | u64::from(index)) << ALIGN_BITS)
+    }
+
+    /// Believes that `raw` may be a handle; whether it is one shows when it is looked up.
+    pub fn from_raw(raw: usize) -> Self {
+        Self(raw as u64)
+    }
+
+    /// The number that C callers keep.
+    pub fn into_raw(self) -> usize {
+        self.0 as usize
+    }
+
+    fn index(self) -> usize {
+        (self.0 >> ALIGN_BITS & INDEX_MASK) as usize
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 >> (ALIGN_BITS + 32)) as u32
+    }
+
+    /// The generation after this one; zero is left out, so that no handle is zero.
+    fn next_generation(self) -> u32 {
+        let next = self.generation().wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
+        if next == 0 {
+            1
+        } else {
+            next
+        }
+    }
+
+    /// What stands at the head of the object, in its zspage.
+    pub fn in_object(self) -> u64 {
+        self.0
+    }
+
+    /// The handle that stands at the head of an object, if it can be one.
+    pub fn from_object(head: u64) -> Option<Self> {
+        (head != 0).then_some(Self(head))
+    }
+}
+
+/// A chain of free words. Whoever has it owns the words.
+///
+/// The fields are cells because a class's chain is changed through its lock's guard, which lends
+/// no `&mut`: lists live behind it too, and may not be moved.
+#[must_use = "dropping a chain loses its handles until the pool is destroyed"]
+pub struct FreeHandles {
+    // Meaningful only while `count` is not zero.
+    head: Cell<u32>,
+    tail: Cell<u32>,
+    count: Cell<usize>,
+}
+
+impl FreeHandles {
+    /// No words.
+    pub const fn new() -> Self {
+        Self {
+            head: Cell::new(NO_INDEX),
+            tail: Cell::new(NO_INDEX),
+            count: Cell::new(0),
+        }
+    }
+
+    /// How many words are in the chain.
+    pub fn len(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes one word: its handle and the word itself.
+    pub fn pop<'a>(&self, table: &'a HandleTable) -> Option<(Handle, ObjWord<'a>)> {
+        let count = self.len().checked_sub(1)?;
+        let index = self.head.get();
+        let word = table.at(index as usize)?;
+        let link = word.link()?;
+        self.head.set(link.next);
+        self.count.set(count);
+        Some((Handle::new(index, link.generation), word))
+    }
+
+    /// Frees the live word of `handle`, whose object is at `place`, and takes it.
+    pub fn push_retired(
+        &self,
+        handle: Handle,
+        word: ObjWord<'_>,
+        place: Place,
+    ) -> Result<(), Refused> {
+        word.retire(
+            place,
+            FreeLink {
+                next: self.head.get(),
+                generation: handle.next_generation(),
+            },
+        )?;
+        self.pushed(handle.index() as u32);
+        Ok(())
+    }
+
+    fn pushed(&self, index: u32) {
+        if self.is_empty() {
+            self.tail.set(index);
+        }
+        self.head.set(index);
+        self.count.set(self.len().saturating_add(1));
+    }
+
+    fn push_new(&self, table: &HandleTable, index: u32) {
+        if let Some(word) = table.at(index as usize) {
+            word.relink(FreeLink {
+                next: self.head.get(),
+                generation: 1,
+            });
+            self.pushed(index);
+        }
+    }
+
+    /// Takes all of `other`.
+    pub fn append(&self, table: &HandleTable, other: FreeHandles) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            self.tail.set(other.tail.get());
+        } else if let Some(word) = table.at(other.tail.get() as usize) {
+            if let Some(link) = word.link() {
+                word.relink(FreeLink {
+                    next: self.head.get(),
+                    ..link
+                });
+            }
+        }
+        self.head.set(other.head.get());
+        self.count.set(self.len().saturating_add(other.len()));
+    }
+
+    /// Splits off `count` words, or all if there are fewer. Takes time in proportion.
+    pub fn split(&self, table: &HandleTable, count: usize) -> FreeHandles {
+        let taken = FreeHandles::new();
+        let mut next = self.head.get();
+        taken.head.set(next);
+        while taken.len() < count.min(self.len()) {
+            let Some(link) = table.at(next as usize).and_then(ObjWord::link) else {
+                break;
+            };
+            taken.tail.set(next);
+            taken.count.set(taken.len().saturating_add(1));
+            next = link.next;
+        }
+        self.head.set(next);
+        self.count.set(self.len().saturating_sub(taken.len()));
+        taken
+    }
+}
+
+impl Default for FreeHandles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The words that were never in a class or came back from one.
+struct Unused {
+    free: FreeHandles,
+    // Words below this index exist.
+    grown: usize,
+}
+
+/// All words of a pool.
+#[pin_data]
+pub struct HandleTable {
+    root: [OnceBox<Middle>; ROOT_WORDS],
+    pages: AtomicUsize,
+    #[pin]
+    unused: SpinLock<Unused>,
+}
+
+impl HandleTable {
+    /// An empty table.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            root <- zeroed(),
+            pages: AtomicUsize::new(0),
+            unused <- SpinLock::new(Unused {
+                free: FreeHandles::new(),
+                grown: 0,
+            }),
+        })
+    }
+
+    #[inline]
+    fn at<'a>(&'a self, index: usize) -> Option<ObjWord<'a>> {
+        let middle = self.root.get(index >> (2 * LEAF_BITS))?.get()?;
+        let leaf = middle.get(index >> LEAF_BITS & (LEAF_WORDS - 1))?.get()?;
+        leaf.get(index & (LEAF_WORDS - 1)).map(ObjWord::new)
+    }
+
+    /// The word that `handle` names, if the table has one of that index. Any context.
+    ///
+    /// Whether the word belongs to this generation of the handle is for the object to say: see
+    /// [`super::zspage::Zspage::head`].
+    #[inline]
+    pub fn word<'a>(&'a self, handle: Handle) -> Option<ObjWord<'a>> {
+        self.at(handle.index())
+    }
+
+    /// Bytes of the table, in pages of 4 KiB.
+    pub fn pages(&self) -> usize {
+        self.pages.load(Relaxed)
+    }
+
+    /// Takes `count` free words, growing the table as needed.
+    ///
+    /// Returns [`ENOMEM`] if memory, or the table, is at its end; then nothing was taken.
+    ///
+    /// Context: as `gfp` says. No lock may be held.
+    pub fn reserve(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
+        loop {
+            {
+                let unused = self.unused.lock();
+                if unused.free.len() >= count {
+                    return Ok(unused.free.split(self, count));
+                }
+            }
+            self.grow(gfp)?;
+        }
+    }
+
+    /// Gives words back, for other classes to use. Any context.
+    pub fn give_back(&self, handles: FreeHandles) {
+        if !handles.is_empty() {
+            self.unused.lock().free.append(self, handles);
+        }
+    }
+
+    fn grow(&self, gfp: Gfp) -> Result {
+        let leaf = ZeroBox::<Leaf>::new(gfp)?;
+        let mut middle = None;
+        loop {
+            let mut unused = self.unused.lock();
+            let first = unused.grown;
+            let Some(slot) = self.root.get(first >> (2 * LEAF_BITS)) else {
+                return Err(ENOMEM);
+            };
+            if slot.get().is_none() {
+                match middle.take() {
+                    None => {
+                        drop(unused);
+                        middle = Some(ZeroBox::<Middle>::new(gfp)?);
+                        continue;
+                    }
+                    Some(middle) => {
+                        slot.set(middle);
+                        self.pages.fetch_add(1, Relaxed);
+                    }
+                }
+            }
+            if let Some(slot) = slot
+                .get()
+                .and_then(|middle| middle.get(first >> LEAF_BITS & (LEAF_WORDS - 1)))
+            {
+                slot.set(leaf);
+                self.pages.fetch_add(1, Relaxed);
+            }
+            let end = first.saturating_add(LEAF_WORDS);
+            unused.grown = end;
+            for index in (first..end).rev() {
+                unused.free.push_new(self, index as u32);
+            }
+            return Ok(());
+        }
+    }
+}

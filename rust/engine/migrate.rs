@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page migration: the kernel moves a page of ours somewhere else.
+//!
+//! The kernel holds the locks of both pages, so the zspage cannot be released. Under the class
+//! lock every object that touches the page gets its word locked, or the migration is refused;
+//! then nobody has any of the page mapped, and nobody can find it until the words say where it is
+//! now.
+
+use super::class::SizeClass;
+use super::handle_table::{Handle, HandleTable};
+use super::word::ObjWord;
+use super::zspage::{Object, Zspage};
+use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::prelude::*;
+
+// The objects, by index, that touch the page at `position`.
+fn touching(class: &SizeClass, position: usize) -> core::ops::Range<usize> {
+    let start = position << PAGE_SHIFT;
+    let first = class.index_at(start);
+    let end = class
+        .index_at(start.wrapping_add(PAGE_SIZE - 1))
+        .saturating_add(1);
+    first..end.min(usize::from(class.shape().objs))
+}
+
+// The word of an object in use. `EINVAL` if its head does not lead back to it.
+fn word_of<'a>(table: &'a HandleTable, object: &Object<'_>) -> Result<ObjWord<'a>> {
+    Handle::from_object(object.head())
+        .and_then(|handle| table.word(handle))
+        .filter(|word| word.place() == Some(object.place()))
+        .ok_or(EINVAL)
+}
+
+fn used<'a>(
+    zspage: &'a Zspage,
+    range: core::ops::Range<usize>,
+) -> impl Iterator<Item = Object<'a>> {
+    range.filter_map(|index| zspage.used_object(index))
+}
+
+// Locks the words of all objects in `range`, or none.
+fn lock_words(table: &HandleTable, zspage: &Zspage, range: core::ops::Range<usize>) -> Result {
+    for object in used(zspage, range.clone()) {
+        let locked =
+            word_of(table, &object).and_then(|word| word.try_lock().map(|_| ()).map_err(|_| EBUSY));
+        if let Err(error) = locked {
+            for object in used(zspage, range.start..object.index()) {
+                if let Ok(word) = word_of(table, &object) {
+                    word.unlock(object.place());
+                }
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Moves the contents and the duties of `old` to `new`.
+///
+/// Returns [`EBUSY`] if an object on the page is mapped, [`EINVAL`] if the head of one was
+/// overwritten; nothing has changed then. Afterwards `old` belongs to nobody.
+///
+/// Context: as `migrate_page` of `struct movable_operations`; takes the class lock.
+///
+/// # Safety
+///
+/// `old` must be a movable page of a zspage, `new` a fresh page, both locked by the caller.
+pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
+    // SAFETY: The page is locked, so its zspage stays.
+    let zspage = unsafe { Zspage::of(old) }.ok_or(EINVAL)?;
+    let class = zspage.class();
+    let pool = class.pool();
+    let guard = class.lock();
+    // SAFETY: `old` belongs to the zspage.
+    let position = unsafe { old.position() } as usize;
+    let range = touching(class, position);
+    if let Err(error) = lock_words(pool.table(), zspage, range.clone()) {
+        pool.events().migrations_refused.fetch_add(1, Relaxed);
+        return Err(error);
+    }
+    // SAFETY: Both pages are locked, `new` is fresh, `old` is ours and no object on it is mapped.
+    unsafe {
+        new.adopt();
+        old.copy_page_to(new);
+        zspage.replace_page(old, new);
+    }
+    for object in used(zspage, range) {
+        // The word still has the old place: the head, copied along, leads to it.
+        if let Some(word) = Handle::from_object(object.head()).and_then(|h| pool.table().word(h)) {
+            word.unlock(object.place());
+        }
+    }
+    drop(guard);
+    // SAFETY: `new` is in the chain now and locked by the caller; `old` is out of it.
+    unsafe {
+        new.finish_adoption(old);
+    }
+    pool.events().pages_migrated.fetch_add(1, Relaxed);
+    Ok(())
+}

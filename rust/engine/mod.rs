@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The allocator itself, with no kernel in it.
+//!
+//! Everything here is written against [`core`] and `crate::sys`. The kernel modules mount it over
+//! the `sys` that wraps the kernel's primitives; `rust/host` mounts the very same files over a
+//! `sys` made of `std` (or `loom`), so that what the host tests run is what the kernel runs.
+//!
+//! Where to start reading: [`pool`] is the API and shows the life of an object from top to bottom;
+//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`zspage`]
+//! and [`class`] are the ownership rule ("on one list or in one hand").
+//!
+//! Data flows one way: pool, class, zspage, page.
+
+pub mod class;
+pub mod compact;
+pub mod fullness;
+pub mod geometry;
+pub mod handle_table;
+pub mod map;
+pub mod migrate;
+pub mod pool;
+pub mod slots;
+pub mod word;
+pub mod zspage;

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A pool: the allocator's API.
+//!
+//! [`Pool::malloc`] takes an object of a zspage, [`Pool::map`] lends its bytes, [`Pool::free`]
+//! gives it back; [`Pool::compact`] moves objects together and gives pages back, and
+//! [`Pool::free_deferred`] gives back what could not be locked at once.
+//!
+//! Locks, in the order in which they nest: page lock, class lock, word lock. The word lock is
+//! waited for only where no class lock is held; with the class lock held it is only tried.
+//! The lock inside [`HandleTable`] nests in nothing and nothing nests in it.
+//!
+//! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
+//! whole zspage comes or goes.
+
+use core::ptr::NonNull;
+
+use super::class::{ClassGuard, ClassStats, SizeClass};
+use super::fullness::{Group, NR_GROUPS};
+use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
+use super::handle_table::{Handle, HandleTable};
+use super::word::Refused;
+use super::zspage::{InHand, LockOutcome, Locked, Object, Zspage};
+use crate::sys::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use crate::sys::page::PAGE_SIZE;
+use crate::sys::prelude::*;
+use crate::sys::report;
+use crate::sys::work::{Work, WorkItem};
+
+/// Why a handle was refused. The pool reports it; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadHandle {
+    /// No such handle was ever given out, or its object was freed.
+    NotAllocated,
+    /// The object does not point back to the handle: the handle is of an earlier allocation, or
+    /// somebody wrote over the object's head.
+    Mismatch,
+    /// The object is mapped.
+    Mapped,
+    /// This CPU has an object mapped already.
+    Nested,
+    /// This CPU does not have the object mapped.
+    NotMapped,
+}
+
+impl BadHandle {
+    fn reason(self) -> &'static str {
+        match self {
+            BadHandle::NotAllocated => "is not allocated (freed twice?)",
+            BadHandle::Mismatch => "does not match its object (freed twice, or overwritten?)",
+            BadHandle::Mapped => "is freed while mapped",
+            BadHandle::Nested => "is mapped while this CPU has another object mapped",
+            BadHandle::NotMapped => "is unmapped, but not mapped on this CPU",
+        }
+    }
+}
+
+impl From<Refused> for BadHandle {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Free => BadHandle::NotAllocated,
+            Refused::Busy => BadHandle::Mapped,
+            Refused::Moved => BadHandle::Mismatch,
+        }
+    }
+}
+
+/// What compaction and migration did since the pool was created. Written by those only.
+#[derive(Default)]
+pub struct Events {
+    /// Pages that compaction freed.
+    pub pages_compacted: AtomicUsize,
+    /// Objects that compaction moved.
+    pub objects_moved: AtomicUsize,
+    /// Objects that compaction left because they were mapped.
+    pub objects_busy: AtomicUsize,
+    /// Pages that the kernel migrated.
+    pub pages_migrated: AtomicUsize,
+    /// Migrations refused because an object on the page was mapped.
+    pub migrations_refused: AtomicUsize,
+    /// Zspages whose release had to wait for a page lock.
+    pub deferred_frees: AtomicUsize,
+}
+
+/// A pool.
+#[pin_data(PinnedDrop)]
+pub struct Pool {
+    name: CString,
+    geometry: Geometry,
+    classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
+    #[pin]
+    handles: HandleTable,
+    pages: AtomicUsize,
+    events: Events,
+    compacting: AtomicBool,
+    #[pin]
+    deferred_free: Work<Pool>,
+}
+
+// SAFETY: Everything in a pool is `Send`: the raw pointer in a class is to this pool.
+unsafe impl Send for Pool {}
+// SAFETY: Everything that changes behind a shared reference is atomic or behind a lock.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    /// A pool of this name, with chains of at most `chain_limit` pages.
+    ///
+    /// Fails with [`ENOMEM`]. Context: may sleep.
+    pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
+        let geometry = Geometry::new(PAGE_SIZE, chain_limit);
+        try_pin_init!(&this in Self {
+            name: CString::try_from(name)?,
+            classes: new_classes(&geometry, this)?,
+            geometry,
+            handles <- HandleTable::new(),
+            pages: AtomicUsize::new(0),
+            events: Events::default(),
+            compacting: AtomicBool::new(false),
+            // SAFETY: The pool is pinned, and flushes its work when it is dropped.
+            deferred_free <- unsafe { Work::new(this) },
+        }? Error)
+    }
+
+    /// The name given at creation.
+    pub fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// What happened so far.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    pub(super) fn table(&self) -> &HandleTable {
+        &self.handles
+    }
+
+    /// The class of index `index`, if that is not merged into another.
+    #[inline]
+    pub fn class(&self, index: usize) -> Option<&SizeClass> {
+        self.classes.get(index)?.as_deref()
+    }
+
+    /// All classes, from the largest size down.
+    pub fn classes(&self) -> impl Iterator<Item = &SizeClass> {
+        self.classes.iter().rev().filter_map(Option::as_deref)
+    }
+
+    /// Pages in use for objects. Metadata is not counted. Any context.
+    pub fn total_pages(&self) -> usize {
+        self.pages.load(Relaxed)
+    }
+
+    /// 4-KiB pages in use for the handle table. Any context.
+    pub fn handle_pages(&self) -> usize {
+        self.handles.pages()
+    }
+
+    /// The smallest request, in bytes, that gets a page of its own.
+    pub fn huge_class_size(&self) -> usize {
+        self.geometry.huge_size()
+    }
+
+    /// The index of the class that a request of `size` bytes is allocated from.
+    ///
+    /// The handle in front of the object is counted.
+    pub fn lookup_class_index(&self, size: usize) -> usize {
+        self.geometry.class_index(size)
+    }
+
+    /// Allocates an object of `size` bytes.
+    ///
+    /// Errors: [`EINVAL`] for no bytes, [`ENOSPC`] for more than a page, [`ENOMEM`].
+    /// Context: as `gfp` says; never with a class lock held, never from an interrupt.
+    pub fn malloc(&self, size: usize, gfp: Gfp) -> Result<Handle> {
+        if size == 0 {
+            return Err(EINVAL);
+        }
+        if size > PAGE_SIZE {
+            return Err(ENOSPC);
+        }
+        let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
+        let claimed = {
+            let guard = class.lock();
+            if let Some(zspage) = guard.fullest() {
+                if let Some(handle) = guard.malloc(&self.handles, zspage) {
+                    guard.regroup(zspage);
+                    return Ok(handle);
+                }
+            }
+            guard.claim_handles()
+        };
+        self.malloc_new_zspage(class, claimed, gfp)
+    }
+
+    // The slow path: everything that may allocate memory happens without the class lock.
+    #[cold]
+    fn malloc_new_zspage(&self, class: &SizeClass, claimed: bool, gfp: Gfp) -> Result<Handle> {
+        let mut handles = None;
+        if !claimed {
+            handles = Some(self.handles.reserve(usize::from(class.shape().objs), gfp)?);
+        }
+        let hand = match Zspage::alloc(class, gfp) {
+            Ok(hand) => hand,
+            Err(error) => {
+                match handles {
+                    Some(handles) => self.handles.give_back(handles),
+                    None => class.lock().unclaim_handles(),
+                }
+                return Err(error);
+            }
+        };
+        self.pages
+            .fetch_add(usize::from(class.shape().pages), Relaxed);
+        let guard = class.lock();
+        guard.adopt(&self.handles, handles);
+        let handle = guard.malloc(&self.handles, &hand);
+        guard.put(hand);
+        handle.ok_or(ENOMEM)
+    }
+
+    /// Frees an object. A handle that is not one of a live, unmapped object is reported with a
+    /// kernel warning and refused.
+    ///
+    /// Context: any but an interrupt; takes the class lock.
+    pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
+        self.try_free(handle)
+            .inspect_err(|&why| self.report(handle, why))
+    }
+
+    fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
+        let word = self.handles.word(handle).ok_or(BadHandle::NotAllocated)?;
+        // An object moves, but never to another class.
+        let class = word.place().ok_or(BadHandle::NotAllocated)?.class();
+        let class = self.class(class).ok_or(BadHandle::NotAllocated)?;
+        let guard = class.lock();
+        let place = word.place().ok_or(BadHandle::NotAllocated)?;
+        if place.class() != usize::from(class.shape().index) {
+            return Err(BadHandle::Mismatch);
+        }
+        // SAFETY: The place was read from a live word under the lock of its class.
+        let object = unsafe { Object::at(&guard, place) }.ok_or(BadHandle::Mismatch)?;
+        if object.head() != handle.in_object() {
+            return Err(BadHandle::Mismatch);
+        }
+        guard.handles().push_retired(handle, word, place)?;
+        object.release();
+        guard.object_freed();
+        let zspage = object.zspage();
+        if zspage.inuse() != 0 {
+            guard.regroup(zspage);
+        } else if let Some(hand) = guard.take(zspage) {
+            self.release_empty(guard, hand);
+        }
+        // A zspage that is in a hand is put back, or released, by that hand.
+        Ok(())
+    }
+
+    /// Releases an empty zspage, now or, if one of its pages is locked, later. Pages freed now.
+    pub(super) fn release_empty(&self, guard: ClassGuard<'_>, hand: InHand) -> usize {
+        match hand.lock_pages() {
+            LockOutcome::Locked(locked) => self.release_locked(guard, locked),
+            LockOutcome::Contended(hand, page) => {
+                // On the list of the empty, where `malloc` may find it, and else the work does.
+                guard.put(hand);
+                drop(guard);
+                // SAFETY: `lock_pages` took this reference.
+                unsafe { page.put() };
+                self.events.deferred_frees.fetch_add(1, Relaxed);
+                self.deferred_free.schedule();
+                0
+            }
+        }
+    }
+
+    fn release_locked(&self, guard: ClassGuard<'_>, locked: Locked) -> usize {
+        let spare = guard.expel(&self.handles);
+        drop(guard);
+        let pages = locked.page_count();
+        locked.release();
+        self.handles.give_back(spare);
+        self.pages.fetch_sub(pages, Relaxed);
+        pages
+    }
+
+    /// Releases the empty zspages whose pages could not be locked when they became empty.
+    ///
+    /// Context: may sleep, waits for page locks.
+    pub fn free_deferred(&self) {
+        for class in self.classes() {
+            self.release_group(class, Group::EMPTY);
+        }
+    }
+
+    // Releases every zspage of one group, waiting for whoever has a page locked.
+    fn release_group(&self, class: &SizeClass, group: Group) {
+        loop {
+            let guard = class.lock();
+            let Some(hand) = guard.pop(group) else {
+                return;
+            };
+            match hand.lock_pages() {
+                LockOutcome::Locked(locked) => {
+                    self.release_locked(guard, locked);
+                }
+                LockOutcome::Contended(hand, page) => {
+                    guard.put(hand);
+                    drop(guard);
+                    page.wait_unlocked();
+                    // SAFETY: `lock_pages` took this reference.
+                    unsafe { page.put() };
+                }
+            }
+        }
+    }
+
+    /// Takes the right to compact the pool, if nobody has it.
+    pub(super) fn begin_compaction(&self) -> Option<Compacting<'_>> {
+        (!self.compacting.swap(true, Acquire)).then_some(Compacting(self))
+    }
+
+    /// Pages that compaction could free now. Any context; an estimate.
+    pub fn freeable_pages(&self) -> usize {
+        self.classes()
+            .map(SizeClass::freeable_pages)
+            .fold(0, usize::saturating_add)
+    }
+
+    /// The shape and the counters of the class of index `index`, if there is one.
+    pub fn class_stats(&self, index: usize) -> Option<(ClassShape, ClassStats)> {
+        let class = self.class(index)?;
+        Some((*class.shape(), class.stats()))
+    }
+
+    pub(super) fn report(&self, handle: Handle, why: BadHandle) {
+        report::bad_handle(&self.name, handle.into_raw(), why.reason());
+    }
+}
+
+/// The right to compact a pool.
+pub(super) struct Compacting<'a>(&'a Pool);
+
+impl Drop for Compacting<'_> {
+    fn drop(&mut self) {
+        self.0.compacting.store(false, Release);
+    }
+}
+
+fn new_classes(
+    geometry: &Geometry,
+    pool: NonNull<Pool>,
+) -> Result<[Option<PinBox<SizeClass>>; MAX_CLASSES]> {
+    let mut classes = [const { None }; MAX_CLASSES];
+    for shape in geometry.classes() {
+        if let Some(class) = classes.get_mut(usize::from(shape.index)) {
+            // SAFETY: The classes are a field of the pool, which is pinned.
+            *class = Some(pin_box(unsafe { SizeClass::new(shape, pool) })?);
+        }
+    }
+    Ok(classes)
+}
+
+impl WorkItem for Pool {
+    fn run(&self) {
+        self.free_deferred();
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Pool {
+    fn drop(self: Pin<&mut Self>) {
+        self.deferred_free.flush();
+        for class in self.classes() {
+            for group in (0..NR_GROUPS).filter_map(Group::new) {
+                if class.stats().zspages.get(group.number()) != Some(&0) {
+                    report::group_not_empty(class.shape().size, group.number());
+                }
+                // What its user forgot is lost, but no page may be left that names the pool.
+                self.release_group(class, group);
+            }
+        }
+    }
+}
