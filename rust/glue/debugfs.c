@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debugfs: zsmalloc_rs/<pool>/classes, with the columns of CONFIG_ZSMALLOC_STAT,
+ * and zsmalloc_rs/<pool>/stats.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+
+#include "glue.h"
+
+/* More than there can be, whatever the page size. */
+#define ZS_MAX_CLASSES 256
+
+static struct dentry *zs_debugfs_root;
+
+static int zs_classes_show(struct seq_file *s, void *v)
+{
+	struct zs_rs_pool *pool = s->private;
+	struct zs_class_row row, total = {};
+	unsigned long pages, total_pages = 0;
+	int i, group;
+
+	seq_printf(s, " %5s %5s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %13s %10s %10s %16s %8s\n",
+		   "class", "size", "10%", "20%", "30%", "40%", "50%", "60%",
+		   "70%", "80%", "90%", "99%", "100%", "obj_allocated",
+		   "obj_used", "pages_used", "pages_per_zspage", "freeable");
+
+	for (i = 0; i < ZS_MAX_CLASSES; i++) {
+		if (!zs_rs_class_row(pool, i, &row))
+			continue;
+
+		pages = row.objs_allocated / row.objs_per_zspage *
+			row.pages_per_zspage;
+		seq_printf(s, " %5u %5u ", i, row.size);
+		/* As in C, the empty group has no column. */
+		for (group = 1; group < ZS_NR_GROUPS; group++) {
+			seq_printf(s, "%9lu ", row.zspages[group]);
+			total.zspages[group] += row.zspages[group];
+		}
+		seq_printf(s, "%13lu %10lu %10lu %16u %8lu\n",
+			   row.objs_allocated, row.objs_inuse, pages,
+			   row.pages_per_zspage, row.freeable);
+
+		total.objs_allocated += row.objs_allocated;
+		total.objs_inuse += row.objs_inuse;
+		total.freeable += row.freeable;
+		total_pages += pages;
+	}
+
+	seq_printf(s, "\n %5s %5s ", "Total", "");
+	for (group = 1; group < ZS_NR_GROUPS; group++)
+		seq_printf(s, "%9lu ", total.zspages[group]);
+	seq_printf(s, "%13lu %10lu %10lu %16s %8lu\n", total.objs_allocated,
+		   total.objs_inuse, total_pages, "", total.freeable);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(zs_classes);
+
+static int zs_stats_show(struct seq_file *s, void *v)
+{
+	struct zs_event_counts counts;
+
+	zs_rs_event_counts(s->private, &counts);
+	seq_printf(s, "pages %lu\n", counts.pages);
+	seq_printf(s, "handle_pages %lu\n", counts.handle_pages);
+	seq_printf(s, "pages_compacted %lu\n", counts.pages_compacted);
+	seq_printf(s, "objects_moved %lu\n", counts.objects_moved);
+	seq_printf(s, "objects_busy %lu\n", counts.objects_busy);
+	seq_printf(s, "pages_migrated %lu\n", counts.pages_migrated);
+	seq_printf(s, "migrations_refused %lu\n", counts.migrations_refused);
+	seq_printf(s, "deferred_frees %lu\n", counts.deferred_frees);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(zs_stats);
+
+void zs_glue_debugfs_init(void)
+{
+	zs_debugfs_root = debugfs_create_dir("zsmalloc_rs", NULL);
+}
+
+void zs_glue_debugfs_exit(void)
+{
+	debugfs_remove(zs_debugfs_root);
+}
+
+/* NULL if there is no debugfs, or a directory of that name. */
+struct dentry *zs_glue_debugfs_add(struct zs_rs_pool *pool, const char *name)
+{
+	struct dentry *dir = debugfs_create_dir(name, zs_debugfs_root);
+
+	if (IS_ERR(dir))
+		return NULL;
+	debugfs_create_file("classes", 0444, dir, pool, &zs_classes_fops);
+	debugfs_create_file("stats", 0444, dir, pool, &zs_stats_fops);
+	return dir;
+}
+
+void zs_glue_debugfs_remove(struct dentry *dentry)
+{
+	debugfs_remove(dentry);
+}

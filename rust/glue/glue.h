@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the Rust code and the C files of zsmalloc_rs.ko call of each other. */
+#ifndef ZS_GLUE_H
+#define ZS_GLUE_H
+
+#include <linux/types.h>
+
+struct dentry;
+struct page;
+struct zs_rs_pool;
+
+#define ZS_NR_GROUPS 12
+
+/* A row of the classes table. */
+struct zs_class_row {
+	unsigned int size;
+	unsigned int pages_per_zspage;
+	unsigned int objs_per_zspage;
+	unsigned long zspages[ZS_NR_GROUPS];
+	unsigned long objs_allocated;
+	unsigned long objs_inuse;
+	unsigned long freeable;
+};
+
+/* What a pool did so far. */
+struct zs_event_counts {
+	unsigned long pages;
+	unsigned long handle_pages;
+	unsigned long pages_compacted;
+	unsigned long objects_moved;
+	unsigned long objects_busy;
+	unsigned long pages_migrated;
+	unsigned long migrations_refused;
+	unsigned long deferred_frees;
+};
+
+/* Rust, for C. */
+int zs_rs_migrate_page(struct page *newpage, struct page *page);
+bool zs_rs_class_row(struct zs_rs_pool *pool, unsigned int index,
+		     struct zs_class_row *row);
+void zs_rs_event_counts(struct zs_rs_pool *pool, struct zs_event_counts *counts);
+
+/* C, for Rust. */
+void zs_glue_debugfs_init(void);
+void zs_glue_debugfs_exit(void);
+struct dentry *zs_glue_debugfs_add(struct zs_rs_pool *pool, const char *name);
+void zs_glue_debugfs_remove(struct dentry *dentry);
+void zs_glue_zpool_init(void);
+int zs_glue_zpool_exit(void);
+unsigned int zs_glue_chain_limit(void);
+
+#endif /* ZS_GLUE_H */

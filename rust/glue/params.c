@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Module parameters. module! of 6.12 has none. */
+
+#include <linux/moduleparam.h>
+
+#include "glue.h"
+
+/* As CONFIG_ZSMALLOC_CHAIN_SIZE has them; rust/engine/geometry.rs too. */
+#define ZS_CHAIN_MIN 4
+#define ZS_CHAIN_MAX 16
+#define ZS_CHAIN_DEFAULT 8
+
+static unsigned int chain_size = ZS_CHAIN_DEFAULT;
+
+static int zs_chain_size_set(const char *value, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(value, kp, ZS_CHAIN_MIN, ZS_CHAIN_MAX);
+}
+
+static const struct kernel_param_ops zs_chain_size_ops = {
+	.set = zs_chain_size_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(chain_size, &zs_chain_size_ops, &chain_size, 0644);
+__MODULE_PARM_TYPE(chain_size, "uint");
+MODULE_PARM_DESC(chain_size,
+		 "Longest chain of pages in a zspage, 4 to 16, of pools created from now on");
+
+unsigned int zs_glue_chain_limit(void)
+{
+	return READ_ONCE(chain_size);
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The zpool type zsmalloc_rs, where the kernel has zpool (until 6.17). */
+
+#include <linux/kconfig.h>
+
+#include "glue.h"
+
+#if IS_ENABLED(CONFIG_ZPOOL)
+
+#include "../include/zsmalloc_rs.h"
+
+#define ZS_ZPOOL_TYPE "zsmalloc_rs"
+#define ZS(name) zs_rs_##name
+#include "zpool_driver.h"
+
+void zs_glue_zpool_init(void)
+{
+	zpool_register_driver(&zs_zpool_driver);
+}
+
+int zs_glue_zpool_exit(void)
+{
+	return zpool_unregister_driver(&zs_zpool_driver);
+}
+
+#else
+
+void zs_glue_zpool_init(void)
+{
+}
+
+int zs_glue_zpool_exit(void)
+{
+	return 0;
+}
+
+#endif

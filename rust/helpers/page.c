@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages of zspages. rust/sys/page.rs says what each field means.
+ */
+
+#include <linux/highmem.h>
+#include <linux/kmsan.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/vmstat.h>
+
+#include "../glue/glue.h"
+
+/* The part of page_type that is ours. */
+#define ZS_POSITION_MASK 0xffffff
+
+/* Without the kernel's own zsmalloc there is no such counter. */
+static void zs_count_page(struct page *page, int delta)
+{
+#if IS_ENABLED(CONFIG_ZSMALLOC)
+	if (delta > 0)
+		inc_zone_page_state(page, NR_ZSPAGES);
+	else
+		dec_zone_page_state(page, NR_ZSPAGES);
+#endif
+}
+
+struct page *zs_helper_page_alloc(gfp_t gfp)
+{
+	struct page *page = alloc_page(gfp);
+
+	if (likely(page)) {
+		__SetPageZsmalloc(page);
+		zs_count_page(page, 1);
+	}
+	return page;
+}
+
+struct page *zs_helper_pfn_to_page(size_t pfn)
+{
+	return pfn_to_page(pfn);
+}
+
+size_t zs_helper_page_to_pfn(struct page *page)
+{
+#ifdef MAX_PHYSMEM_BITS
+	/* rust/sys/page.rs: PFN_BITS */
+	BUILD_BUG_ON(MAX_PHYSMEM_BITS > 52);
+#endif
+	return page_to_pfn(page);
+}
+
+void zs_helper_page_attach(struct page *page, void *owner, u32 position)
+{
+	set_page_private(page, (unsigned long)owner);
+	page->index = 0;
+	page->page_type &= ~ZS_POSITION_MASK;
+	page->page_type |= position & ZS_POSITION_MASK;
+	if (position == 0)
+		SetPagePrivate(page);
+}
+
+void *zs_helper_page_owner(struct page *page)
+{
+	return (void *)page_private(page);
+}
+
+u32 zs_helper_page_position(struct page *page)
+{
+	return page->page_type & ZS_POSITION_MASK;
+}
+
+struct page *zs_helper_page_next(struct page *page)
+{
+	/* Of a huge zspage the field is a handle, with the lowest bit set. */
+	unsigned long next = READ_ONCE(page->index);
+
+	return next & 1 ? NULL : (struct page *)next;
+}
+
+void zs_helper_page_set_next(struct page *page, struct page *next)
+{
+	WRITE_ONCE(page->index, (unsigned long)next);
+}
+
+u64 zs_helper_page_huge_head(struct page *page)
+{
+	return READ_ONCE(page->index) & ~1UL;
+}
+
+void zs_helper_page_set_huge_head(struct page *page, u64 head)
+{
+	WRITE_ONCE(page->index, head | 1);
+}
+
+void zs_helper_page_take_link(struct page *page, struct page *old)
+{
+	page->index = old->index;
+}
+
+#ifdef CONFIG_COMPACTION
+
+static bool zs_isolate_page(struct page *page, isolate_mode_t mode)
+{
+	/* The page is locked, so its zspage cannot be released. */
+	return true;
+}
+
+/* Here, not in Rust: under kCFI an enum is not an int. */
+static int zs_migrate_page(struct page *newpage, struct page *page,
+			   enum migrate_mode mode)
+{
+	return zs_rs_migrate_page(newpage, page);
+}
+
+static void zs_putback_page(struct page *page)
+{
+}
+
+static const struct movable_operations zs_movable_ops = {
+	.isolate_page = zs_isolate_page,
+	.migrate_page = zs_migrate_page,
+	.putback_page = zs_putback_page,
+};
+
+static void zs_page_set_movable(struct page *page)
+{
+	__SetPageMovable(page, &zs_movable_ops);
+}
+
+static void zs_page_clear_movable(struct page *page)
+{
+	__ClearPageMovable(page);
+}
+
+#else
+
+static void zs_page_set_movable(struct page *page) { }
+static void zs_page_clear_movable(struct page *page) { }
+
+#endif
+
+void zs_helper_page_make_movable(struct page *page)
+{
+	/*
+	 * Nobody locks a page that is on no list and not movable, but for a
+	 * moment: who looks at pages by their number may.
+	 */
+	while (!trylock_page(page))
+		cpu_relax();
+	zs_page_set_movable(page);
+	unlock_page(page);
+}
+
+bool zs_helper_page_trylock(struct page *page)
+{
+	return trylock_page(page);
+}
+
+void zs_helper_page_unlock(struct page *page)
+{
+	unlock_page(page);
+}
+
+void zs_helper_page_wait_unlocked(struct page *page)
+{
+	wait_on_page_locked(page);
+}
+
+void zs_helper_page_get(struct page *page)
+{
+	get_page(page);
+}
+
+void zs_helper_page_put(struct page *page)
+{
+	put_page(page);
+}
+
+static void zs_page_reset(struct page *page)
+{
+	ClearPagePrivate(page);
+	set_page_private(page, 0);
+	page->index = 0;
+	__ClearPageZsmalloc(page);
+}
+
+void zs_helper_page_discard(struct page *page)
+{
+	zs_count_page(page, -1);
+	zs_page_reset(page);
+	__free_page(page);
+}
+
+void zs_helper_page_release(struct page *page)
+{
+	zs_page_clear_movable(page);
+	zs_page_reset(page);
+	unlock_page(page);
+	zs_count_page(page, -1);
+	put_page(page);
+}
+
+void zs_helper_page_adopt(struct page *newpage)
+{
+	__SetPageZsmalloc(newpage);
+}
+
+void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
+{
+	zs_page_set_movable(newpage);
+	get_page(newpage);
+	if (page_zone(newpage) != page_zone(page)) {
+		zs_count_page(page, -1);
+		zs_count_page(newpage, 1);
+	}
+	zs_page_clear_movable(page);
+	zs_page_reset(page);
+	put_page(page);
+}
+
+u64 zs_helper_page_read_u64(struct page *page, size_t offset)
+{
+	void *address = kmap_local_page(page);
+	u64 value = READ_ONCE(*(u64 *)(address + offset));
+
+	kunmap_local(address);
+	return value;
+}
+
+void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value)
+{
+	void *address = kmap_local_page(page);
+
+	WRITE_ONCE(*(u64 *)(address + offset), value);
+	kunmap_local(address);
+}
+
+void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}
+
+void zs_helper_page_write(struct page *page, size_t offset, const void *from,
+			  size_t len)
+{
+	memcpy_to_page(page, offset, from, len);
+}
+
+void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
+			 size_t from_offset, size_t len)
+{
+	memcpy_page(to, to_offset, from, from_offset, len);
+}
+
+void zs_helper_page_copy_all(struct page *to, struct page *from)
+{
+	copy_highpage(to, from);
+}
+
+/* The address at @offset of @page, if the page behind it is its next one too. */
+void *zs_helper_page_neighbours(struct page *page, size_t offset)
+{
+	struct page *next = zs_helper_page_next(page);
+
+	if (!next || PageHighMem(page) || PageHighMem(next) ||
+	    page_address(next) != page_address(page) + PAGE_SIZE)
+		return NULL;
+	return page_address(page) + offset;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/slab.h>
+
+static struct kmem_cache *zs_zspage_cache;
+
+void *zs_helper_kzalloc(size_t size, gfp_t gfp)
+{
+	return kzalloc(size, gfp);
+}
+
+void zs_helper_kfree(void *memory)
+{
+	kfree(memory);
+}
+
+int zs_helper_zspage_cache_create(size_t size, size_t align)
+{
+	zs_zspage_cache = kmem_cache_create("zspage_rs", size, align, 0, NULL);
+	return zs_zspage_cache ? 0 : -ENOMEM;
+}
+
+void zs_helper_zspage_cache_destroy(void)
+{
+	kmem_cache_destroy(zs_zspage_cache);
+}
+
+void *zs_helper_zspage_cache_alloc(gfp_t gfp)
+{
+	return kmem_cache_alloc(zs_zspage_cache, gfp);
+}
+
+void zs_helper_zspage_cache_free(void *zspage)
+{
+	kmem_cache_free(zs_zspage_cache, zspage);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The C face of zsmalloc_rs.ko: what <linux/zsmalloc.h> declares, under other
+ * names, so that it can stand next to the kernel's own.
+ */
+#ifndef ZSMALLOC_RS_H
+#define ZSMALLOC_RS_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+#include <linux/zsmalloc.h>
+
+/* A pool of zsmalloc_rs. Never the struct zs_pool of mm/zsmalloc.c. */
+struct zs_rs_pool;
+
+struct zs_rs_pool *zs_rs_create_pool(const char *name);
+void zs_rs_destroy_pool(struct zs_rs_pool *pool);
+unsigned long zs_rs_malloc(struct zs_rs_pool *pool, size_t size, gfp_t gfp);
+void zs_rs_free(struct zs_rs_pool *pool, unsigned long handle);
+size_t zs_rs_huge_class_size(struct zs_rs_pool *pool);
+/* @mode is an enum zs_mapmode: an int here, as Rust has no enum of C's. */
+void *zs_rs_map_object(struct zs_rs_pool *pool, unsigned long handle, int mode);
+void zs_rs_unmap_object(struct zs_rs_pool *pool, unsigned long handle);
+unsigned long zs_rs_get_total_pages(struct zs_rs_pool *pool);
+unsigned long zs_rs_compact(struct zs_rs_pool *pool);
+unsigned int zs_rs_lookup_class_index(struct zs_rs_pool *pool,
+				      unsigned int size);
+unsigned long zs_rs_pages_compacted(struct zs_rs_pool *pool);
+
+#endif /* ZSMALLOC_RS_H */

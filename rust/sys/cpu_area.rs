@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one mapping that a CPU can have at a time.
+//!
+//! While a [`CpuArea`] exists, preemption and page faults are off, as `kmap_atomic()` leaves them:
+//! `zs_map_object()` has always promised that. Each CPU has a buffer of a page for objects that
+//! have to be copied; CPU hotplug makes and frees them (`helpers/cpu_area.c`).
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::page::ZsPage;
+use super::prelude::Result;
+use crate::bindings;
+
+/// Buffers on every CPU, as long as it exists.
+pub struct CpuAreas(());
+
+impl CpuAreas {
+    /// Makes the buffers and follows CPU hotplug. May sleep. There must be no other.
+    pub fn new() -> Result<Self> {
+        // SAFETY: Called once, when the module is loaded.
+        kernel::error::to_result(unsafe { bindings::zs_helper_cpu_areas_init() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for CpuAreas {
+    fn drop(&mut self) {
+        // SAFETY: `new` made them.
+        unsafe { bindings::zs_helper_cpu_areas_exit() };
+    }
+}
+
+/// The mapping of this CPU.
+///
+/// # Invariants
+///
+/// The pointer is to this CPU's area, which is in use by nobody else.
+pub struct CpuArea(NonNull<bindings::zs_cpu_area>, PhantomData<*mut ()>);
+
+impl CpuArea {
+    /// Begins a mapping, of the object that `word` is about, on this CPU; `None` if it has one.
+    #[inline]
+    pub fn enter(mode: u8, word: *const ()) -> Option<Self> {
+        // SAFETY: May be called in any context; if this CPU has a mapping, it says so.
+        let area = unsafe { bindings::zs_helper_cpu_area_enter(mode, word.cast()) };
+        // INVARIANT: The helper returned this CPU's area and marked it as used.
+        NonNull::new(area).map(|area| Self(area, PhantomData))
+    }
+
+    /// Takes back the mapping that was begun on this CPU for `word` and then forgotten; `None` if
+    /// there is none.
+    ///
+    /// # Safety
+    ///
+    /// The area must have been forgotten.
+    #[inline]
+    pub unsafe fn resume(word: *const ()) -> Option<Self> {
+        // SAFETY: Only reads this CPU's area.
+        let area = unsafe { bindings::zs_helper_cpu_area_current() };
+        // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
+        let area = NonNull::new(area)?;
+        // SAFETY: As above.
+        unsafe { (*area.as_ptr()).word == word.cast() }.then_some(Self(area, PhantomData))
+    }
+
+    /// The mode given to [`CpuArea::enter`].
+    #[inline]
+    pub fn mode(&self) -> u8 {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).mode }
+    }
+
+    /// Whether the buffer is used.
+    #[inline]
+    pub fn is_bounced(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).bounced }
+    }
+
+    /// The CPU's buffer, of a page.
+    #[inline]
+    pub fn buffer(&self) -> NonNull<u8> {
+        // SAFETY: By the type invariants; every CPU that runs has a buffer.
+        unsafe { NonNull::new_unchecked((*self.0.as_ptr()).buffer.cast()) }
+    }
+
+    /// Uses the buffer for this mapping.
+    pub fn bounce(&mut self) -> NonNull<u8> {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).bounced = true };
+        self.buffer()
+    }
+
+    /// Maps a page. Returns the address of the byte at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// The page must be ours, and stay until the area is dropped; `offset` must be inside it.
+    #[inline]
+    pub unsafe fn map_page(&mut self, page: ZsPage, offset: usize) -> NonNull<u8> {
+        // SAFETY: The caller's promise; a mapped page is not at address zero.
+        unsafe {
+            NonNull::new_unchecked(
+                bindings::zs_helper_cpu_area_map(self.0.as_ptr(), page.as_ptr(), offset).cast(),
+            )
+        }
+    }
+
+    /// Maps a page and the next of its chain, if they are neighbours in memory that is always
+    /// mapped. Returns the address of the byte at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`CpuArea::map_page`], for both pages.
+    #[inline]
+    pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: The caller's promise.
+        NonNull::new(unsafe { bindings::zs_helper_page_neighbours(page.as_ptr(), offset) }.cast())
+    }
+}
+
+impl Drop for CpuArea {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants the area is ours.
+        unsafe { bindings::zs_helper_cpu_area_exit(self.0.as_ptr()) };
+    }
+}
