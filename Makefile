@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make help` lists the targets; the work is done in scripts/.
+
+KDIR ?= build/kernel/test
+OUT ?= build/modules/test
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## set up, build, boot QEMU, store real data in zram and zswap, check it, report
+	@scripts/run
+
+.PHONY: test
+test: ## all tests, on the host and in the guest; last line: N passed, N failed
+	@scripts/test
+
+.PHONY: shell
+shell: ## the same guest with the modules loaded and a prompt
+	@scripts/shell
+
+.PHONY: setup
+setup: ## install the Debian packages and bindgen, if any is missing
+	@scripts/setup
+
+.PHONY: kernel
+kernel: ## fetch, configure and build the guest's kernel
+	@scripts/setup
+	@scripts/kernel-build
+
+.PHONY: modules
+modules: ## build the modules: make modules KDIR=<kernel build tree> OUT=<folder>
+	@scripts/build-modules "$(KDIR)" "$(OUT)"
+
+.PHONY: modules_install
+modules_install: ## install them for that kernel under updates/, for modprobe
+	@scripts/build-modules --install "$(KDIR)" "$(OUT)"
+
+.PHONY: clean
+clean: ## remove what was built, but keep the kernel and the tools
+	@rm -rf build/modules build/guest build/run build/test build/shell build/log
+	@rm -rf rust/host/target
+
+.PHONY: distclean
+distclean: ## remove everything that was built
+	@rm -rf build rust/host/target

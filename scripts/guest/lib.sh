@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034,SC2120
+# What the scripts in the guest share. ALLOC is the allocator to work on:
+# `rust`, our modules, or `c`, the kernel's own, for comparison.
+
+ALLOC=${ZS_ALLOC:-rust}
+MODULES=/lib/modules/$(uname -r)
+DATA=/dev/zs-data
+DATA_BYTES=$((136 << 20))
+SWAP=/dev/zs-swap
+WORK=/run/zs
+CGROUP=/sys/fs/cgroup
+ZSWAP=/sys/module/zswap/parameters
+DEBUGFS=/sys/kernel/debug
+
+# The slab caches of the allocators, C's and ours.
+OUR_SLABS='^(zs_handle|zspage|zsmalloc)'
+
+# The type by which zswap finds the allocator under test.
+if [ "$ALLOC" = rust ]; then
+	ZPOOL=zsmalloc_rs
+else
+	ZPOOL=zsmalloc
+fi
+
+fail() {
+	echo "FAIL: $*"
+	exit 1
+}
+
+# A line in the kernel log, so that it shows what was going on.
+mark() {
+	echo "zs-test: $*" >/dev/kmsg
+}
+
+# For tests that make sense for our modules only.
+needs_rust() {
+	if [ "$ALLOC" != rust ]; then
+		echo "for the Rust allocator" >$WORK/skip
+		exit 0
+	fi
+}
+
+needs_dropin_c() {
+	needs_rust
+	[ -e "$(ours zsmalloc_c)" ] || fail "zsmalloc_c.ko was not built"
+}
+
+# A result besides that of the test function itself.
+# usage: result "ok"|"not ok"|"same" NAME [DETAIL]
+result() {
+	printf '%s %s\n' "$1" "${*:2}" >>$WORK/results
+}
+
+# --- kernel log: a warning that a test provokes ---
+# The host's checker demands that the pattern shows up in between, and lets
+# that one splat pass.
+expect_begin() {
+	mark "expect-begin $*"
+}
+
+expect_end() {
+	mark "expect-end"
+}
+
+# --- waiting ---
+# usage: wait_for SECONDS command...; true as soon as the command is.
+wait_for() {
+	local tries=$(($1 * 20))
+	shift
+	while ! "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+
+# --- numbers ---
+vmstat() {
+	# The counters are per CPU and summed up now and then; now.
+	echo 1 >/proc/sys/vm/stat_refresh
+	awk -v n="$1" '$1 == n { print $2; f = 1 } END { if (!f) print 0 }' /proc/vmstat
+}
+
+# A field of zram's mm_stat, by name.
+mm_stat() {
+	local n
+	case $2 in
+	orig) n=1 ;; compr) n=2 ;; used) n=3 ;; limit) n=4 ;; max) n=5 ;;
+	same) n=6 ;; compacted) n=7 ;; huge) n=8 ;;
+	*) fail "no such field of mm_stat: $2" ;;
+	esac
+	awk -v n=$n '{ print $n }' "/sys/block/$1/mm_stat"
+}
+
+# A number of our own statistics, summed up over all pools.
+rs_stat() {
+	cat $DEBUGFS/zsmalloc_rs/*/stats 2>/dev/null |
+		awk -v n="$1" '$1 == n { s += $2 } END { print s + 0 }'
+}
+
+zswap_stat() {
+	cat "$DEBUGFS/zswap/$1"
+}
+
+mib() {
+	awk -v b="$1" 'BEGIN { printf "%.1f MiB", b / 1048576 }'
+}
+
+# --- modules ---
+loaded() {
+	grep -q "^$1 " /proc/modules
+}
+
+not_loaded() {
+	! loaded "$1"
+}
+
+ours() {
+	echo "$MODULES/updates/$1.ko"
+}
+
+kernels() {
+	find "$MODULES/kernel" -name "$1.ko"
+}
+
+load() {
+	insmod "$@" || fail "insmod $* failed"
+}
+
+# Load the allocator under test, with what the caller has to say to it.
+load_allocator() {
+	if [ "$ALLOC" = rust ]; then
+		load "$(ours zsmalloc_rs)" "$@"
+		if [ -e "$(ours zsmalloc_c)" ]; then
+			load "$(ours zsmalloc_c)"
+		fi
+		load "$(ours zsmalloc)"
+	else
+		load "$(kernels zsmalloc)"
+	fi
+}
+
+# Not by modprobe: the allocator is loaded by then, and modprobe would bring in
+# the drop-in's modules even where the C one is the choice.
+load_zram() {
+	if ! loaded zlib_deflate; then
+		load "$(kernels zlib_deflate)"
+	fi
+	load "$(kernels zram)" "num_devices=${1:-1}"
+}
+
+unused() {
+	[ ! -e "/sys/module/$1" ] || [ "$(cat "/sys/module/$1/refcnt")" -eq 0 ]
+}
+
+# zswap destroys a pool it left in the background, so a module may be in use
+# for a moment more.
+unload() {
+	local m
+	for m in "$@"; do
+		if loaded "$m"; then
+			wait_for 10 unused "$m" || fail "$m is still in use: $(grep "^$m " /proc/modules)"
+			rmmod "$m" || fail "rmmod $m failed"
+		fi
+	done
+}
+
+unload_all() {
+	unload zram zsmalloc zsmalloc_c zsmalloc_rs
+}
+
+# --- zram ---
+# usage: zram_setup zramN BYTES [ALGORITHM]
+zram_setup() {
+	echo "${3:-lzo-rle}" >"/sys/block/$1/comp_algorithm" || fail "$1: no algorithm ${3:-lzo-rle}"
+	echo "$2" >"/sys/block/$1/disksize" || fail "$1: no pool of $2 bytes"
+}
+
+zram_reset() {
+	echo 1 >"/sys/block/$1/reset" || fail "$1: reset refused"
+}
+
+# --- known data on a block device, see zs_blk.c ---
+# usage: blk copy|scatter|verify DEVICE BYTES [ROUND...]
+blk() {
+	local what=$1 dev=$2
+	shift 2
+	zs_blk "$what" $DATA "$dev" "$@" || fail "$what $dev $*"
+}
+
+# --- zswap ---
+zswap_on() {
+	echo "${2:-lzo}" >$ZSWAP/compressor || fail "zswap: no compressor ${2:-lzo}"
+	echo "$1" >$ZSWAP/zpool || fail "zswap: no zpool $1"
+	[ "$(cat $ZSWAP/zpool)" = "$1" ] || fail "zswap: zpool is $(cat $ZSWAP/zpool), not $1"
+	echo Y >$ZSWAP/enabled
+	[ "$(cat $ZSWAP/enabled)" = Y ] || fail "zswap: not enabled"
+}
+
+# Away from our pools.
+zswap_off() {
+	echo N >$ZSWAP/enabled
+	echo zbud >$ZSWAP/zpool
+	echo lzo >$ZSWAP/compressor
+}
+
+swap_on() {
+	mkswap "$1" >/dev/null || fail "mkswap $1"
+	swapon "$1" || fail "swapon $1"
+}
+
+swap_off() {
+	if grep -q "^$(readlink -f "$1") " /proc/swaps; then
+		swapoff "$1" || fail "swapoff $1"
+	fi
+}
+
+# --- cgroups ---
+# usage: cgroup_make NAME BYTES
+cgroup_make() {
+	mkdir -p "$CGROUP/$1"
+	echo "$2" >"$CGROUP/$1/memory.max"
+}
+
+cgroup_remove() {
+	[ ! -d "$CGROUP/$1" ] || wait_for 5 rmdir "$CGROUP/$1" 2>/dev/null
+}
+
+# --- a process with known anonymous memory, see zs_hog.c ---
+# usage: hog_start CGROUP BYTES; then hog COMMAND, which prints the answer and
+# is false if the answer is not good; hog_stop.
+hog_start() {
+	rm -f $WORK/hog.in $WORK/hog.out
+	mkfifo $WORK/hog.in $WORK/hog.out
+	(
+		echo "$BASHPID" >"$CGROUP/$1/cgroup.procs"
+		exec zs_hog $DATA "$2" <$WORK/hog.in >$WORK/hog.out 2>&1 7>&- 8>&-
+	) &
+	HOG=$!
+	exec 7<>$WORK/hog.in 8<>$WORK/hog.out
+}
+
+hog() {
+	local answer
+	echo "$*" >&7
+	while ! read -r -t 2 answer <&8; do
+		kill -0 "$HOG" 2>/dev/null || {
+			echo "the process died"
+			return 1
+		}
+	done
+	echo "$answer"
+	case $answer in
+	filled* | verified* | punched*) ;;
+	*) return 1 ;;
+	esac
+}
+
+hog_stop() {
+	exec 7>&- 8>&-
+	kill "$HOG" || :
+	wait "$HOG" || :
+} 2>/dev/null

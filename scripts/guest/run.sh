@@ -1,0 +1,178 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The demonstration behind `make run`: real data through zram and zswap, both
+# on the allocator, both at once; fragmented, compacted, migrated, checked byte
+# by byte, and nothing left behind.
+. "$(dirname "$0")/lib.sh"
+
+CG=$CGROUP/zs-run
+MIN_FREE=$(cat /proc/sys/vm/min_free_kbytes)
+
+say() {
+	printf '      guest %3d s: %s\n' "$SECONDS" "$*"
+	mark "$*"
+}
+
+# One job on zram in the background, so that both CPUs have work.
+zram_begin() {
+	zs_blk "$@" >$WORK/zram.out 2>&1 &
+	ZRAM_JOB=$!
+}
+
+zram_end() {
+	wait $ZRAM_JOB || fail "zram: $(cat $WORK/zram.out)"
+}
+
+zswap() {
+	hog "$@" >$WORK/hog.last || fail "zswap: $(cat $WORK/hog.last)"
+}
+
+nr_start=$(vmstat nr_zspages)
+migrate_start=$(vmstat pgmigrate_success)
+
+say "loading the modules ($ALLOC)"
+load_allocator
+load_zram 1
+if [ "$ALLOC" = rust ]; then
+	backend=$(cat /sys/module/zsmalloc/parameters/backend)
+	case $backend in
+	*'[rust]'*) ;;
+	*) fail "the backend parameter reads '$backend'" ;;
+	esac
+else
+	backend="the kernel's own"
+fi
+
+zswap_on $ZPOOL
+swap_on $SWAP
+mkdir -p $CG
+# zswap's copy counts, too: enough for all of it compressed, not for the rest.
+echo $((104 << 20)) >$CG/memory.max
+zram_setup zram0 $DATA_BYTES
+hog_start zs-run $DATA_BYTES
+
+say "storing $(mib $DATA_BYTES) in zram and as much in swapped memory"
+zram_begin copy $DATA /dev/zram0 $DATA_BYTES
+zswap fill
+echo $DATA_BYTES >$CG/memory.reclaim 2>/dev/null
+zram_end
+zram_orig=$(mm_stat zram0 orig) zram_compr=$(mm_stat zram0 compr) zram_used=$(mm_stat zram0 used)
+zswap_orig=$(($(zswap_stat stored_pages) * 4096)) zswap_used=$(zswap_stat pool_total_size)
+zswap_compr=$(awk '$1 == "zswap" { print $2 }' $CG/memory.stat)
+nr_most=$(vmstat nr_zspages)
+[ "$zswap_orig" -gt $((64 << 20)) ] || fail "only $zswap_orig bytes reached zswap"
+
+say "reading all of it back"
+zram_begin verify $DATA /dev/zram0 $DATA_BYTES
+zswap verify
+zram_end
+
+say "freeing and overwriting pages all over"
+zram_begin scatter $DATA /dev/zram0 $DATA_BYTES 1:40:10
+zswap punch 1 30
+zram_end
+frag_used=$(mm_stat zram0 used) frag_compr=$(mm_stat zram0 compr)
+
+say "compacting through sysfs"
+freed_sysfs=$(mm_stat zram0 compacted)
+echo 1 >/sys/block/zram0/compact
+freed_sysfs=$(($(mm_stat zram0 compacted) - freed_sysfs))
+comp_used=$(mm_stat zram0 used)
+[ "$freed_sysfs" -gt 0 ] || fail "compaction through sysfs freed nothing"
+[ "$comp_used" -lt "$frag_used" ] || fail "compaction did not shrink the pool"
+moved_sysfs=$(rs_stat objects_moved)
+zs_blk verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 >$WORK/zram.out 2>&1 ||
+	fail "zram, after compaction: $(cat $WORK/zram.out)"
+
+say "fragmenting again, then taking memory until the shrinker compacts"
+zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
+	fail "zram: $(cat $WORK/zram.out)"
+# Reclaim begins early, long before the guest is out of memory.
+echo 65536 >/proc/sys/vm/min_free_kbytes
+mkdir -p $CGROUP/zs-press
+echo 0 >$CGROUP/zs-press/memory.swap.max
+press=$(
+	echo $BASHPID >$CGROUP/zs-press/cgroup.procs
+	exec zs_press /sys/block/zram0/mm_stat 7 70 30
+) || fail "memory pressure alone did not compact"
+echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
+freed_press=${press% *} press_mib=${press#* }
+say "checking zram, moving pages under it"
+zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10
+migrated=$(rs_stat pages_migrated) pg=$(vmstat pgmigrate_success)
+echo 1 >/proc/sys/vm/compact_memory
+zram_end
+
+say "checking swapped memory, moving pages under it"
+(while :; do
+	echo 1 >/proc/sys/vm/compact_memory
+	echo 40 >/proc/sys/vm/nr_hugepages
+	echo 0 >/proc/sys/vm/nr_hugepages
+done) &
+mover=$!
+zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10
+zswap verify
+zram_end
+kill $mover
+wait $mover 2>/dev/null
+echo 0 >/proc/sys/vm/nr_hugepages
+migrated=$(($(rs_stat pages_migrated) - migrated)) pg=$(($(vmstat pgmigrate_success) - pg))
+refused=$(rs_stat migrations_refused) deferred=$(rs_stat deferred_frees)
+moved=$(rs_stat objects_moved)
+[ $pg -gt 0 ] || fail "no page was migrated"
+if [ "$ALLOC" = rust ]; then
+	[ "$migrated" -gt 0 ] || fail "no page of the allocator was migrated"
+	[ "$moved" -gt 0 ] || fail "compaction moved no object"
+fi
+
+say "taking everything away"
+hog_stop
+swap_off $SWAP
+zswap_off
+zram_reset zram0
+unload_all
+cgroup_remove zs-run
+cgroup_remove zs-press
+nr_end=$(vmstat nr_zspages)
+[ "$nr_end" -eq "$nr_start" ] || fail "pages leaked: nr_zspages was $nr_start, is $nr_end"
+if grep -E "$OUR_SLABS" /proc/slabinfo >$WORK/slabs; then
+	fail "slab caches left: $(cat $WORK/slabs)"
+fi
+
+row() {
+	printf '  %-28s %14s %14s\n' "$@"
+}
+
+one() {
+	printf '  %-28s %s\n' "$@"
+}
+
+ratio() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+{
+	echo
+	row "" zram zswap
+	row "stored" "$(mib "$zram_orig")" "$(mib "$zswap_orig")"
+	row "compressed" "$(mib "$zram_compr")" "$(mib "$zswap_compr")"
+	row "pool" "$(mib "$zram_used")" "$(mib "$zswap_used")"
+	row "stored / pool" "$(ratio "$zram_orig" "$zram_used")" "$(ratio "$zswap_orig" "$zswap_used")"
+	row "compressed / pool" "$(ratio "$zram_compr" "$zram_used")" "$(ratio "$zswap_compr" "$zswap_used")"
+	echo
+	one "backend" "$backend (zswap: $ZPOOL)"
+	one "zram, after fragmenting" "$(mib "$frag_compr") in $(mib "$frag_used")"
+	one "zram, after compacting" "$(mib "$frag_compr") in $(mib "$comp_used")"
+	one "pages freed, sysfs" "$freed_sysfs"
+	one "pages freed, memory pressure" "$freed_press (under $press_mib MiB of pressure)"
+	if [ "$ALLOC" = rust ]; then
+		one "objects moved" "$moved ($moved_sysfs of them by the sysfs compaction)"
+		one "pages migrated" "$migrated of ours, $pg in all; refused $refused, freed later $deferred"
+	else
+		one "pages migrated" "$pg in all"
+	fi
+	one "nr_zspages" "start $nr_start, most $nr_most, end $nr_end"
+	one "every byte" "as it was stored"
+} | tee /run/result/report.txt
+: "$migrate_start"
+exit 0

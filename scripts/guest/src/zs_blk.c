@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Known data on a block device: put it there, change parts of it in a way that
+ * can be computed again, and check every byte.
+ *
+ *	zs_blk copy SRC DST BYTES
+ *	zs_blk scatter SRC DST BYTES ROUND
+ *	zs_blk verify SRC DST BYTES [ROUND...]
+ *
+ * A ROUND is seed:discard:overwrite. It discards so many percent of the pages,
+ * chosen by the seed, and overwrites so many with other pages of SRC. What a
+ * page of DST must hold follows from the rounds alone, so nothing has to be
+ * remembered between the calls. DST is read and written with O_DIRECT: the
+ * page cache must not answer in place of the device.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096UL
+#define CHUNK (256UL * 1024)
+
+enum what { KEEP, DISCARD, OVERWRITE };
+
+struct round {
+	uint64_t seed;
+	unsigned int discard, overwrite;
+};
+
+static const unsigned char *src;
+static size_t pages;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "zs_blk: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+static enum what action(const struct round *r, size_t page)
+{
+	unsigned int n = mix(r->seed * 1000003 + page) % 100;
+
+	if (n < r->discard)
+		return DISCARD;
+	if (n < r->discard + r->overwrite)
+		return OVERWRITE;
+	return KEEP;
+}
+
+static const unsigned char *other(const struct round *r, size_t page)
+{
+	return src + mix(r->seed ^ (page << 20)) % pages * PAGE;
+}
+
+/* What the page holds after all rounds. */
+static const unsigned char *expected(const struct round *r, int n, size_t page)
+{
+	static const unsigned char zeros[PAGE];
+
+	while (n-- > 0) {
+		switch (action(&r[n], page)) {
+		case DISCARD:
+			return zeros;
+		case OVERWRITE:
+			return other(&r[n], page);
+		case KEEP:
+			break;
+		}
+	}
+	return src + page * PAGE;
+}
+
+static struct round parse(const char *s)
+{
+	struct round r;
+	unsigned long long seed;
+
+	if (sscanf(s, "%llu:%u:%u", &seed, &r.discard, &r.overwrite) != 3) {
+		fprintf(stderr, "zs_blk: not a round: %s\n", s);
+		exit(2);
+	}
+	r.seed = seed;
+	return r;
+}
+
+static void write_all(int fd, const void *buf, size_t len, off_t at)
+{
+	ssize_t n = pwrite(fd, buf, len, at);
+
+	if (n != (ssize_t)len)
+		die("write");
+}
+
+static void copy(int dst, unsigned char *buf)
+{
+	size_t bytes = pages * PAGE;
+
+	for (size_t at = 0; at < bytes; at += CHUNK) {
+		size_t len = bytes - at < CHUNK ? bytes - at : CHUNK;
+
+		memcpy(buf, src + at, len);
+		write_all(dst, buf, len, at);
+	}
+	printf("wrote %zu bytes\n", bytes);
+}
+
+static void scatter(int dst, unsigned char *buf, const struct round *r)
+{
+	size_t discarded = 0, overwritten = 0;
+
+	for (size_t page = 0; page < pages; page++) {
+		uint64_t range[2] = { page * PAGE, PAGE };
+
+		switch (action(r, page)) {
+		case DISCARD:
+			if (ioctl(dst, BLKDISCARD, range))
+				die("BLKDISCARD");
+			discarded++;
+			break;
+		case OVERWRITE:
+			memcpy(buf, other(r, page), PAGE);
+			write_all(dst, buf, PAGE, page * PAGE);
+			overwritten++;
+			break;
+		case KEEP:
+			break;
+		}
+	}
+	printf("discarded %zu pages, overwrote %zu\n", discarded, overwritten);
+}
+
+static int verify(int dst, unsigned char *buf, const struct round *r, int n)
+{
+	size_t bytes = pages * PAGE, wrong = 0;
+
+	for (size_t at = 0; at < bytes; at += CHUNK) {
+		size_t len = bytes - at < CHUNK ? bytes - at : CHUNK;
+		ssize_t got = pread(dst, buf, len, at);
+
+		if (got != (ssize_t)len)
+			die("read");
+		for (size_t off = 0; off < len; off += PAGE) {
+			size_t page = (at + off) / PAGE, i = 0;
+			const unsigned char *want = expected(r, n, page);
+
+			if (!memcmp(want, buf + off, PAGE))
+				continue;
+			while (want[i] == buf[off + i])
+				i++;
+			if (wrong++ < 5)
+				printf("DIFFERS: page %zu byte %zu is 0x%02x, should be 0x%02x\n",
+				       page, i, buf[off + i], want[i]);
+		}
+	}
+	if (wrong) {
+		printf("DIFFERS: %zu of %zu pages\n", wrong, pages);
+		return 1;
+	}
+	printf("verified %zu bytes\n", bytes);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct round rounds[16];
+	unsigned char *buf;
+	int fd, dst, n = 0;
+
+	if (argc < 5 || argc > 5 + 16) {
+		fprintf(stderr, "usage: zs_blk copy|scatter|verify SRC DST BYTES [ROUND...]\n");
+		return 2;
+	}
+	pages = strtoull(argv[4], NULL, 0) / PAGE;
+	for (int i = 5; i < argc; i++)
+		rounds[n++] = parse(argv[i]);
+
+	fd = open(argv[2], O_RDONLY);
+	if (fd < 0)
+		die(argv[2]);
+	src = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	if (src == MAP_FAILED)
+		die("mmap");
+	madvise((void *)src, pages * PAGE, MADV_SEQUENTIAL);
+	dst = open(argv[3], O_RDWR | O_DIRECT);
+	if (dst < 0)
+		die(argv[3]);
+	if (posix_memalign((void **)&buf, PAGE, CHUNK))
+		die("memory");
+
+	if (!strcmp(argv[1], "copy"))
+		copy(dst, buf);
+	else if (!strcmp(argv[1], "scatter") && n == 1)
+		scatter(dst, buf, rounds);
+	else if (!strcmp(argv[1], "verify"))
+		return verify(dst, buf, rounds, n);
+	else
+		return 2;
+	return 0;
+}

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# Loading and unloading, in and out of order, in use, next to the C allocator.
+
+test_load_unload_twice() {
+	for _ in 1 2; do
+		load_allocator
+		load_zram 1
+		unload_all
+		not_loaded zsmalloc || fail "zsmalloc is still loaded"
+		not_loaded zsmalloc_rs || fail "zsmalloc_rs is still loaded"
+	done
+}
+
+test_dropin_needs_the_allocator() {
+	needs_rust
+	if insmod "$(ours zsmalloc)"; then
+		fail "the drop-in loaded without zsmalloc_rs"
+	fi
+}
+
+test_unload_refused_under_zram() {
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $((8 << 20))
+	blk copy /dev/zram0 $((8 << 20))
+	for m in zsmalloc zsmalloc_rs; do
+		if loaded $m && rmmod $m; then
+			fail "$m was unloaded under zram"
+		fi
+	done
+	blk verify /dev/zram0 $((8 << 20))
+}
+
+test_unload_refused_under_zswap() {
+	load_allocator
+	zswap_on $ZPOOL
+	if [ "$ALLOC" = rust ]; then
+		unload zsmalloc zsmalloc_c
+	fi
+	if rmmod $ZPOOL; then
+		fail "$ZPOOL was unloaded under zswap"
+	fi
+	zswap_off
+	unload $ZPOOL
+}
+
+test_beside_the_c_allocator() {
+	needs_rust
+	load "$(kernels zsmalloc)"
+	load "$(ours zsmalloc_rs)"
+	load_zram 1
+	zram_setup zram0 $((16 << 20))
+	zswap_on zsmalloc_rs
+	swap_on $SWAP
+	cgroup_make zs-t $((24 << 20))
+	hog_start zs-t $((32 << 20))
+	hog fill
+	blk copy /dev/zram0 $((16 << 20))
+	hog verify
+	blk verify /dev/zram0 $((16 << 20))
+	[ -d $DEBUGFS/zsmalloc_rs ] || fail "no debugfs of ours"
+	[ -d $DEBUGFS/zsmalloc/zram0 ] || fail "zram is not on the C allocator"
+	hog_stop
+}
+
+test_dropin_refused_beside_the_c_allocator() {
+	needs_rust
+	load "$(kernels zsmalloc)"
+	load "$(ours zsmalloc_rs)"
+	if insmod "$(ours zsmalloc)"; then
+		fail "the drop-in loaded next to the C zsmalloc"
+	fi
+	load_zram 1
+	zram_setup zram0 $((4 << 20))
+	blk copy /dev/zram0 $((4 << 20))
+	blk verify /dev/zram0 $((4 << 20))
+}
+
+test_modprobe_prefers_the_dropin() {
+	needs_rust
+	modprobe zram || fail "modprobe zram"
+	loaded zsmalloc_rs || fail "modprobe zram did not bring in zsmalloc_rs"
+	zram_setup zram0 $((4 << 20))
+	[ -d $DEBUGFS/zsmalloc_rs/zram0 ] || fail "zram0 is not on the Rust allocator"
+}
+
+test_zswap_loads_the_module() {
+	zswap_on $ZPOOL
+	loaded $ZPOOL || fail "choosing $ZPOOL for zswap did not load it"
+}

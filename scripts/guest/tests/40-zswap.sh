@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# zswap on the allocator: anonymous memory of a process in a cgroup that is too
+# small for it.
+
+# A process with 40 MiB of data in a cgroup of 30 MiB.
+hog_in_cgroup() {
+	cgroup_make zs-t $((30 << 20))
+	hog_start zs-t $((40 << 20))
+	hog fill
+	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim || :
+} 2>/dev/null
+
+test_every_compressor() {
+	load_allocator
+	swap_on $SWAP
+	for c in lzo lz4 zstd; do
+		zswap_on $ZPOOL $c
+		hog_in_cgroup
+		[ "$(zswap_stat stored_pages)" -gt 4000 ] ||
+			fail "$c: only $(zswap_stat stored_pages) pages in zswap"
+		hog verify
+		hog punch 1 40
+		echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
+		hog verify
+		hog_stop
+		cgroup_remove zs-t
+	done
+}
+
+test_nothing_left_after_exit() {
+	load_allocator
+	zswap_on $ZPOOL
+	swap_on $SWAP
+	hog_in_cgroup
+	hog_stop
+	# The last references go in the background.
+	nothing_stored() {
+		[ "$(vmstat nr_zspages)" -eq 0 ]
+	}
+	wait_for 5 nothing_stored ||
+		fail "nr_zspages is $(vmstat nr_zspages) with nothing stored"
+}
+
+test_change_of_zpool_with_data_inside() {
+	load_allocator
+	zswap_on $ZPOOL
+	swap_on $SWAP
+	hog_in_cgroup
+	zswap_on zbud
+	hog verify
+	zswap_on $ZPOOL lz4
+	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
+	zswap_on zbud
+	hog verify
+	hog_stop
+}
+
+test_writeback_to_swap() {
+	load_allocator
+	zswap_on $ZPOOL
+	swap_on $SWAP
+	hog_in_cgroup
+	# Over its limit now: what it stores next pushes older pages out to swap.
+	echo $((4 << 20)) >$CGROUP/zs-t/memory.zswap.max
+	hog verify
+	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
+	hog verify
+	[ "$(awk '$1 == "zswpwb" { print $2 }' $CGROUP/zs-t/memory.stat)" -gt 0 ] ||
+		fail "nothing was written back"
+	hog_stop
+}
+
+test_swap_on_zram() {
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $((96 << 20))
+	swap_on /dev/zram0
+	cgroup_make zs-t $((12 << 20))
+	hog_start zs-t $((48 << 20))
+	hog fill
+	[ "$(mm_stat zram0 orig)" -gt $((24 << 20)) ] || fail "little reached zram"
+	hog verify
+	hog punch 3 50
+	echo 1 >/sys/block/zram0/compact
+	hog verify
+	hog_stop
+	swap_off /dev/zram0
+}
+
+test_zswap_in_front_of_zram() {
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $((96 << 20))
+	swap_on /dev/zram0
+	zswap_on $ZPOOL
+	hog_in_cgroup
+	echo $((4 << 20)) >$CGROUP/zs-t/memory.zswap.max
+	hog verify
+	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
+	hog verify
+	hog_stop
+	swap_off /dev/zram0
+}

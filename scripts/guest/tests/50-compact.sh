@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# Compaction, by each of its triggers.
+
+BYTES=$((48 << 20))
+
+fragmented() {
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $BYTES
+	blk copy /dev/zram0 $BYTES
+	blk scatter /dev/zram0 $BYTES 1:50:10
+}
+
+shrinker() {
+	echo $DEBUGFS/shrinker/mm-zspool:zram0-*
+}
+
+# The count is per memory cgroup and node: "inode count...".
+shrinker_count() {
+	awk '{ for (i = 2; i <= NF; i++) s += $i } END { print s + 0 }' "$(shrinker)/count"
+}
+
+test_by_sysfs() {
+	fragmented
+	local used
+	used=$(mm_stat zram0 used)
+	echo 1 >/sys/block/zram0/compact
+	local freed
+	freed=$(mm_stat zram0 compacted)
+	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
+	[ $((used - $(mm_stat zram0 used))) -eq $((freed * 4096)) ] ||
+		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / 4096))"
+	if [ "$ALLOC" = rust ]; then
+		[ "$(rs_stat pages_compacted)" -eq "$freed" ] ||
+			fail "stats say $(rs_stat pages_compacted) pages, mm_stat $freed"
+		[ "$(rs_stat objects_moved)" -gt 0 ] || fail "no object moved"
+	fi
+	blk verify /dev/zram0 $BYTES 1:50:10
+	# Nothing is left to do for a second one.
+	echo 1 >/sys/block/zram0/compact
+	[ $(($(mm_stat zram0 compacted) - freed)) -eq 0 ] ||
+		fail "a second compaction freed $(($(mm_stat zram0 compacted) - freed)) more"
+}
+
+test_by_shrinker_debugfs() {
+	fragmented
+	[ -d "$(shrinker)" ] || fail "no shrinker mm-zspool:zram0"
+	local count
+	count=$(shrinker_count)
+	[ "$count" -gt 500 ] || fail "the shrinker counts $count pages"
+	echo "0 0 100000" >"$(shrinker)/scan" || fail "scan"
+	[ "$(mm_stat zram0 compacted)" -gt 500 ] ||
+		fail "scan freed $(mm_stat zram0 compacted) pages"
+	[ "$(shrinker_count)" -eq 0 ] || fail "the shrinker still counts $(shrinker_count)"
+	blk verify /dev/zram0 $BYTES 1:50:10
+}
+
+test_count_is_what_compaction_frees() {
+	fragmented
+	local count
+	count=$(shrinker_count)
+	echo 1 >/sys/block/zram0/compact
+	[ "$(mm_stat zram0 compacted)" -eq "$count" ] ||
+		fail "counted $count, freed $(mm_stat zram0 compacted)"
+}
+
+test_by_memory_pressure() {
+	fragmented
+	echo 65536 >/proc/sys/vm/min_free_kbytes
+	cgroup_make zs-p max
+	echo 0 >$CGROUP/zs-p/memory.swap.max
+	(
+		echo "$BASHPID" >$CGROUP/zs-p/cgroup.procs
+		exec zs_press /sys/block/zram0/mm_stat 7 70 60
+	) || fail "memory pressure did not compact"
+	blk verify /dev/zram0 $BYTES 1:50:10
+}
+
+test_while_written_and_read() {
+	local BYTES=$((24 << 20))
+	fragmented
+	(while :; do echo 1 >/sys/block/zram0/compact; done) &
+	local a=$!
+	# A second compactor: only one may be at work in a pool.
+	(while :; do echo "0 0 1000" >"$(shrinker)/scan"; done) &
+	local b=$!
+	local rounds=(1:50:10)
+	for r in 2:20:40 3:40:40 4:0:50; do
+		rounds+=("$r")
+		blk scatter /dev/zram0 $BYTES $r
+		blk verify /dev/zram0 $BYTES "${rounds[@]}"
+	done
+	kill $a $b
+	wait $a $b || :
+	blk verify /dev/zram0 $BYTES "${rounds[@]}"
+}
+
+test_classes_table() {
+	fragmented
+	local dir=zsmalloc
+	[ "$ALLOC" = c ] || dir=zsmalloc_rs
+	local table=$DEBUGFS/$dir/zram0/classes
+	[ -r "$table" ] || fail "no $table"
+	head -n 1 "$table"
+	# Columns by name, so that their order is checked, too.
+	grep -qE '^ *class +size +10% .* 100% +obj_allocated +obj_used +pages_used +pages_per_zspage +freeable' "$table" ||
+		fail "unexpected columns"
+	# The pages in the table are the pages in use.
+	local pages
+	pages=$(awk '$1 ~ /^[0-9]+$/ { s += $(NF - 2) } END { print s }' "$table")
+	[ "$pages" -eq $(($(mm_stat zram0 used) / 4096)) ] ||
+		fail "table says $pages pages, mm_stat $(($(mm_stat zram0 used) / 4096))"
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# Pools that come and go, and memory that runs out.
+
+BYTES=$((24 << 20))
+
+test_pools_come_and_go_beside_one_at_work() {
+	load_allocator
+	load_zram 2
+	zram_setup zram0 $BYTES
+	blk copy /dev/zram0 $BYTES
+	(
+		while :; do
+			zram_setup zram1 $((2 << 20))
+			zs_blk copy $DATA /dev/zram1 $((2 << 20)) || exit 1
+			zs_blk verify $DATA /dev/zram1 $((2 << 20)) || exit 1
+			zram_reset zram1
+			[ ! -e $WORK/stop ] || exit 0
+		done
+	) &
+	local other=$! rounds=()
+	for r in 1:30:30 2:30:30 3:30:30; do
+		rounds+=("$r")
+		blk scatter /dev/zram0 $BYTES $r
+		echo 1 >/sys/block/zram0/compact
+		blk verify /dev/zram0 $BYTES "${rounds[@]}"
+	done
+	touch $WORK/stop
+	wait $other || fail "the pool that came and went"
+	rm $WORK/stop
+}
+
+test_hot_add_and_remove() {
+	load_allocator
+	load_zram 1
+	for _ in 1 2 3; do
+		local id
+		id=$(cat /sys/class/zram-control/hot_add)
+		zram_setup "zram$id" $((4 << 20))
+		blk copy "/dev/zram$id" $((4 << 20))
+		blk verify "/dev/zram$id" $((4 << 20))
+		echo "$id" >/sys/class/zram-control/hot_remove || fail "hot_remove $id"
+	done
+}
+
+test_zswap_pools_change_under_load() {
+	load_allocator
+	swap_on $SWAP
+	zswap_on $ZPOOL
+	cgroup_make zs-t $((30 << 20))
+	hog_start zs-t $((40 << 20))
+	(while [ ! -e $WORK/stop ]; do
+		echo zbud >$ZSWAP/zpool
+		echo $ZPOOL >$ZSWAP/zpool
+		echo lz4 >$ZSWAP/compressor
+		echo lzo >$ZSWAP/compressor
+	done) &
+	local changer=$!
+	hog fill
+	hog verify
+	hog punch 1 30
+	hog verify
+	touch $WORK/stop
+	wait $changer || fail "changing zpool"
+	rm $WORK/stop
+	hog_stop
+}
+
+# Allocations fail at random while zram writes: it reports I/O errors, nothing
+# leaks, and the pool works again at once.
+inject() {
+	local what=$1
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $BYTES
+	blk copy /dev/zram0 $BYTES
+	cd $DEBUGFS/$what || fail "no fault injection"
+	echo Y >task-filter
+	echo 0 >verbose
+	echo -1 >"./times"
+	echo 0 >space
+	[ ! -e cache-filter ] || echo N >cache-filter
+	[ ! -e ignore-gfp-wait ] || echo N >ignore-gfp-wait
+	[ ! -e ignore-gfp-highmem ] || echo N >ignore-gfp-highmem
+	[ ! -e min-order ] || echo 0 >min-order
+	echo 20 >probability
+	for seed in 11 12 13; do
+		(
+			echo 1 >/proc/self/make-it-fail
+			# Stops at the first error; begin anew behind it.
+			for skip in $(seq 0 50 2000); do
+				dd if=$DATA of=/dev/zram0 bs=4k skip=$((seed + skip)) seek=$skip \
+					count=50 oflag=direct conv=notrunc
+			done
+		) >/dev/null 2>&1 || :
+	done
+	echo 0 >probability
+	cd /
+	blk copy /dev/zram0 $BYTES
+	blk verify /dev/zram0 $BYTES
+}
+
+test_failing_slab_allocations() {
+	inject failslab
+}
+
+test_failing_page_allocations() {
+	inject fail_page_alloc
+}
