@@ -7,29 +7,33 @@
 //! is locked too); and the class's free handles.
 
 use core::cell::Cell;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::fullness::{Group, Grouping, NR_GROUPS};
-use super::geometry::ClassShape;
+use super::geometry::{ClassShape, MAX_CHAIN_LIMIT};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::pool::Pool;
-use super::zspage::{InHand, Zspage};
+use super::zspage::{InHand, NewPage, Zspage};
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
+use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
-use crate::sys::spinlock::{SpinGuard, SpinLock};
+use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 
-/// How many free handles a class may keep beyond those its zspages need.
+/// Fewest and most handles that a class takes from the pool's table at once.
 ///
-/// So that a class whose zspages come and go, the huge one above all, does not go to the pool's
-/// table each time.
+/// Many, so that the table is rarely written; few, so that a small pool stays small.
+const HANDLE_BATCH: Range<usize> = 8..64;
+
+/// How many free handles a class gives back at once when pages go; it keeps twice as many.
 const SPARE_HANDLES: usize = 64;
 
 /// A counter that is written under the class lock and read by anybody.
 pub struct Counter(AtomicUsize);
 
 impl Counter {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
@@ -54,10 +58,9 @@ struct ClassState {
     lists: [List<Zspage>; NR_GROUPS],
     // Bit n is set while list n is not empty.
     occupied: Cell<u16>,
-    // At least as many as the class has free objects.
+    // Bit n is set while a zspage on list n has an open slot. These are in front of all others.
+    open: Cell<u16>,
     handles: FreeHandles,
-    // Of these, set aside for zspages that are being allocated.
-    claimed_handles: Cell<usize>,
 }
 
 /// Zspages of one object size.
@@ -65,10 +68,13 @@ struct ClassState {
 pub struct SizeClass {
     shape: ClassShape,
     grouping: Grouping,
+    // By position of a page: the slots that touch it.
+    touching: [Range<u16>; MAX_CHAIN_LIMIT],
     pool: NonNull<Pool>,
     zspages: [Counter; NR_GROUPS],
     objs_allocated: Counter,
     objs_inuse: Counter,
+    pages: Counter,
     #[pin]
     state: SpinLock<ClassState>,
 }
@@ -89,10 +95,12 @@ pub struct ClassGuard<'a> {
 pub struct ClassStats {
     /// Zspages per fullness group.
     pub zspages: [usize; NR_GROUPS],
-    /// Objects that the zspages have room for.
+    /// Objects that there are pages for.
     pub objs_allocated: usize,
     /// Objects in use.
     pub objs_inuse: usize,
+    /// Pages.
+    pub pages: usize,
     /// Pages that compaction could free.
     pub freeable: usize,
 }
@@ -107,15 +115,17 @@ impl SizeClass {
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
+            touching: core::array::from_fn(|position| slots_touching(&shape, position)),
             pool,
             zspages: [const { Counter::new() }; NR_GROUPS],
             objs_allocated: Counter::new(),
             objs_inuse: Counter::new(),
-            state <- SpinLock::new(pin_init!(ClassState {
+            pages: Counter::new(),
+            state <- SpinLock::new(LockClass::SizeClass, pin_init!(ClassState {
                 lists <- pin_init_array_from_fn(|_| List::new()),
                 occupied: Cell::new(0),
+                open: Cell::new(0),
                 handles: FreeHandles::new(),
-                claimed_handles: Cell::new(0),
             })),
         })
     }
@@ -137,9 +147,16 @@ impl SizeClass {
         index.wrapping_mul(self.shape.size as usize)
     }
 
-    /// The index of the object that the byte at `offset` of a zspage belongs to.
-    pub fn index_at(&self, offset: usize) -> usize {
-        offset.checked_div(self.shape.size as usize).unwrap_or(0)
+    /// The slots of which a part is on the page at `position`.
+    pub fn touching(&self, position: usize) -> Range<usize> {
+        self.touching.get(position).map_or(0..0, |slots| {
+            usize::from(slots.start)..usize::from(slots.end)
+        })
+    }
+
+    /// Pages that the class has.
+    pub fn pages(&self) -> usize {
+        self.pages.get()
     }
 
     /// Takes the lock of the class.
@@ -150,16 +167,21 @@ impl SizeClass {
         }
     }
 
+    /// Pages that objects of this class need at least: full zspages, and a part of one.
+    fn pages_needed(&self, objs: usize) -> usize {
+        let per_zspage = usize::from(self.shape.objs);
+        let full = objs.checked_div(per_zspage).unwrap_or(0);
+        let rest = objs.wrapping_sub(full.wrapping_mul(per_zspage));
+        full.saturating_mul(usize::from(self.shape.pages))
+            .saturating_add(self.offset(rest).div_ceil(PAGE_SIZE))
+    }
+
     /// Pages that compaction could free. Without the lock this is an estimate.
     pub fn freeable_pages(&self) -> usize {
         // The counters may be read in between two changes: never below zero.
-        let free = self
-            .objs_allocated
+        self.pages
             .get()
-            .saturating_sub(self.objs_inuse.get());
-        free.checked_div(usize::from(self.shape.objs))
-            .unwrap_or(0)
-            .saturating_mul(usize::from(self.shape.pages))
+            .saturating_sub(self.pages_needed(self.objs_inuse.get()))
     }
 
     /// A row of the `classes` table.
@@ -169,6 +191,7 @@ impl SizeClass {
             zspages: core::array::from_fn(|i| self.zspages.get(i).map_or(0, Counter::get)),
             objs_allocated: self.objs_allocated.get(),
             objs_inuse: self.objs_inuse.get(),
+            pages: self.pages.get(),
             freeable: self.freeable_pages(),
         }
     }
@@ -201,72 +224,100 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Puts a zspage on the list of its fullness group.
-    pub fn put(&self, hand: InHand) {
+    pub fn put(&self, hand: InHand<'_>) {
         let group = self.class.grouping.group(hand.inuse());
         let (Some(list), Some(count)) = (self.list(group), self.count(group)) else {
             return;
         };
+        // One of another class stays in the hand, which reports it.
+        if !core::ptr::eq(hand.class(), self.class) {
+            return;
+        }
         let Some(zspage) = hand.into_box() else {
             return;
         };
-        zspage.set_group(Some(group));
-        list.push_front(zspage);
+        let bit = 1 << group.number();
+        let open = zspage.open_slots() != 0;
+        zspage.set_listed(Some((group, open)));
+        if open {
+            list.push_front(zspage);
+            self.state.open.set(self.state.open.get() | bit);
+        } else {
+            list.push_back(zspage);
+        }
+        self.state.occupied.set(self.state.occupied.get() | bit);
         count.add(1);
-        let occupied = &self.state.occupied;
-        occupied.set(occupied.get() | 1 << group.number());
     }
 
     /// Takes a zspage of this class off its list; `None` if it is in a hand already.
-    pub fn take(&self, zspage: &Zspage) -> Option<InHand> {
+    pub fn take(&self, zspage: &Zspage) -> Option<InHand<'a>> {
         let group = zspage.group()?;
+        if !core::ptr::eq(zspage.class(), self.class) {
+            return None;
+        }
         let (list, count) = (self.list(group)?, self.count(group)?);
         // SAFETY: A zspage of this class that has a group is on that list, by its invariants.
         let zspage = unsafe { list.remove(zspage) };
-        zspage.set_group(None);
+        zspage.set_listed(None);
         count.sub(1);
-        if list.is_empty() {
-            let occupied = &self.state.occupied;
-            occupied.set(occupied.get() & !(1 << group.number()));
+        let bit = 1 << group.number();
+        let front = list.front();
+        if front.is_none() {
+            self.state.occupied.set(self.state.occupied.get() & !bit);
         }
-        Some(InHand::from_box(zspage))
+        if !front.is_some_and(Zspage::is_listed_open) {
+            self.state.open.set(self.state.open.get() & !bit);
+        }
+        Some(InHand::from_box(self.class, zspage))
     }
 
     /// Takes the first zspage of a group.
-    pub fn pop(&self, group: Group) -> Option<InHand> {
+    pub fn pop(&self, group: Group) -> Option<InHand<'a>> {
         self.take(self.list(group)?.front()?)
     }
 
-    /// Puts a zspage on the right list after its count changed, unless it is in a hand.
+    /// Puts a zspage on the right list after it changed, unless it is in a hand.
     pub fn regroup(&self, zspage: &Zspage) {
-        if zspage
-            .group()
-            .is_some_and(|group| group != self.class.grouping.group(zspage.inuse()))
-        {
+        let belongs = (
+            self.class.grouping.group(zspage.inuse()),
+            zspage.open_slots() != 0,
+        );
+        if zspage.listed().is_some_and(|listed| listed != belongs) {
             if let Some(hand) = self.take(zspage) {
                 self.put(hand);
             }
         }
     }
 
-    /// The fullest zspage that has a free object, from 99 % down to 0.
-    pub fn fullest(&self) -> Option<&Zspage> {
+    /// The fullest zspage that has an open slot, from 99 % down to 0.
+    pub fn fullest_open(&self) -> Option<&Zspage> {
+        let group = Group::new(self.state.open.get().checked_ilog2()? as usize)?;
+        self.list(group)?.front()
+    }
+
+    /// The fullest zspage that is not full.
+    fn fullest_partial(&self) -> Option<&Zspage> {
         let groups = self.state.occupied.get() & !(1 << Group::FULL.number());
         self.list(Group::new(groups.checked_ilog2()? as usize)?)?
             .front()
     }
 
     /// Takes the fullest zspage that objects can be moved into.
-    pub fn isolate_destination(&self) -> Option<InHand> {
-        let hand = self.take(self.fullest()?)?;
-        if hand.inuse() == 0 {
-            self.put(hand);
+    pub fn isolate_destination(&self) -> Option<InHand<'a>> {
+        let zspage = self.fullest_partial()?;
+        if zspage.inuse() == 0 {
             return None;
         }
-        Some(hand)
+        self.take(zspage)
+    }
+
+    /// The same, if no page can be had to add to it.
+    pub fn isolate_open_destination(&self) -> Option<InHand<'a>> {
+        self.take(self.fullest_open()?)
     }
 
     /// Takes the emptiest zspage that has an object to move.
-    pub fn isolate_source(&self) -> Option<InHand> {
+    pub fn isolate_source(&self) -> Option<InHand<'a>> {
         let groups = self.state.occupied.get() & !(1 << Group::EMPTY.number());
         let group = Group::new(groups.trailing_zeros() as usize)?;
         if group == Group::FULL {
@@ -275,70 +326,69 @@ impl<'a> ClassGuard<'a> {
         self.pop(group)
     }
 
-    /// Sets aside spare handles of the class for a new zspage; false if there are too few.
-    ///
-    /// Ends with [`ClassGuard::adopt`] or [`ClassGuard::unclaim_handles`].
-    pub fn claim_handles(&self) -> bool {
-        let objs = usize::from(self.class.shape.objs);
-        let enough = self.spare_handles() >= objs;
-        if enough {
-            let claimed = &self.state.claimed_handles;
-            claimed.set(claimed.get().saturating_add(objs));
-        }
-        enough
+    /// Whether the class has no free handle left.
+    pub fn needs_handles(&self) -> bool {
+        self.state.handles.is_empty()
     }
 
-    /// Ends a claim without a zspage.
-    pub fn unclaim_handles(&self) {
-        let claimed = &self.state.claimed_handles;
-        let objs = usize::from(self.class.shape.objs);
-        claimed.set(claimed.get().saturating_sub(objs));
+    /// How many handles the class should take from the pool's table.
+    pub fn handle_batch(&self) -> usize {
+        (self.class.objs_inuse.get() / 8).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
-    fn spare_handles(&self) -> usize {
-        let objs_free = self
-            .class
-            .objs_allocated
-            .get()
-            .saturating_sub(self.class.objs_inuse.get());
-        self.state
-            .handles
-            .len()
-            .saturating_sub(objs_free)
-            .saturating_sub(self.state.claimed_handles.get())
+    /// Gives free handles to the class.
+    pub fn add_handles(&self, table: &HandleTable, handles: FreeHandles) {
+        self.state.handles.append(table, handles);
     }
 
-    /// Lets a new zspage join the class, with handles for all its objects or a claim for them.
-    ///
-    /// The zspage stays in hand.
-    pub fn adopt(&self, table: &HandleTable, handles: Option<FreeHandles>) {
-        match handles {
-            Some(handles) => self.state.handles.append(table, handles),
-            None => self.unclaim_handles(),
-        }
-        let objs = usize::from(self.class.shape.objs);
-        self.class.objs_allocated.add(objs);
-    }
-
-    /// Lets an empty zspage leave the class. Returns the handles that are no longer needed.
-    pub fn expel(&self, table: &HandleTable) -> FreeHandles {
-        self.class
-            .objs_allocated
-            .sub(usize::from(self.class.shape.objs));
-        let spare = self.spare_handles();
-        let keep = SPARE_HANDLES.max(usize::from(self.class.shape.objs));
-        if spare > keep.saturating_mul(2) {
-            self.state.handles.split(table, spare.saturating_sub(keep))
+    /// Takes the handles that the class has too many of.
+    pub fn take_spare_handles(&self, table: &HandleTable) -> FreeHandles {
+        // A part at a time: the chain is walked, and the class lock is held.
+        if self.state.handles.len() > 2 * SPARE_HANDLES {
+            self.state.handles.split(table, SPARE_HANDLES)
         } else {
             FreeHandles::new()
         }
     }
 
+    /// The zspage that a page should be added to, if no slot is open: the fullest that misses one.
+    pub fn growable(&self) -> Option<&Zspage> {
+        self.fullest_partial()
+            .filter(|zspage| zspage.next_position().is_some())
+    }
+
+    /// Adds a page to a zspage of this class. The caller regroups it.
+    pub fn add_page(&self, zspage: &Zspage, page: NewPage) -> Result<(), NewPage> {
+        let opened = zspage.add_page(page)?;
+        self.class.objs_allocated.add(opened);
+        self.class.pages.add(1);
+        self.class.pool().count_pages(self.class, 1);
+        Ok(())
+    }
+
+    /// Takes a page on which nothing is in use out of a zspage of this class, if nobody has it
+    /// locked. The caller regroups the zspage.
+    pub fn detach_unused(&self, zspage: &Zspage, page: ZsPage) -> Option<NewPage> {
+        let (page, closed) = zspage.detach_unused(page)?;
+        self.page_gone(closed);
+        Some(page)
+    }
+
+    /// Counts a page that left the class with `closed` open slots.
+    pub(super) fn page_gone(&self, closed: usize) {
+        self.class.objs_allocated.sub(closed);
+        self.class.pages.sub(1);
+        self.class.pool().count_pages(self.class, -1);
+    }
+
     /// Allocates an object of `zspage` and the handle for it.
     ///
-    /// `None` if the zspage is full. The caller regroups the zspage.
+    /// `None` if no slot is open or the class has no handle. The caller regroups the zspage.
     pub fn malloc(&self, table: &HandleTable, zspage: &Zspage) -> Option<Handle> {
-        let object = zspage.take_object()?;
+        if self.needs_handles() {
+            return None;
+        }
+        let object = zspage.take_object(self)?;
         let Some((handle, word)) = self.state.handles.pop(table) else {
             object.release();
             return None;
@@ -358,4 +408,14 @@ impl<'a> ClassGuard<'a> {
     pub(super) fn object_freed(&self) {
         self.class.objs_inuse.sub(1);
     }
+}
+
+fn slots_touching(shape: &ClassShape, position: usize) -> Range<u16> {
+    let index_at = |offset: usize| offset.checked_div(shape.size as usize).unwrap_or(0);
+    let start = position << PAGE_SHIFT;
+    let first = index_at(start);
+    let end = index_at(start.wrapping_add(PAGE_SIZE - 1)).saturating_add(1);
+    // Below 2^16, as the number of objects is.
+    let cap = |index: usize| index.min(usize::from(shape.objs)) as u16;
+    cap(first)..cap(end)
 }

@@ -3,15 +3,22 @@
 //! Compaction: objects of the emptiest zspages move into the fullest, and pages come free.
 //!
 //! The choice of source and destination is that of the series "zsmalloc: fine-grained fullness and
-//! new compaction algorithm" (Linux 6.4, `__zs_compact()`). What differs is what it holds: the
-//! class lock for one object at a time if anybody waits for it, and the word lock of the one
-//! object that is being copied. Source and destination stay in the compactor's hand meanwhile.
+//! new compaction algorithm" (Linux 6.4, `__zs_compact()`). Three things differ:
+//!
+//! - What it holds: the class lock for one object at a time if anybody waits for it, and the word
+//!   lock of the one object that is being copied. Source and destination stay in the compactor's
+//!   hand meanwhile.
+//! - It goes on until no *page* can be freed, where C stops when no *zspage* can: what is left of
+//!   a class in the end is full zspages and the front of one more. Therefore objects leave a
+//!   source from its back.
+//! - A destination may lack pages. It gets those that its sources no longer need.
 
 use super::class::{ClassGuard, SizeClass};
-use super::handle_table::{Handle, HandleTable};
+use super::handle_table::Handle;
 use super::pool::Pool;
-use super::zspage::{InHand, Zspage};
+use super::zspage::{InHand, NewPage, Zspage};
 use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::prelude::*;
 use crate::sys::sched;
 
 /// How often a mapped object is waited for before the class is left alone.
@@ -30,44 +37,45 @@ enum Step {
     Moved,
     SourceEmpty,
     DestinationFull,
-    // This object of the source is mapped.
+    // The object of this index is mapped, or its head is overwritten.
     Busy(usize),
 }
 
-// Who pauses the compactor between two objects: whoever waits for the lock, or the scheduler.
-fn breathe(guard: &mut ClassGuard<'_>) {
-    if guard.is_contended() || sched::need_resched() {
-        guard.unlocked(sched::cond_resched);
-    }
+/// Pages that came free while the class lock is held.
+///
+/// They are locked: they go back to the kernel before the class lock is let go.
+#[derive(Default)]
+struct Freed {
+    spare: [Option<NewPage>; 4],
+    // Given to the kernel, less taken from it.
+    balance: isize,
 }
 
-// Moves the first object in use at or after `from`.
-fn step(
-    _guard: &ClassGuard<'_>,
-    table: &HandleTable,
-    source: &Zspage,
-    destination: &Zspage,
-    from: usize,
-) -> Step {
-    let Some(old) = source.next_used(from) else {
-        return Step::SourceEmpty;
-    };
-    let word = Handle::from_object(old.head()).and_then(|handle| table.word(handle));
-    let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
-        // Somebody wrote over the head of the object: it can never be moved again.
-        return Step::Busy(old.index());
-    };
-    let Some(new) = destination.take_object() else {
-        return Step::DestinationFull;
-    };
-    if word.try_lock().is_err() {
-        new.release();
-        return Step::Busy(old.index());
+impl Freed {
+    fn add(&mut self, page: NewPage) {
+        self.balance = self.balance.saturating_add(1);
+        match self.spare.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(page),
+            None => drop(page),
+        }
     }
-    old.copy_to(&new);
-    word.unlock(new.place());
-    old.release();
-    Step::Moved
+
+    // A page for a destination that lacks one: one that came free, or one of the kernel's.
+    fn take_for(&mut self, destination: &Zspage) -> Option<NewPage> {
+        destination.next_position()?;
+        let page = self
+            .spare
+            .iter_mut()
+            .find_map(Option::take)
+            .or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
+        self.balance = self.balance.saturating_sub(1);
+        Some(page)
+    }
+
+    fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
+        self.spare = Default::default();
+        guard.unlocked(sched::cond_resched);
+    }
 }
 
 impl Pool {
@@ -93,61 +101,141 @@ impl Pool {
 
     fn compact_class(&self, class: &SizeClass) -> Compacted {
         let mut done = Compacted::default();
-        let mut busy = 0;
+        if class.freeable_pages() == 0 {
+            return done;
+        }
+        let mut freed = Freed::default();
         let mut guard = class.lock();
-        let mut kept: Option<InHand> = None;
-        while class.freeable_pages() > 0 && busy <= BUSY_RETRIES {
-            let Some(destination) = kept.take().or_else(|| guard.isolate_destination()) else {
+        let mut kept: Option<InHand<'_>> = None;
+        let mut no_page = false;
+        while class.freeable_pages() > 0 {
+            let destination = match kept.take() {
+                Some(kept) => Some(kept),
+                None if no_page => guard.isolate_open_destination(),
+                None => guard.isolate_destination(),
+            };
+            let Some(destination) = destination else {
                 break;
             };
             let Some(source) = guard.isolate_source() else {
+                // One zspage is left that is not full: its objects move to its own front.
+                let moved = self.move_all(&mut guard, &mut freed, &destination, &destination);
+                done.objects = done.objects.saturating_add(moved);
                 kept = Some(destination);
                 break;
             };
-            let mut from = 0;
-            let full = loop {
-                match step(&guard, self.table(), &source, &destination, from) {
-                    Step::Moved => {
-                        done.objects = done.objects.saturating_add(1);
-                        breathe(&mut guard);
-                    }
-                    // Objects may have been freed, and so may what was skipped, meanwhile.
-                    Step::SourceEmpty => break false,
-                    Step::DestinationFull => break true,
-                    Step::Busy(index) => {
-                        self.events().objects_busy.fetch_add(1, Relaxed);
-                        busy = busy.saturating_add(1);
-                        from = index.saturating_add(1);
-                        guard.unlocked(sched::cond_resched);
-                    }
-                }
-            };
-            (guard, done.pages) = self.put_back(guard, class, source, done.pages);
-            if full || destination.is_full() {
-                (guard, done.pages) = self.put_back(guard, class, destination, done.pages);
-            } else {
+            let moved = self.move_all(&mut guard, &mut freed, &source, &destination);
+            done.objects = done.objects.saturating_add(moved);
+            let source_empty = source.inuse() == 0;
+            self.put_back(&guard, source);
+            if source_empty && !destination.is_full() {
                 kept = Some(destination);
+                continue;
+            }
+            let destination_full = destination.is_full();
+            self.put_back(&guard, destination);
+            if !source_empty && !destination_full && moved == 0 {
+                // An object is mapped, or the destination needs a page and there is none: then
+                // those that need none may do.
+                if no_page {
+                    break;
+                }
+                no_page = true;
             }
         }
         if let Some(destination) = kept {
-            (_, done.pages) = self.put_back(guard, class, destination, done.pages);
+            self.put_back(&guard, destination);
         }
+        drop(guard);
+        done.pages = freed.balance.try_into().unwrap_or(0);
         done
     }
 
-    // Puts a zspage back on the list it belongs on now, or releases it.
-    fn put_back<'a>(
+    // Moves objects until the source has none to move, or the destination has no place. How many.
+    fn move_all(
         &self,
-        guard: ClassGuard<'a>,
-        class: &'a SizeClass,
-        hand: InHand,
-        freed: usize,
-    ) -> (ClassGuard<'a>, usize) {
+        guard: &mut ClassGuard<'_>,
+        freed: &mut Freed,
+        source: &Zspage,
+        destination: &Zspage,
+    ) -> usize {
+        let mut moved = 0;
+        let mut busy = 0;
+        let mut end = usize::from(guard.class().shape().objs);
+        loop {
+            match self.step(guard, freed, source, destination, end) {
+                Step::Moved => {
+                    moved = usize::saturating_add(moved, 1);
+                    if guard.is_contended() || sched::need_resched() {
+                        freed.unlocked(guard);
+                    }
+                }
+                Step::SourceEmpty | Step::DestinationFull => return moved,
+                Step::Busy(index) => {
+                    self.events().objects_busy.fetch_add(1, Relaxed);
+                    busy = usize::saturating_add(busy, 1);
+                    if busy > BUSY_RETRIES {
+                        end = index;
+                    }
+                    freed.unlocked(guard);
+                }
+            }
+        }
+    }
+
+    // Moves the last object in use below index `end`.
+    fn step(
+        &self,
+        guard: &ClassGuard<'_>,
+        freed: &mut Freed,
+        source: &Zspage,
+        destination: &Zspage,
+        end: usize,
+    ) -> Step {
+        let Some(old) = source.last_used(guard, end) else {
+            return Step::SourceEmpty;
+        };
+        if core::ptr::eq(source, destination) {
+            if !source.is_open_before(old.index()) || guard.class().freeable_pages() == 0 {
+                return Step::DestinationFull;
+            }
+        }
+        let word = Handle::from_object(old.head()).and_then(|handle| self.table().word(handle));
+        // If somebody wrote over the head of the object, it can never be moved again.
+        let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
+            return Step::Busy(old.index());
+        };
+        if word.try_lock().is_err() {
+            return Step::Busy(old.index());
+        }
+        if destination.open_slots() == 0 {
+            if let Some(page) = freed.take_for(destination) {
+                // It has a place for the page, or `take_for` had not taken one.
+                let _ = guard.add_page(destination, page);
+            }
+        }
+        let Some(new) = destination.take_object(guard) else {
+            word.unlock(old.place());
+            return Step::DestinationFull;
+        };
+        old.copy_to(&new);
+        word.unlock(new.place());
+        let (first, second) = old.pages();
+        old.release();
+        for page in core::iter::once(first).chain(second) {
+            if let Some(page) = guard.detach_unused(source, page) {
+                freed.add(page);
+            }
+        }
+        Step::Moved
+    }
+
+    // Puts a zspage back on the list it belongs on now, or releases it.
+    fn put_back(&self, guard: &ClassGuard<'_>, hand: InHand<'_>) {
         if hand.inuse() != 0 {
             guard.put(hand);
-            return (guard, freed);
+        } else if let Some(hand) = self.settle_empty(guard, hand) {
+            hand.release();
         }
-        let pages = self.release_empty(guard, hand);
-        (class.lock(), freed.saturating_add(pages))
     }
 }

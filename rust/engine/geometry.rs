@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::sys::page::PAGE_SIZE;
+
 /// Bytes that the handle takes at the head of an object (not in the huge class).
 pub const HANDLE_SIZE: usize = 8;
 
@@ -23,8 +25,8 @@ pub const MAX_CHAIN_LIMIT: usize = 16;
 /// The kernel's default for `CONFIG_ZSMALLOC_CHAIN_SIZE`.
 pub const DEFAULT_CHAIN_LIMIT: usize = 8;
 
-/// More than the number of size classes at any page size (the class delta is a 256th of a page).
-pub const MAX_CLASSES: usize = 256;
+/// The most size classes, at any page size: the delta between them is a 256th of a page.
+pub const MAX_CLASSES: usize = 257;
 
 // Division that cannot panic: no size here is ever zero, but the compiler does not know.
 const fn div(a: usize, b: usize) -> usize {
@@ -147,7 +149,7 @@ impl ClassShape {
 pub struct Geometry {
     page_size: usize,
     // Size index to class index.
-    merged: [u8; MAX_CLASSES],
+    merged: [u16; MAX_CLASSES],
     huge_size: usize,
     chain_limit: usize,
     // Index of the largest size.
@@ -180,7 +182,7 @@ impl Geometry {
                 geometry.huge_size = (shape.size as usize).saturating_sub(HANDLE_SIZE - 1);
             }
             if let Some(entry) = geometry.merged.get_mut(index) {
-                *entry = class.index as u8;
+                *entry = class.index;
             }
             prev = Some(class);
         }
@@ -189,6 +191,7 @@ impl Geometry {
 
     /// The index of the class for a request of `size` bytes (without the in-object handle).
     pub fn class_index(&self, size: usize) -> usize {
+        const { assert!(nr_sizes(PAGE_SIZE) <= MAX_CLASSES) };
         // The delta is a power of two.
         let delta = class_delta(self.page_size);
         let index = size

@@ -18,7 +18,7 @@ use super::word::{FreeLink, ObjWord, Place, Refused, GENERATION_BITS};
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sys::boxed::{OnceBox, ZeroBox};
 use crate::sys::prelude::*;
-use crate::sys::spinlock::SpinLock;
+use crate::sys::spinlock::{LockClass, SpinLock};
 
 const LEAF_BITS: usize = 9;
 const LEAF_WORDS: usize = 1 << LEAF_BITS;
@@ -229,7 +229,7 @@ impl HandleTable {
         pin_init!(Self {
             root <- zeroed(),
             pages: AtomicUsize::new(0),
-            unused <- SpinLock::new(Unused {
+            unused <- SpinLock::new(LockClass::HandleTable, Unused {
                 free: FreeHandles::new(),
                 grown: 0,
             }),

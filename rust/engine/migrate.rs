@@ -7,23 +7,13 @@
 //! then nobody has any of the page mapped, and nobody can find it until the words say where it is
 //! now.
 
-use super::class::SizeClass;
+use super::class::ClassGuard;
 use super::handle_table::{Handle, HandleTable};
 use super::word::ObjWord;
 use super::zspage::{Object, Zspage};
 use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::page::ZsPage;
 use crate::sys::prelude::*;
-
-// The objects, by index, that touch the page at `position`.
-fn touching(class: &SizeClass, position: usize) -> core::ops::Range<usize> {
-    let start = position << PAGE_SHIFT;
-    let first = class.index_at(start);
-    let end = class
-        .index_at(start.wrapping_add(PAGE_SIZE - 1))
-        .saturating_add(1);
-    first..end.min(usize::from(class.shape().objs))
-}
 
 // The word of an object in use. `EINVAL` if its head does not lead back to it.
 fn word_of<'a>(table: &'a HandleTable, object: &Object<'_>) -> Result<ObjWord<'a>> {
@@ -34,19 +24,25 @@ fn word_of<'a>(table: &'a HandleTable, object: &Object<'_>) -> Result<ObjWord<'a
 }
 
 fn used<'a>(
+    guard: &'a ClassGuard<'_>,
     zspage: &'a Zspage,
     range: core::ops::Range<usize>,
 ) -> impl Iterator<Item = Object<'a>> {
-    range.filter_map(|index| zspage.used_object(index))
+    range.filter_map(move |index| zspage.used_object(guard, index))
 }
 
 // Locks the words of all objects in `range`, or none.
-fn lock_words(table: &HandleTable, zspage: &Zspage, range: core::ops::Range<usize>) -> Result {
-    for object in used(zspage, range.clone()) {
+fn lock_words(
+    guard: &ClassGuard<'_>,
+    table: &HandleTable,
+    zspage: &Zspage,
+    range: core::ops::Range<usize>,
+) -> Result {
+    for object in used(guard, zspage, range.clone()) {
         let locked =
             word_of(table, &object).and_then(|word| word.try_lock().map(|_| ()).map_err(|_| EBUSY));
         if let Err(error) = locked {
-            for object in used(zspage, range.start..object.index()) {
+            for object in used(guard, zspage, range.start..object.index()) {
                 if let Ok(word) = word_of(table, &object) {
                     word.unlock(object.place());
                 }
@@ -75,8 +71,8 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     let guard = class.lock();
     // SAFETY: `old` belongs to the zspage.
     let position = unsafe { old.position() } as usize;
-    let range = touching(class, position);
-    if let Err(error) = lock_words(pool.table(), zspage, range.clone()) {
+    let range = class.touching(position);
+    if let Err(error) = lock_words(&guard, pool.table(), zspage, range.clone()) {
         pool.events().migrations_refused.fetch_add(1, Relaxed);
         return Err(error);
     }
@@ -86,7 +82,7 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
         old.copy_page_to(new);
         zspage.replace_page(old, new);
     }
-    for object in used(zspage, range) {
+    for object in used(&guard, zspage, range) {
         // The word still has the old place: the head, copied along, leads to it.
         if let Some(word) = Handle::from_object(object.head()).and_then(|h| pool.table().word(h)) {
             word.unlock(object.place());

@@ -17,12 +17,12 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, ClassStats, SizeClass};
 use super::fullness::{Group, NR_GROUPS};
-use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
-use super::handle_table::{Handle, HandleTable};
-use super::word::Refused;
-use super::zspage::{InHand, LockOutcome, Locked, Object, Zspage};
+use super::geometry::{ClassShape, Geometry, MAX_CHAIN_LIMIT, MAX_CLASSES};
+use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::word::{ObjWord, Place, Refused};
+use super::zspage::{InHand, NewPage, Object, Zspage};
 use crate::sys::atomic::{
-    AtomicBool, AtomicUsize,
+    spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sys::page::PAGE_SIZE;
@@ -40,7 +40,7 @@ pub enum BadHandle {
     Mismatch,
     /// The object is mapped.
     Mapped,
-    /// This CPU has an object mapped already.
+    /// This CPU has an object mapped already, or serves an interrupt.
     Nested,
     /// This CPU does not have the object mapped.
     NotMapped,
@@ -52,7 +52,9 @@ impl BadHandle {
             BadHandle::NotAllocated => "is not allocated (freed twice?)",
             BadHandle::Mismatch => "does not match its object (freed twice, or overwritten?)",
             BadHandle::Mapped => "is freed while mapped",
-            BadHandle::Nested => "is mapped while this CPU has another object mapped",
+            BadHandle::Nested => {
+                "is mapped in an interrupt, or with another object mapped on this CPU"
+            }
             BadHandle::NotMapped => "is unmapped, but not mapped on this CPU",
         }
     }
@@ -85,6 +87,31 @@ pub struct Events {
     pub deferred_frees: AtomicUsize,
 }
 
+// How long `free` waits for a pin to go before it calls the object mapped.
+const PIN_SPINS: usize = 256;
+
+// The count of pages is in parts, each of a few classes and in a cache line of its own: it is
+// written whenever a page comes or goes, and zram reads it at each write.
+const PAGE_SHARDS: usize = 16;
+
+#[repr(align(64))]
+struct PageShard(AtomicUsize);
+
+// What belongs to no class: not yet, or not any more.
+#[derive(Default)]
+struct Loose<'c> {
+    handles: Option<FreeHandles>,
+    page: Option<NewPage>,
+    _second_page: Option<NewPage>,
+    zspage: Option<InHand<'c>>,
+}
+
+enum Missing {
+    Handles,
+    Page,
+    Zspage,
+}
+
 /// A pool.
 #[pin_data(PinnedDrop)]
 pub struct Pool {
@@ -93,7 +120,7 @@ pub struct Pool {
     classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
     #[pin]
     handles: HandleTable,
-    pages: AtomicUsize,
+    pages: [PageShard; PAGE_SHARDS],
     events: Events,
     compacting: AtomicBool,
     #[pin]
@@ -116,7 +143,7 @@ impl Pool {
             classes: new_classes(&geometry, this)?,
             geometry,
             handles <- HandleTable::new(),
-            pages: AtomicUsize::new(0),
+            pages: [const { PageShard(AtomicUsize::new(0)) }; PAGE_SHARDS],
             events: Events::default(),
             compacting: AtomicBool::new(false),
             // SAFETY: The pool is pinned, and flushes its work when it is dropped.
@@ -151,7 +178,18 @@ impl Pool {
 
     /// Pages in use for objects. Metadata is not counted. Any context.
     pub fn total_pages(&self) -> usize {
-        self.pages.load(Relaxed)
+        self.pages
+            .iter()
+            .map(|PageShard(pages)| pages.load(Relaxed))
+            .fold(0, usize::wrapping_add)
+    }
+
+    /// Counts a page of `class` that came or went.
+    pub(super) fn count_pages(&self, class: &SizeClass, delta: isize) {
+        let shard = usize::from(class.shape().index) % PAGE_SHARDS;
+        if let Some(PageShard(pages)) = self.pages.get(shard) {
+            pages.fetch_add(delta as usize, Relaxed);
+        }
     }
 
     /// 4-KiB pages in use for the handle table. Any context.
@@ -183,43 +221,93 @@ impl Pool {
             return Err(ENOSPC);
         }
         let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
-        let claimed = {
+        {
             let guard = class.lock();
-            if let Some(zspage) = guard.fullest() {
-                if let Some(handle) = guard.malloc(&self.handles, zspage) {
-                    guard.regroup(zspage);
-                    return Ok(handle);
-                }
+            if let Some(handle) = self.malloc_open(&guard) {
+                return Ok(handle);
             }
-            guard.claim_handles()
-        };
-        self.malloc_new_zspage(class, claimed, gfp)
+        }
+        self.malloc_growing(class, gfp)
     }
 
-    // The slow path: everything that may allocate memory happens without the class lock.
+    // Takes an open slot, if the class has one and a handle for it.
+    #[inline]
+    fn malloc_open(&self, guard: &ClassGuard<'_>) -> Option<Handle> {
+        let zspage = guard.fullest_open()?;
+        let handle = guard.malloc(&self.handles, zspage)?;
+        guard.regroup(zspage);
+        Some(handle)
+    }
+
+    // The slow path. Whatever is missing is allocated without the class lock; then the class is
+    // looked at afresh, as others may have been there.
     #[cold]
-    fn malloc_new_zspage(&self, class: &SizeClass, claimed: bool, gfp: Gfp) -> Result<Handle> {
-        let mut handles = None;
-        if !claimed {
-            handles = Some(self.handles.reserve(usize::from(class.shape().objs), gfp)?);
-        }
-        let hand = match Zspage::alloc(class, gfp) {
-            Ok(hand) => hand,
-            Err(error) => {
-                match handles {
-                    Some(handles) => self.handles.give_back(handles),
-                    None => class.lock().unclaim_handles(),
+    fn malloc_growing(&self, class: &SizeClass, gfp: Gfp) -> Result<Handle> {
+        let mut growth = Loose::default();
+        let result = loop {
+            let (missing, batch) = {
+                let guard = class.lock();
+                match self.malloc_or_grow(&guard, &mut growth) {
+                    Ok(handle) => break Ok(handle),
+                    Err(missing) => (missing, guard.handle_batch()),
                 }
-                return Err(error);
+            };
+            let added = match missing {
+                Missing::Handles => self
+                    .handles
+                    .reserve(batch, gfp)
+                    .map(|handles| growth.handles = Some(handles)),
+                Missing::Page => NewPage::alloc(gfp).map(|page| growth.page = Some(page)),
+                Missing::Zspage => {
+                    Zspage::alloc(class, gfp).map(|zspage| growth.zspage = Some(zspage))
+                }
+            };
+            if let Err(error) = added {
+                break Err(error);
             }
         };
-        self.pages
-            .fetch_add(usize::from(class.shape().pages), Relaxed);
-        let guard = class.lock();
-        guard.adopt(&self.handles, handles);
-        let handle = guard.malloc(&self.handles, &hand);
-        guard.put(hand);
-        handle.ok_or(ENOMEM)
+        self.give_back(growth);
+        result
+    }
+
+    // Takes an open slot, or opens one with what is there; says what is missing otherwise.
+    fn malloc_or_grow(
+        &self,
+        guard: &ClassGuard<'_>,
+        growth: &mut Loose<'_>,
+    ) -> Result<Handle, Missing> {
+        if let Some(handles) = growth.handles.take() {
+            guard.add_handles(&self.handles, handles);
+        }
+        if guard.needs_handles() {
+            return Err(Missing::Handles);
+        }
+        if let Some(handle) = self.malloc_open(guard) {
+            return Ok(handle);
+        }
+        let page = growth.page.take().ok_or(Missing::Page)?;
+        if let Some(zspage) = guard.growable() {
+            growth.page = guard.add_page(zspage, page).err();
+            guard.regroup(zspage);
+        } else if let Some(hand) = growth.zspage.take() {
+            growth.page = guard.add_page(&hand, page).err();
+            guard.put(hand);
+        } else {
+            growth.page = Some(page);
+            return Err(Missing::Zspage);
+        }
+        self.malloc_open(guard).ok_or(Missing::Page)
+    }
+
+    // Gives back what belongs to no class. The pages go when they are dropped.
+    #[inline]
+    fn give_back(&self, loose: Loose<'_>) {
+        if let Some(handles) = loose.handles {
+            self.handles.give_back(handles);
+        }
+        if let Some(zspage) = loose.zspage {
+            zspage.release();
+        }
     }
 
     /// Frees an object. A handle that is not one of a live, unmapped object is reported with a
@@ -246,47 +334,79 @@ impl Pool {
         if object.head() != handle.in_object() {
             return Err(BadHandle::Mismatch);
         }
-        guard.handles().push_retired(handle, word, place)?;
-        object.release();
-        guard.object_freed();
-        let zspage = object.zspage();
-        if zspage.inuse() != 0 {
-            guard.regroup(zspage);
-        } else if let Some(hand) = guard.take(zspage) {
-            self.release_empty(guard, hand);
-        }
-        // A zspage that is in a hand is put back, or released, by that hand.
+        self.retire(&guard, handle, word, place)?;
+        let loose = self.free_object(&guard, object);
+        drop(guard);
+        self.give_back(loose);
         Ok(())
     }
 
-    /// Releases an empty zspage, now or, if one of its pages is locked, later. Pages freed now.
-    pub(super) fn release_empty(&self, guard: ClassGuard<'_>, hand: InHand) -> usize {
-        match hand.lock_pages() {
-            LockOutcome::Locked(locked) => self.release_locked(guard, locked),
-            LockOutcome::Contended(hand, page) => {
-                // On the list of the empty, where `malloc` may find it, and else the work does.
-                guard.put(hand);
-                drop(guard);
-                // SAFETY: `lock_pages` took this reference.
-                unsafe { page.put() };
-                self.events.deferred_frees.fetch_add(1, Relaxed);
-                self.deferred_free.schedule();
-                0
+    // Takes the handle from its object. Somebody may have it pinned for a moment, by a handle of
+    // an earlier generation, which is then refused.
+    #[inline]
+    fn retire(
+        &self,
+        guard: &ClassGuard<'_>,
+        handle: Handle,
+        word: ObjWord<'_>,
+        place: Place,
+    ) -> Result<(), Refused> {
+        let mut tries = 0..PIN_SPINS;
+        loop {
+            match guard.handles().push_retired(handle, word, place) {
+                Err(Refused::Busy) if tries.next().is_some() => spin_loop(),
+                result => return result,
             }
         }
     }
 
-    fn release_locked(&self, guard: ClassGuard<'_>, locked: Locked) -> usize {
-        let spare = guard.expel(&self.handles);
-        drop(guard);
-        let pages = locked.page_count();
-        locked.release();
-        self.handles.give_back(spare);
-        self.pages.fetch_sub(pages, Relaxed);
-        pages
+    // Frees an object whose handle is gone. What is not needed any more comes back.
+    #[inline]
+    fn free_object<'c>(&self, guard: &ClassGuard<'c>, object: Object<'_>) -> Loose<'c> {
+        let zspage = object.zspage();
+        let (first, second) = object.pages();
+        object.release();
+        guard.object_freed();
+        let page = guard.detach_unused(zspage, first);
+        let second_page = second.and_then(|page| guard.detach_unused(zspage, page));
+        let zspage = self.settle(guard, zspage);
+        let handles = (page.is_some() || second_page.is_some())
+            .then(|| guard.take_spare_handles(&self.handles));
+        Loose {
+            handles,
+            page,
+            _second_page: second_page,
+            zspage,
+        }
     }
 
-    /// Releases the empty zspages whose pages could not be locked when they became empty.
+    // Puts a zspage where it belongs after objects of it were freed. Returns it if it is to be
+    // released. A zspage in a hand is left to that hand.
+    fn settle<'c>(&self, guard: &ClassGuard<'c>, zspage: &Zspage) -> Option<InHand<'c>> {
+        if zspage.inuse() != 0 {
+            guard.regroup(zspage);
+            return None;
+        }
+        self.settle_empty(guard, guard.take(zspage)?)
+    }
+
+    // The same for one in hand that has nothing in use. If somebody has a page of it locked, it
+    // goes on the list of the empty, where `malloc` may find it, and else the work does.
+    pub(super) fn settle_empty<'c>(
+        &self,
+        guard: &ClassGuard<'_>,
+        hand: InHand<'c>,
+    ) -> Option<InHand<'c>> {
+        if hand.page_count() == 0 {
+            return Some(hand);
+        }
+        guard.put(hand);
+        self.events.deferred_frees.fetch_add(1, Relaxed);
+        self.deferred_free.schedule();
+        None
+    }
+
+    /// Releases the empty zspages of which a page was locked when they became empty.
     ///
     /// Context: may sleep, waits for page locks.
     pub fn free_deferred(&self) {
@@ -302,16 +422,31 @@ impl Pool {
             let Some(hand) = guard.pop(group) else {
                 return;
             };
-            match hand.lock_pages() {
-                LockOutcome::Locked(locked) => {
-                    self.release_locked(guard, locked);
+            let mut pages = [const { None }; MAX_CHAIN_LIMIT];
+            let mut places = pages.iter_mut();
+            let contended = hand.strip(|page, closed| {
+                guard.page_gone(closed);
+                if let Some(place) = places.next() {
+                    *place = Some(page);
                 }
-                LockOutcome::Contended(hand, page) => {
+            });
+            let released = match contended {
+                None => Some(hand),
+                Some(_) => {
                     guard.put(hand);
-                    drop(guard);
+                    None
+                }
+            };
+            drop(guard);
+            drop(pages);
+            if let Some(hand) = released {
+                hand.release();
+            }
+            if let Some(page) = contended {
+                // SAFETY: `strip` took a reference.
+                unsafe {
                     page.wait_unlocked();
-                    // SAFETY: `lock_pages` took this reference.
-                    unsafe { page.put() };
+                    page.put();
                 }
             }
         }

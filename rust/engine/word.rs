@@ -8,11 +8,11 @@
 //! anything that the pool shares.
 //!
 //! ```text
-//!  63   62..59  58..51  50 .................... 0
+//!  63   62..59  58..50  49 .................... 0
 //! +----+-------+-------+-------------+-----------+
 //! |lock|readers| class | object index|    pfn    |   live
 //! +----+-------+-------+-------------+-----------+
-//! | 0  |   0   | 0xff  | generation  | next free |   free
+//! | 0  |   0   | 0x1ff | generation  | next free |   free
 //! +----+-------+-------+-------------+-----------+
 //! ```
 //!
@@ -33,19 +33,20 @@
 
 #![forbid(unsafe_code)]
 
+use super::geometry::{max_objs_per_zspage, MAX_CLASSES};
 use crate::sys::atomic::{
     spin_loop, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::{PAGE_SHIFT, PFN_BITS};
+use crate::sys::page::{PAGE_SIZE, PFN_BITS};
 
-/// Bits for the index of an object in its zspage: 16 pages of 32-byte objects.
-const INDEX_BITS: u32 = PAGE_SHIFT as u32 - 5 + 4;
-const CLASS_BITS: u32 = 8;
+/// Bits for the index of an object in its zspage.
+const INDEX_BITS: u32 = (max_objs_per_zspage(PAGE_SIZE) - 1).ilog2() + 1;
+const CLASS_BITS: u32 = 9;
 const READERS_BITS: u32 = 4;
 
 const INDEX_SHIFT: u32 = PFN_BITS;
-const CLASS_SHIFT: u32 = 51;
+const CLASS_SHIFT: u32 = 50;
 const READERS_SHIFT: u32 = CLASS_SHIFT + CLASS_BITS;
 
 const LOCK: u64 = 1 << 63;
@@ -63,6 +64,9 @@ const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
 const _: () = assert!(INDEX_SHIFT + INDEX_BITS <= CLASS_SHIFT);
 const _: () = assert!(READERS_SHIFT + READERS_BITS == 63);
+const _: () = assert!(MAX_CLASSES <= FREE_CLASS as usize);
+// Handles are words of 64 bits, whatever C calls them.
+const _: () = assert!(usize::BITS == 64);
 
 /// Where an object is: the page it begins in, its index in the zspage, and its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

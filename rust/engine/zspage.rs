@@ -4,10 +4,16 @@
 //!
 //! Ownership rule: **a zspage is on one list or in one hand.** [`InHand`] is that hand. Taking a
 //! zspage off a list yields one; putting it on a list ([`super::class::ClassGuard::put`]) or
-//! locking it for release consumes it. There is no way to copy it, so adding a zspage to a list
-//! twice, the bug that the fine-grained fullness series had, does not compile; and one that goes
-//! out of scope with its zspage still in it reports that.
+//! releasing it consumes it. There is no way to copy it, so adding a zspage to a list twice, the
+//! bug that the fine-grained fullness series had, does not compile; and one that goes out of scope
+//! with its zspage still in it reports that.
+//!
+//! A zspage has places for as many pages as its class says, but not every page has to be there:
+//! pages are added one by one as objects need them, and given back one by one when nothing on
+//! them is in use.
 
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
@@ -23,6 +29,8 @@ use crate::sys::report;
 use crate::sys::slab::SlabBox;
 
 const NO_GROUP: u8 = u8::MAX;
+// Beside the group: the zspage had an open slot.
+const OPEN: u8 = 0x10;
 
 /// A chain of pages and what is in use of it.
 ///
@@ -33,8 +41,10 @@ const NO_GROUP: u8 = u8::MAX;
 ///
 /// - `class` outlives the zspage.
 /// - Every page from `first` on, along the links, belongs to the zspage, has it as its owner and
-///   stays allocated while the zspage exists or until the chain is changed under the class lock
-///   and the lock of that page.
+///   stays allocated until it is taken out of the chain under the class lock and its page lock.
+///   Positions rise along the chain, and are those set in `present`.
+/// - A slot is open only if all its pages are present; `open` counts these. A slot that is closed
+///   while all its pages are present is in use; `inuse` counts these.
 /// - `group` is the number of the list the zspage is on, or [`NO_GROUP`] while it is in a hand.
 #[repr(C)]
 pub struct Zspage {
@@ -42,6 +52,9 @@ pub struct Zspage {
     class: NonNull<SizeClass>,
     first: PageCell,
     inuse: AtomicU16,
+    open: AtomicU16,
+    // Bit n is set while the page at position n is there.
+    present: AtomicU16,
     group: AtomicU8,
     slots: SlotMap,
 }
@@ -57,20 +70,17 @@ unsafe impl Linked for Zspage {
     const OFFSET: usize = core::mem::offset_of!(Zspage, links);
 }
 
-/// The sole owner of a zspage that is on no list.
+/// The sole owner of a zspage that is on no list. The class `'c` outlives it.
 #[must_use = "a zspage in hand has to go back on a list or be released"]
-pub struct InHand(Option<SlabBox<Zspage>>);
+pub struct InHand<'c>(Option<SlabBox<Zspage>>, PhantomData<&'c SizeClass>);
 
-/// A zspage in hand, all of whose pages are locked: migration cannot reach it any more.
-#[must_use = "the pages stay locked until the zspage is released"]
-pub struct Locked(InHand);
-
-/// The outcome of locking all pages of a zspage.
-pub enum LockOutcome {
-    /// All are locked.
-    Locked(Locked),
-    /// Somebody has this page locked; none is locked now. The page is held by a reference.
-    Contended(InHand, ZsPage),
+/// A page that is in no zspage, and is locked.
+///
+/// It goes into one, or back to the kernel, which happens at the latest when it is dropped.
+pub struct NewPage {
+    page: ZsPage,
+    // It was in a zspage before.
+    is_movable: bool,
 }
 
 /// An object in its zspage. The class lock, or a pin, keeps it there.
@@ -81,58 +91,33 @@ pub struct Object<'a> {
     index: usize,
 }
 
+fn add(counter: &AtomicU16, n: usize) {
+    counter.store(counter.load(Relaxed).saturating_add(n as u16), Relaxed);
+}
+
+fn sub(counter: &AtomicU16, n: usize) {
+    counter.store(counter.load(Relaxed).saturating_sub(n as u16), Relaxed);
+}
+
 impl Zspage {
-    /// Allocates an empty zspage for `class`, of pages from the caller's `gfp`.
+    /// Allocates a zspage without pages for `class`.
     ///
-    /// Returns [`ENOMEM`] with everything given back. Context: as `gfp` says, no lock held.
-    pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<InHand> {
-        let shape = class.shape();
+    /// Returns [`ENOMEM`]. Context: as `gfp` says, no lock held.
+    pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<InHand<'_>> {
         let zspage = SlabBox::new(
             Zspage {
                 links: Links::new(),
                 class: NonNull::from(class),
                 first: PageCell::new(),
                 inuse: AtomicU16::new(0),
+                open: AtomicU16::new(0),
+                present: AtomicU16::new(0),
                 group: AtomicU8::new(NO_GROUP),
-                slots: SlotMap::new(usize::from(shape.objs)),
+                slots: SlotMap::new(),
             },
             gfp,
         )?;
-        let owner = NonNull::from(&*zspage).cast();
-        let mut last: Option<ZsPage> = None;
-        for position in 0..u32::from(shape.pages) {
-            let Some(page) = ZsPage::alloc(gfp) else {
-                zspage.discard_pages();
-                return Err(ENOMEM);
-            };
-            // SAFETY: The page was just allocated for this zspage, nobody else knows it.
-            unsafe { page.attach(owner, position) };
-            match last {
-                None => zspage.first.set(page),
-                // SAFETY: `last` is a page of this zspage, as above.
-                Some(last) => unsafe { last.set_next(page) },
-            }
-            last = Some(page);
-        }
-        // Before it is on a list: migration takes the class lock, and does not care about lists.
-        for page in zspage.pages() {
-            // SAFETY: The page belongs to the zspage, which is complete.
-            unsafe { page.make_movable() };
-        }
-        Ok(InHand(Some(zspage)))
-    }
-
-    // Gives back the pages of a zspage that was not completed.
-    fn discard_pages(&self) {
-        let mut next = self.first.get();
-        while let Some(page) = next {
-            // SAFETY: By the type invariants, the page is ours, and it is not movable yet, so
-            // nobody else has it.
-            unsafe {
-                next = page.next();
-                page.discard();
-            }
-        }
+        Ok(InHand(Some(zspage), PhantomData))
     }
 
     /// The class of the zspage.
@@ -146,6 +131,43 @@ impl Zspage {
         u32::from(self.inuse.load(Relaxed))
     }
 
+    /// Slots that an object can be put into without another page.
+    pub fn open_slots(&self) -> usize {
+        usize::from(self.open.load(Relaxed))
+    }
+
+    /// Pages that are there.
+    pub fn page_count(&self) -> usize {
+        self.present.load(Relaxed).count_ones() as usize
+    }
+
+    /// Where the next page should go: the first place without one.
+    ///
+    /// The page before it is there, so at least one slot becomes open.
+    pub fn next_position(&self) -> Option<u32> {
+        let position = self.present.load(Relaxed).trailing_ones();
+        (position < u32::from(self.class().shape().pages)).then_some(position)
+    }
+
+    fn is_present(&self, position: usize) -> bool {
+        u32::from(self.present.load(Relaxed))
+            .checked_shr(position as u32)
+            .is_some_and(|present| present & 1 != 0)
+    }
+
+    // Whether all pages of a slot are there. A slot has two at most.
+    fn is_backed(&self, index: usize) -> bool {
+        let class = self.class();
+        let start = class.offset(index);
+        self.is_present(start >> PAGE_SHIFT)
+            && self.is_present(class.offset(index.wrapping_add(1)).wrapping_sub(1) >> PAGE_SHIFT)
+    }
+
+    /// Whether the object of this index is in use.
+    pub fn is_used(&self, index: usize) -> bool {
+        self.slots.is_closed(index) && self.is_backed(index)
+    }
+
     /// Whether every object is in use.
     pub fn is_full(&self) -> bool {
         self.inuse() >= u32::from(self.class().shape().objs)
@@ -153,15 +175,28 @@ impl Zspage {
 
     /// The list the zspage is on, or `None` while it is in a hand.
     pub fn group(&self) -> Option<Group> {
-        Group::new(usize::from(self.group.load(Relaxed)))
+        Some(self.listed()?.0)
     }
 
-    /// Says that the zspage was put on the list of `group`, or taken off.
+    /// The list the zspage is on, and whether it had an open slot when it was put there.
+    pub(super) fn listed(&self) -> Option<(Group, bool)> {
+        let listed = self.group.load(Relaxed);
+        let group = Group::new(usize::from(listed & !OPEN))?;
+        Some((group, listed & OPEN != 0))
+    }
+
+    pub(super) fn is_listed_open(&self) -> bool {
+        self.listed().is_some_and(|(_, open)| open)
+    }
+
+    /// Says that the zspage was put on a list, or taken off.
     ///
     /// Only the class, when it did that, calls this.
-    pub(super) fn set_group(&self, group: Option<Group>) {
-        let number = group.map_or(NO_GROUP, |group| group.number() as u8);
-        self.group.store(number, Relaxed);
+    pub(super) fn set_listed(&self, listed: Option<(Group, bool)>) {
+        let listed = listed.map_or(NO_GROUP, |(group, open)| {
+            group.number() as u8 | if open { OPEN } else { 0 }
+        });
+        self.group.store(listed, Relaxed);
     }
 
     /// The pages of the chain, in order. The class lock, or ownership, keeps the chain as it is.
@@ -172,18 +207,22 @@ impl Zspage {
         })
     }
 
-    /// Takes a free object. The class lock is held.
-    pub(super) fn take_object(&self) -> Option<Object<'_>> {
-        let index = self.slots.take_first()?;
-        let object = self.object(index)?;
-        self.inuse
-            .store(self.inuse.load(Relaxed).saturating_add(1), Relaxed);
+    /// Takes an open slot for an object.
+    pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
+        let object = self.object(guard, self.slots.close_first()?)?;
+        add(&self.inuse, 1);
+        sub(&self.open, 1);
         Some(object)
     }
 
-    /// The object of this index, in use or not. The class lock is held.
-    pub(super) fn object(&self, index: usize) -> Option<Object<'_>> {
-        let page = self.pages().nth(self.class().offset(index) >> PAGE_SHIFT)?;
+    // The object of this index, in use or not, if its page is there. Its page may change as soon
+    // as the class lock is let go, hence the guard.
+    fn object<'a>(&'a self, _guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
+        let position = (self.class().offset(index) >> PAGE_SHIFT) as u32;
+        let page = self.pages().find(|page| {
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            unsafe { page.position() == position }
+        })?;
         Some(Object {
             zspage: self,
             page,
@@ -191,19 +230,159 @@ impl Zspage {
         })
     }
 
-    /// The first object in use at or after `from`. The class lock is held.
-    pub(super) fn next_used(&self, from: usize) -> Option<Object<'_>> {
-        let objs = usize::from(self.class().shape().objs);
-        self.object(self.slots.next_used(from, objs)?)
+    /// The last object in use below index `end`.
+    pub(super) fn last_used<'a>(
+        &'a self,
+        guard: &'a ClassGuard<'_>,
+        end: usize,
+    ) -> Option<Object<'a>> {
+        let mut index = self.slots.prev_closed(end)?;
+        while !self.is_backed(index) {
+            index = self.slots.prev_closed(index)?;
+        }
+        self.object(guard, index)
     }
 
-    /// The object of index `index`, if it is in use. The class lock is held.
-    pub(super) fn used_object(&self, index: usize) -> Option<Object<'_>> {
-        if self.slots.is_used(index) {
-            self.object(index)
+    /// Whether an open slot is in front of `index`.
+    pub(super) fn is_open_before(&self, index: usize) -> bool {
+        self.slots.first_open().is_some_and(|open| open < index)
+    }
+
+    /// The object of index `index`, if it is in use.
+    pub(super) fn used_object<'a>(
+        &'a self,
+        guard: &'a ClassGuard<'_>,
+        index: usize,
+    ) -> Option<Object<'a>> {
+        if self.is_used(index) {
+            self.object(guard, index)
         } else {
             None
         }
+    }
+
+    /// Adds a page at [`Zspage::next_position`]; how many slots that opened. Gives the page back
+    /// if there is no place for it. The class lock is held.
+    pub(super) fn add_page(&self, page: NewPage) -> Result<usize, NewPage> {
+        let Some(position) = self.next_position() else {
+            return Err(page);
+        };
+        let (page, is_movable) = page.into_page();
+        // SAFETY: The page was new, so it is nobody else's.
+        unsafe { page.attach(NonNull::from(self).cast(), position) };
+        // SAFETY: The page was just attached.
+        unsafe { self.link(page, position) };
+        // SAFETY: The page is locked, and belongs to the zspage now.
+        unsafe {
+            if !is_movable {
+                page.make_movable();
+            }
+            page.unlock();
+        }
+        let mut opened = 0usize;
+        for index in self.class().touching(position as usize) {
+            if self.is_backed(index) && self.slots.open(index) {
+                opened = opened.wrapping_add(1);
+            }
+        }
+        add(&self.open, opened);
+        Ok(opened)
+    }
+
+    // Puts a page into the chain.
+    //
+    // SAFETY: The page must be attached to this zspage, for a position that is not present.
+    unsafe fn link(&self, page: ZsPage, position: u32) {
+        let before = self.before(position);
+        // SAFETY: By the type invariants, all these belong to the zspage.
+        unsafe {
+            match before {
+                None => {
+                    if let Some(first) = self.first.get() {
+                        page.set_next(Some(first));
+                        first.set_first(false);
+                    }
+                    page.set_first(true);
+                    self.first.set(Some(page));
+                }
+                Some(before) => {
+                    if let Some(next) = before.next() {
+                        page.set_next(Some(next));
+                    }
+                    before.set_next(Some(page));
+                }
+            }
+        }
+        let present = self.present.load(Relaxed);
+        self.present.store(present | 1 << (position & 15), Relaxed);
+    }
+
+    // The last page in front of a position.
+    fn before(&self, position: u32) -> Option<ZsPage> {
+        self.pages()
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            .take_while(|page| unsafe { page.position() < position })
+            .last()
+    }
+
+    // Whether nothing that touches the page at `position` is in use.
+    fn is_unused(&self, position: usize) -> bool {
+        let slots = self.class().touching(position);
+        let (mut first, mut end) = (slots.start, slots.end);
+        // Slots inside the page are backed; those at its borders need a neighbour, too.
+        if !self.is_backed(first) {
+            first = first.wrapping_add(1);
+        }
+        if !self.is_backed(end.wrapping_sub(1)) {
+            end = end.wrapping_sub(1);
+        }
+        self.slots.next_closed(first, end).is_none()
+    }
+
+    /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
+    /// somebody has the page locked. The class lock is held.
+    pub(super) fn detach_unused(&self, page: ZsPage) -> Option<(NewPage, usize)> {
+        // SAFETY: The caller found the page in this zspage under the class lock.
+        let position = unsafe { page.position() } as usize;
+        // SAFETY: As above.
+        if !self.is_unused(position) || !unsafe { page.try_lock() } {
+            return None;
+        }
+        Some(self.detach(page, position))
+    }
+
+    // Takes a locked page out of the chain, whatever is on it. Also returns how many slots that
+    // closed.
+    fn detach(&self, page: ZsPage, position: usize) -> (NewPage, usize) {
+        let mut closed = 0usize;
+        for index in self.class().touching(position) {
+            if self.slots.close(index) {
+                closed = closed.wrapping_add(1);
+            }
+        }
+        sub(&self.open, closed);
+        let before = self.before(position as u32);
+        // SAFETY: By the type invariants, all these belong to the zspage.
+        unsafe {
+            let next = page.next();
+            match before {
+                None => {
+                    if let Some(next) = next {
+                        next.set_first(true);
+                    }
+                    self.first.set(next);
+                }
+                Some(before) => before.set_next(next),
+            }
+        }
+        let present = self.present.load(Relaxed);
+        self.present
+            .store(present & !(1 << (position & 15)), Relaxed);
+        let page = NewPage {
+            page,
+            is_movable: true,
+        };
+        (page, closed)
     }
 
     /// The zspage of a page.
@@ -238,8 +417,11 @@ impl Zspage {
             new.attach(owner, old.position());
             new.take_link(old);
             match before {
-                None => self.first.set(new),
-                Some(before) => before.set_next(new),
+                None => {
+                    new.set_first(true);
+                    self.first.set(Some(new));
+                }
+                Some(before) => before.set_next(Some(new)),
             }
         }
     }
@@ -315,16 +497,24 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Gives the object back to its zspage. False if it was not in use.
-    pub(super) fn release(&self) -> bool {
+    /// Gives the object back to its zspage. Its slot is open then.
+    pub(super) fn release(&self) {
         // The head first: nobody may find the handle in an object that is free.
         self.set_head(0);
-        if !self.zspage.slots.release(self.index) {
-            return false;
+        if self.zspage.slots.open(self.index) {
+            sub(&self.zspage.inuse, 1);
+            add(&self.zspage.open, 1);
         }
-        let inuse = &self.zspage.inuse;
-        inuse.store(inuse.load(Relaxed).saturating_sub(1), Relaxed);
-        true
+    }
+
+    /// The pages that the object is on: one, or two.
+    pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
+        let size = self.zspage.class().shape().size as usize;
+        if self.offset_in_page().wrapping_add(size) <= PAGE_SIZE {
+            return (self.page, None);
+        }
+        // SAFETY: The page belongs to the object's zspage.
+        (self.page, unsafe { self.page.next() })
     }
 
     /// Copies the object, its head included, to `to`, an object of the same class.
@@ -367,10 +557,10 @@ impl<'a> Object<'a> {
     }
 }
 
-impl InHand {
-    /// Takes what a list gave up.
-    pub(super) fn from_box(zspage: SlabBox<Zspage>) -> Self {
-        Self(Some(zspage))
+impl<'c> InHand<'c> {
+    /// Takes what a list of `class` gave up.
+    pub(super) fn from_box(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
+        Self(Some(zspage), PhantomData)
     }
 
     /// Gives the zspage to a list, or to whoever releases it.
@@ -378,21 +568,39 @@ impl InHand {
         self.0.take()
     }
 
-    /// Locks every page, without waiting. The class lock is held, or nobody else knows the zspage.
-    pub fn lock_pages(self) -> LockOutcome {
-        let Some(contended) = self.pages().find(|page| !page.try_lock()) else {
-            return LockOutcome::Locked(Locked(self));
-        };
-        for page in self.pages().take_while(|page| *page != contended) {
-            // SAFETY: We locked it just now.
-            unsafe { page.unlock() };
+    /// Takes out every page that can be locked at once, whatever is on it, and gives each to
+    /// `release`. Returns the zspage, and a reference to a page that somebody has locked, if there
+    /// is one. The class lock is held.
+    pub(super) fn strip(&self, mut release: impl FnMut(NewPage, usize)) -> Option<ZsPage> {
+        let mut next = self.first.get();
+        let mut contended = None;
+        while let Some(page) = next {
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            unsafe { next = page.next() };
+            // SAFETY: As above.
+            if unsafe { page.try_lock() } {
+                // SAFETY: As above.
+                let position = unsafe { page.position() } as usize;
+                let (detached, closed) = self.detach(page, position);
+                release(detached, closed);
+            } else if contended.is_none() {
+                // SAFETY: As above.
+                unsafe { page.get() };
+                contended = Some(page);
+            }
         }
-        contended.get();
-        LockOutcome::Contended(self, contended)
+        contended
+    }
+
+    /// Frees a zspage that has no pages. One that has some is reported, and lost.
+    pub fn release(self) {
+        if self.page_count() == 0 {
+            drop(self.into_box());
+        }
     }
 }
 
-impl Deref for InHand {
+impl Deref for InHand<'_> {
     type Target = Zspage;
 
     fn deref(&self) -> &Zspage {
@@ -404,7 +612,7 @@ impl Deref for InHand {
     }
 }
 
-impl Drop for InHand {
+impl Drop for InHand<'_> {
     fn drop(&mut self) {
         if let Some(zspage) = self.0.take() {
             // The memory is lost, but its pages still name it.
@@ -414,23 +622,30 @@ impl Drop for InHand {
     }
 }
 
-impl Locked {
-    /// Pages that [`Locked::release`] gives back.
-    pub fn page_count(&self) -> usize {
-        usize::from(self.0.class().shape().pages)
+impl NewPage {
+    /// Allocates a page; [`ENOMEM`] if there is none. Context: as `gfp` says.
+    pub fn alloc(gfp: Gfp) -> Result<Self> {
+        let page = ZsPage::alloc(gfp).ok_or(ENOMEM)?;
+        Ok(Self {
+            page,
+            is_movable: false,
+        })
     }
 
-    /// Gives back the pages and the zspage itself. No lock needs to be held.
-    pub fn release(self) {
-        let Some(zspage) = self.0.into_box() else {
-            return;
-        };
-        let mut next = zspage.first.get();
-        while let Some(page) = next {
-            // SAFETY: The page belongs to the zspage, nobody else has that, and it is locked.
-            unsafe {
-                next = page.next();
-                page.release();
+    fn into_page(self) -> (ZsPage, bool) {
+        let this = ManuallyDrop::new(self);
+        (this.page, this.is_movable)
+    }
+}
+
+impl Drop for NewPage {
+    fn drop(&mut self) {
+        // SAFETY: The page is in no zspage, so it is ours alone, and it is locked.
+        unsafe {
+            if self.is_movable {
+                self.page.release();
+            } else {
+                self.page.discard();
             }
         }
     }

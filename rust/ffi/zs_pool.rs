@@ -37,23 +37,22 @@ impl ZsPool {
     fn new(name: &CStr) -> Result<Pin<KBox<Self>>> {
         // SAFETY: May be called any time.
         let chain_limit = unsafe { bindings::zs_glue_chain_limit() } as usize;
-        let mut this = KBox::pin_init(
-            try_pin_init!(Self {
-                _shrinker: None,
-                _debugfs: None,
+        KBox::pin_init(
+            try_pin_init!(&this in Self {
                 pool <- Pool::new(name, chain_limit),
+                // A pool without these two works. They are dropped before the pool.
+                _debugfs: DebugfsDirectory::new(pool_of(this).cast(), name),
+                // SAFETY: The pool is initialised, pinned, and outlives the shrinker.
+                _shrinker: unsafe { Shrinker::register(name, pool_of(this)) }.ok(),
             }),
             GFP_KERNEL,
-        )?;
-        let pool = NonNull::from(&this.pool);
-        // SAFETY: Neither field is pinned, and nothing is moved.
-        let fields = unsafe { this.as_mut().get_unchecked_mut() };
-        // A pool without them works.
-        fields._debugfs = DebugfsDirectory::new(pool.cast(), name);
-        // SAFETY: The shrinker is dropped before the pool.
-        fields._shrinker = unsafe { Shrinker::register(name, pool) }.ok();
-        Ok(this)
+        )
     }
+}
+
+fn pool_of(this: NonNull<ZsPool>) -> NonNull<Pool> {
+    // SAFETY: `this` is allocated, if not yet initialised: the address of a field is not null.
+    unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).pool) }
 }
 
 struct DebugfsDirectory(NonNull<kernel::bindings::dentry>);
@@ -305,6 +304,7 @@ pub unsafe extern "C" fn zs_rs_class_row(
         zspages: stats.zspages.map(|zspages| zspages as c_ulong),
         objs_allocated: stats.objs_allocated as c_ulong,
         objs_inuse: stats.objs_inuse as c_ulong,
+        pages: stats.pages as c_ulong,
         freeable: stats.freeable as c_ulong,
     };
     // SAFETY: The caller's promise.

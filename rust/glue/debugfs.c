@@ -9,8 +9,8 @@
 
 #include "glue.h"
 
-/* More than there can be, whatever the page size. */
-#define ZS_MAX_CLASSES 256
+/* The most there can be, whatever the page size. */
+#define ZS_MAX_CLASSES 257
 
 static struct dentry *zs_debugfs_root;
 
@@ -18,7 +18,6 @@ static int zs_classes_show(struct seq_file *s, void *v)
 {
 	struct zs_rs_pool *pool = s->private;
 	struct zs_class_row row, total = {};
-	unsigned long pages, total_pages = 0;
 	int i, group;
 
 	seq_printf(s, " %5s %5s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %9s %13s %10s %10s %16s %8s\n",
@@ -30,8 +29,6 @@ static int zs_classes_show(struct seq_file *s, void *v)
 		if (!zs_rs_class_row(pool, i, &row))
 			continue;
 
-		pages = row.objs_allocated / row.objs_per_zspage *
-			row.pages_per_zspage;
 		seq_printf(s, " %5u %5u ", i, row.size);
 		/* As in C, the empty group has no column. */
 		for (group = 1; group < ZS_NR_GROUPS; group++) {
@@ -39,20 +36,20 @@ static int zs_classes_show(struct seq_file *s, void *v)
 			total.zspages[group] += row.zspages[group];
 		}
 		seq_printf(s, "%13lu %10lu %10lu %16u %8lu\n",
-			   row.objs_allocated, row.objs_inuse, pages,
+			   row.objs_allocated, row.objs_inuse, row.pages,
 			   row.pages_per_zspage, row.freeable);
 
 		total.objs_allocated += row.objs_allocated;
 		total.objs_inuse += row.objs_inuse;
 		total.freeable += row.freeable;
-		total_pages += pages;
+		total.pages += row.pages;
 	}
 
 	seq_printf(s, "\n %5s %5s ", "Total", "");
 	for (group = 1; group < ZS_NR_GROUPS; group++)
 		seq_printf(s, "%9lu ", total.zspages[group]);
 	seq_printf(s, "%13lu %10lu %10lu %16s %8lu\n", total.objs_allocated,
-		   total.objs_inuse, total_pages, "", total.freeable);
+		   total.objs_inuse, total.pages, "", total.freeable);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(zs_classes);

@@ -19,6 +19,7 @@ struct zs_class_row {
 	unsigned long zspages[ZS_NR_GROUPS];
 	unsigned long objs_allocated;
 	unsigned long objs_inuse;
+	unsigned long pages;
 	unsigned long freeable;
 };
 

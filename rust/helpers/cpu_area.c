@@ -19,7 +19,7 @@ static int zs_cpu_area_prepare(unsigned int cpu)
 
 	/* A CPU may be prepared again after a later step had failed. */
 	if (!area->buffer)
-		area->buffer = kmalloc_node(PAGE_SIZE, GFP_KERNEL,
+		area->buffer = kzalloc_node(PAGE_SIZE, GFP_KERNEL,
 					    cpu_to_node(cpu));
 	return area->buffer ? 0 : -ENOMEM;
 }
@@ -54,6 +54,8 @@ struct zs_cpu_area *zs_helper_cpu_area_enter(u8 mode, const void *word)
 {
 	struct zs_cpu_area *area;
 
+	if (WARN_ON_ONCE(!in_task()))
+		return NULL;
 	preempt_disable();
 	pagefault_disable();
 	area = this_cpu_ptr(&zs_cpu_area);
@@ -74,8 +76,10 @@ struct zs_cpu_area *zs_helper_cpu_area_current(void)
 {
 	struct zs_cpu_area *area;
 
-	/* Who has a mapping cannot be preempted, who has none may be. */
-	area = raw_cpu_ptr(&zs_cpu_area);
+	/* Who has a mapping cannot be preempted. */
+	if (preemptible())
+		return NULL;
+	area = this_cpu_ptr(&zs_cpu_area);
 	return likely(area->used) ? area : NULL;
 }
 

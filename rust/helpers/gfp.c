@@ -15,3 +15,10 @@ gfp_t zs_helper_gfp_for_metadata(gfp_t gfp)
 {
 	return gfp & ~(__GFP_HIGHMEM | __GFP_MOVABLE);
 }
+
+gfp_t zs_helper_gfp_for_compaction(void)
+{
+	/* Reclaim calls us: its reserves are not for this. */
+	return GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC | __GFP_HIGHMEM |
+	       __GFP_MOVABLE;
+}

@@ -6,6 +6,11 @@
 
 #include "helpers.h"
 
+#ifdef CONFIG_PREEMPT_RT
+/* Who has an object mapped must not be preempted by who waits for it. */
+#error "zsmalloc-rs does not support PREEMPT_RT"
+#endif
+
 #include "cpu_area.c"
 #include "gfp.c"
 #include "list.c"

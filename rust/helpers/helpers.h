@@ -34,10 +34,12 @@ void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
 /* gfp.c */
 gfp_t zs_helper_gfp_for_pages(gfp_t gfp);
 gfp_t zs_helper_gfp_for_metadata(gfp_t gfp);
+gfp_t zs_helper_gfp_for_compaction(void);
 
 /* list.c */
 void zs_helper_list_init(struct list_head *head);
 void zs_helper_list_add(struct list_head *entry, struct list_head *head);
+void zs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
 void zs_helper_list_del(struct list_head *entry);
 
 /* page.c */
@@ -49,6 +51,7 @@ void *zs_helper_page_owner(struct page *page);
 u32 zs_helper_page_position(struct page *page);
 struct page *zs_helper_page_next(struct page *page);
 void zs_helper_page_set_next(struct page *page, struct page *next);
+void zs_helper_page_set_first(struct page *page, bool first);
 u64 zs_helper_page_huge_head(struct page *page);
 void zs_helper_page_set_huge_head(struct page *page, u64 head);
 void zs_helper_page_take_link(struct page *page, struct page *old);
@@ -91,7 +94,7 @@ void *zs_helper_zspage_cache_alloc(gfp_t gfp);
 void zs_helper_zspage_cache_free(void *zspage);
 
 /* spinlock.c */
-void zs_helper_spin_lock_init(spinlock_t *lock);
+void zs_helper_spin_lock_init(spinlock_t *lock, int class);
 void zs_helper_spin_lock(spinlock_t *lock);
 void zs_helper_spin_unlock(spinlock_t *lock);
 bool zs_helper_spin_is_contended(spinlock_t *lock);

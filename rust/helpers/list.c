@@ -12,6 +12,11 @@ void zs_helper_list_add(struct list_head *entry, struct list_head *head)
 	list_add(entry, head);
 }
 
+void zs_helper_list_add_tail(struct list_head *entry, struct list_head *head)
+{
+	list_add_tail(entry, head);
+}
+
 void zs_helper_list_del(struct list_head *entry)
 {
 	list_del(entry);

@@ -15,6 +15,9 @@
 /* The part of page_type that is ours. */
 #define ZS_POSITION_MASK 0xffffff
 
+/* As in rust/sys/page.rs. */
+#define ZS_PFN_BITS (52 - PAGE_SHIFT)
+
 /* Without the kernel's own zsmalloc there is no such counter. */
 static void zs_count_page(struct page *page, int delta)
 {
@@ -30,10 +33,18 @@ struct page *zs_helper_page_alloc(gfp_t gfp)
 {
 	struct page *page = alloc_page(gfp);
 
-	if (likely(page)) {
-		__SetPageZsmalloc(page);
-		zs_count_page(page, 1);
+	if (unlikely(!page))
+		return NULL;
+	/*
+	 * Nobody locks a page that is on no list, but for who looks at pages by
+	 * their number; and on no machine so far does a number have more bits.
+	 */
+	if (unlikely(page_to_pfn(page) >> ZS_PFN_BITS || !trylock_page(page))) {
+		__free_page(page);
+		return NULL;
 	}
+	__SetPageZsmalloc(page);
+	zs_count_page(page, 1);
 	return page;
 }
 
@@ -44,10 +55,6 @@ struct page *zs_helper_pfn_to_page(size_t pfn)
 
 size_t zs_helper_page_to_pfn(struct page *page)
 {
-#ifdef MAX_PHYSMEM_BITS
-	/* rust/sys/page.rs: PFN_BITS */
-	BUILD_BUG_ON(MAX_PHYSMEM_BITS > 52);
-#endif
 	return page_to_pfn(page);
 }
 
@@ -57,8 +64,7 @@ void zs_helper_page_attach(struct page *page, void *owner, u32 position)
 	page->index = 0;
 	page->page_type &= ~ZS_POSITION_MASK;
 	page->page_type |= position & ZS_POSITION_MASK;
-	if (position == 0)
-		SetPagePrivate(page);
+	ClearPagePrivate(page);
 }
 
 void *zs_helper_page_owner(struct page *page)
@@ -82,6 +88,14 @@ struct page *zs_helper_page_next(struct page *page)
 void zs_helper_page_set_next(struct page *page, struct page *next)
 {
 	WRITE_ONCE(page->index, (unsigned long)next);
+}
+
+void zs_helper_page_set_first(struct page *page, bool first)
+{
+	if (first)
+		SetPagePrivate(page);
+	else
+		ClearPagePrivate(page);
 }
 
 u64 zs_helper_page_huge_head(struct page *page)
@@ -143,14 +157,7 @@ static void zs_page_clear_movable(struct page *page) { }
 
 void zs_helper_page_make_movable(struct page *page)
 {
-	/*
-	 * Nobody locks a page that is on no list and not movable, but for a
-	 * moment: who looks at pages by their number may.
-	 */
-	while (!trylock_page(page))
-		cpu_relax();
 	zs_page_set_movable(page);
-	unlock_page(page);
 }
 
 bool zs_helper_page_trylock(struct page *page)
@@ -190,6 +197,7 @@ void zs_helper_page_discard(struct page *page)
 {
 	zs_count_page(page, -1);
 	zs_page_reset(page);
+	unlock_page(page);
 	__free_page(page);
 }
 
@@ -259,12 +267,15 @@ void zs_helper_page_copy_all(struct page *to, struct page *from)
 	copy_highpage(to, from);
 }
 
-/* The address at @offset of @page, if the page behind it is its next one too. */
+/*
+ * The address at @offset of @page, if the page behind it in memory is its next
+ * one too. So must be its struct page: users make scatterlists of the address.
+ */
 void *zs_helper_page_neighbours(struct page *page, size_t offset)
 {
 	struct page *next = zs_helper_page_next(page);
 
-	if (!next || PageHighMem(page) || PageHighMem(next) ||
+	if (!next || next != page + 1 || PageHighMem(page) || PageHighMem(next) ||
 	    page_address(next) != page_address(page) + PAGE_SIZE)
 		return NULL;
 	return page_address(page) + offset;

@@ -16,7 +16,7 @@ use crate::bindings;
 /// # Safety
 ///
 /// It is one, and dropping it does nothing.
-pub unsafe trait ZeroInit: Sized {}
+pub unsafe trait ZeroInit: Sized + Send + Sync {}
 
 // SAFETY: Zero bits are the number zero.
 unsafe impl ZeroInit for AtomicU64 {}

@@ -105,6 +105,13 @@ impl<T: Linked> List<T> {
         unsafe { bindings::zs_helper_list_add(Self::links(item), self.head.get()) };
     }
 
+    /// Puts an item behind all others. The list owns it from here on.
+    pub fn push_back(&self, item: SlabBox<T>) {
+        let item = item.into_raw();
+        // SAFETY: As in `push_front`.
+        unsafe { bindings::zs_helper_list_add_tail(Self::links(item), self.head.get()) };
+    }
+
     /// Takes an item off the list. The caller owns it from here on.
     ///
     /// # Safety

@@ -23,7 +23,7 @@ use crate::bindings;
 pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 /// Bits for an offset in a page.
 pub const PAGE_SHIFT: usize = kernel::page::PAGE_SHIFT;
-/// Bits for a page frame number. `helpers/page.c` checks that they are enough.
+/// Bits for a page frame number. `helpers/page.c` uses no page whose number has more.
 pub const PFN_BITS: u32 = 52 - PAGE_SHIFT as u32;
 
 /// Names a page. Having one says nothing about who may use the page; hence the unsafe functions.
@@ -35,7 +35,7 @@ pub const PFN_BITS: u32 = 52 - PAGE_SHIFT as u32;
 pub struct ZsPage(NonNull<kernel::bindings::page>);
 
 impl ZsPage {
-    /// Allocates a page, marks it as zsmalloc's and counts it. Context: as `gfp` says.
+    /// Allocates a page, marks it as zsmalloc's, counts it and locks it. Context: as `gfp` says.
     pub fn alloc(gfp: Gfp) -> Option<Self> {
         // SAFETY: Any flags may be asked for.
         let raw = unsafe { bindings::zs_helper_page_alloc(gfp.for_pages()) };
@@ -118,15 +118,26 @@ impl ZsPage {
         NonNull::new(raw).map(Self)
     }
 
-    /// Links `next` behind this page.
+    /// Links `next`, or nothing, behind this page.
     ///
     /// # Safety
     ///
     /// Both must belong to one zspage, which is not huge; nobody else may use the chain at this
     /// place.
-    pub unsafe fn set_next(self, next: Self) {
+    pub unsafe fn set_next(self, next: Option<Self>) {
+        let next = next.map_or(null_mut(), Self::as_ptr);
         // SAFETY: The pages are ours, by the caller's promise.
-        unsafe { bindings::zs_helper_page_set_next(self.0.as_ptr(), next.0.as_ptr()) };
+        unsafe { bindings::zs_helper_page_set_next(self.0.as_ptr(), next) };
+    }
+
+    /// Marks the page as the first of its chain, or not.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ZsPage::owner`], and the class lock must be held.
+    pub unsafe fn set_first(self, first: bool) {
+        // SAFETY: The page is ours, by the caller's promise.
+        unsafe { bindings::zs_helper_page_set_first(self.0.as_ptr(), first) };
     }
 
     /// The handle that is kept outside a huge object.
@@ -163,15 +174,19 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage that is complete.
+    /// The page must belong to a zspage, and the caller must have it locked.
     pub unsafe fn make_movable(self) {
         // SAFETY: The page is ours, by the caller's promise.
         unsafe { bindings::zs_helper_page_make_movable(self.0.as_ptr()) };
     }
 
     /// Locks the page if nobody else has it locked.
-    pub fn try_lock(self) -> bool {
-        // SAFETY: By the type invariants. A page may be locked whoever owns it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ZsPage::owner`].
+    pub unsafe fn try_lock(self) -> bool {
+        // SAFETY: The page is ours, by the caller's promise.
         unsafe { bindings::zs_helper_page_trylock(self.0.as_ptr()) }
     }
 
@@ -185,15 +200,23 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_unlock(self.0.as_ptr()) };
     }
 
-    /// Waits until the page is not locked. May sleep. The caller has a reference.
-    pub fn wait_unlocked(self) {
-        // SAFETY: By the type invariants.
+    /// Waits until the page is not locked. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own a reference.
+    pub unsafe fn wait_unlocked(self) {
+        // SAFETY: The caller owns a reference.
         unsafe { bindings::zs_helper_page_wait_unlocked(self.0.as_ptr()) };
     }
 
-    /// Takes a reference to a page that somebody has a reference to.
-    pub fn get(self) {
-        // SAFETY: By the type invariants.
+    /// Takes a reference.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ZsPage::owner`].
+    pub unsafe fn get(self) {
+        // SAFETY: The page is ours, by the caller's promise.
         unsafe { bindings::zs_helper_page_get(self.0.as_ptr()) };
     }
 
@@ -207,11 +230,11 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_put(self.0.as_ptr()) };
     }
 
-    /// Frees a page that was never made movable.
+    /// Unlocks and frees a page that was never made movable.
     ///
     /// # Safety
     ///
-    /// The caller must own the page, from [`ZsPage::alloc`].
+    /// The caller must own the page, from [`ZsPage::alloc`], and have it locked.
     pub unsafe fn discard(self) {
         // SAFETY: The caller owns the page.
         unsafe { bindings::zs_helper_page_discard(self.0.as_ptr()) };
@@ -333,9 +356,10 @@ impl PageCell {
         NonNull::new(self.0.load(Ordering::Relaxed)).map(ZsPage)
     }
 
-    /// Names another page.
-    pub fn set(&self, page: ZsPage) {
-        self.0.store(page.as_ptr(), Ordering::Relaxed);
+    /// Names another page, or none.
+    pub fn set(&self, page: Option<ZsPage>) {
+        self.0
+            .store(page.map_or(null_mut(), ZsPage::as_ptr), Ordering::Relaxed);
     }
 }
 

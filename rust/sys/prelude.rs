@@ -37,6 +37,12 @@ impl Gfp {
         Self(flags)
     }
 
+    /// For pages that compaction puts objects into: it cannot sleep, and gives back more.
+    pub fn for_compaction() -> Gfp {
+        // SAFETY: Just a number.
+        Gfp(unsafe { crate::bindings::zs_helper_gfp_for_compaction() })
+    }
+
     /// The flags for pages of objects.
     ///
     /// Movable only where pages really are, else they would sit in movable blocks for good.

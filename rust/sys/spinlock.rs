@@ -14,6 +14,15 @@ use kernel::types::Opaque;
 use super::prelude::*;
 use crate::bindings;
 
+/// What lockdep tells apart.
+#[derive(Clone, Copy)]
+pub enum LockClass {
+    /// The lock of a size class.
+    SizeClass = 0,
+    /// The lock of a handle table.
+    HandleTable = 1,
+}
+
 /// A spinlock and what it protects.
 ///
 /// # Invariants
@@ -42,11 +51,13 @@ pub struct SpinGuard<'a, T> {
 
 impl<T> SpinLock<T> {
     /// An unlocked lock.
-    pub fn new(data: impl PinInit<T>) -> impl PinInit<Self> {
+    pub fn new(class: LockClass, data: impl PinInit<T>) -> impl PinInit<Self> {
         // INVARIANT: `raw` is initialised here.
         pin_init!(Self {
-            // SAFETY: `slot` is valid, and stays where it is as it is pinned.
-            raw <- Opaque::ffi_init(|slot| unsafe { bindings::zs_helper_spin_lock_init(slot) }),
+            raw <- Opaque::ffi_init(move |slot| {
+                // SAFETY: `slot` is valid, and stays where it is as it is pinned.
+                unsafe { bindings::zs_helper_spin_lock_init(slot, class as _) }
+            }),
             data <- pin_cell(data),
         })
     }
