@@ -12,6 +12,17 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
+/*
+ * With LLVM bitcode of both sides at hand (see Kbuild), what is called often is
+ * inlined into Rust. Not left to the compiler, which does not inline across
+ * the different target features that clang and rustc note.
+ */
+#ifdef ZS_INLINE_HELPERS
+#define __zs_inline __attribute__((__always_inline__))
+#else
+#define __zs_inline
+#endif
+
 /* cpu_area.c */
 struct zs_cpu_area {
 	void *buffer;
@@ -25,11 +36,11 @@ struct zs_cpu_area {
 
 int zs_helper_cpu_areas_init(void);
 void zs_helper_cpu_areas_exit(void);
-struct zs_cpu_area *zs_helper_cpu_area_enter(u8 mode, const void *word);
-struct zs_cpu_area *zs_helper_cpu_area_current(void);
-void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
+__zs_inline struct zs_cpu_area *zs_helper_cpu_area_enter(u8 mode, const void *word);
+__zs_inline struct zs_cpu_area *zs_helper_cpu_area_current(void);
+__zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
 			     size_t offset);
-void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
+__zs_inline void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
 
 /* gfp.c */
 gfp_t zs_helper_gfp_for_pages(gfp_t gfp);
@@ -38,26 +49,26 @@ gfp_t zs_helper_gfp_for_compaction(void);
 
 /* list.c */
 void zs_helper_list_init(struct list_head *head);
-void zs_helper_list_add(struct list_head *entry, struct list_head *head);
-void zs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
-void zs_helper_list_del(struct list_head *entry);
+__zs_inline void zs_helper_list_add(struct list_head *entry, struct list_head *head);
+__zs_inline void zs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
+__zs_inline void zs_helper_list_del(struct list_head *entry);
 
 /* page.c */
 struct page *zs_helper_page_alloc(gfp_t gfp);
-struct page *zs_helper_pfn_to_page(size_t pfn);
-size_t zs_helper_page_to_pfn(struct page *page);
+__zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);
+__zs_inline size_t zs_helper_page_to_pfn(struct page *page);
 void zs_helper_page_attach(struct page *page, void *owner, u32 position);
-void *zs_helper_page_owner(struct page *page);
-u32 zs_helper_page_position(struct page *page);
-struct page *zs_helper_page_next(struct page *page);
-void zs_helper_page_set_next(struct page *page, struct page *next);
+__zs_inline void *zs_helper_page_owner(struct page *page);
+__zs_inline u32 zs_helper_page_position(struct page *page);
+__zs_inline struct page *zs_helper_page_next(struct page *page);
+__zs_inline void zs_helper_page_set_next(struct page *page, struct page *next);
 void zs_helper_page_set_first(struct page *page, bool first);
-u64 zs_helper_page_huge_head(struct page *page);
-void zs_helper_page_set_huge_head(struct page *page, u64 head);
+__zs_inline u64 zs_helper_page_huge_head(struct page *page);
+__zs_inline void zs_helper_page_set_huge_head(struct page *page, u64 head);
 void zs_helper_page_take_link(struct page *page, struct page *old);
 void zs_helper_page_make_movable(struct page *page);
-bool zs_helper_page_trylock(struct page *page);
-void zs_helper_page_unlock(struct page *page);
+__zs_inline bool zs_helper_page_trylock(struct page *page);
+__zs_inline void zs_helper_page_unlock(struct page *page);
 void zs_helper_page_wait_unlocked(struct page *page);
 void zs_helper_page_get(struct page *page);
 void zs_helper_page_put(struct page *page);
@@ -65,15 +76,15 @@ void zs_helper_page_discard(struct page *page);
 void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
-u64 zs_helper_page_read_u64(struct page *page, size_t offset);
-void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value);
+__zs_inline u64 zs_helper_page_read_u64(struct page *page, size_t offset);
+__zs_inline void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len);
-void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
+__zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
 			 size_t from_offset, size_t len);
 void zs_helper_page_copy_all(struct page *to, struct page *from);
-void *zs_helper_page_neighbours(struct page *page, size_t offset);
+__zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 
 /* report.c */
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
@@ -82,7 +93,7 @@ void zs_helper_warn_forgotten(void);
 __noreturn void zs_helper_bug(void);
 
 /* sched.c */
-bool zs_helper_need_resched(void);
+__zs_inline bool zs_helper_need_resched(void);
 void zs_helper_cond_resched(void);
 
 /* slab.c */
@@ -95,9 +106,9 @@ void zs_helper_zspage_cache_free(void *zspage);
 
 /* spinlock.c */
 void zs_helper_spin_lock_init(spinlock_t *lock, int class);
-void zs_helper_spin_lock(spinlock_t *lock);
-void zs_helper_spin_unlock(spinlock_t *lock);
-bool zs_helper_spin_is_contended(spinlock_t *lock);
+__zs_inline void zs_helper_spin_lock(spinlock_t *lock);
+__zs_inline void zs_helper_spin_unlock(spinlock_t *lock);
+__zs_inline bool zs_helper_spin_is_contended(spinlock_t *lock);
 
 /* work.c */
 struct zs_work {
