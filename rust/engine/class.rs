@@ -154,6 +154,13 @@ impl SizeClass {
         })
     }
 
+    /// The index of the object that the byte at `offset` of a zspage belongs to.
+    #[inline]
+    pub fn index_at(&self, offset: usize) -> usize {
+        // As numbers of 32 bits: half the time of a division of 64.
+        (offset as u32).checked_div(self.shape.size).unwrap_or(0) as usize
+    }
+
     /// Pages that the class has.
     pub fn pages(&self) -> usize {
         self.pages.get()

@@ -10,12 +10,13 @@
 //! A class owns the free words that it may need: each zspage that joins the class brings as many
 //! as it has objects, so taking one in `malloc` cannot fail and touches no other class.
 
-#![forbid(unsafe_code)]
-
 use core::cell::Cell;
 
 use super::word::{FreeLink, ObjWord, Place, Refused, GENERATION_BITS};
-use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sys::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::sys::boxed::{OnceBox, ZeroBox};
 use crate::sys::prelude::*;
 use crate::sys::spinlock::{LockClass, SpinLock};
@@ -26,10 +27,12 @@ const ROOT_WORDS: usize = 1 << 10;
 /// Handles a pool can have at once: 268 million.
 pub const MAX_HANDLES: usize = ROOT_WORDS << (2 * LEAF_BITS);
 const NO_INDEX: u32 = u32::MAX;
-const INDEX_MASK: u64 = u32::MAX as u64;
 
 /// Low bits of a handle that are always zero, as in the aligned pointers that C handles are.
 const ALIGN_BITS: u32 = 3;
+const GENERATION_SHIFT: u32 = 32;
+
+const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= 1 << GENERATION_SHIFT);
 
 type Leaf = [AtomicU64; LEAF_WORDS];
 type Middle = [OnceBox<Leaf>; LEAF_WORDS];
@@ -41,44 +44,43 @@ type Middle = [OnceBox<Leaf>; LEAF_WORDS];
 pub struct Handle(u64);
 
 impl Handle {
+    #[inline]
     fn new(index: u32, generation: u32) -> Self {
-        Self((u64::from(generation) << 32 | u64::from(index)) << ALIGN_BITS)
+        Self(u64::from(generation) << GENERATION_SHIFT | u64::from(index) << ALIGN_BITS)
     }
 
     /// Believes that `raw` may be a handle; whether it is one shows when it is looked up.
+    #[inline]
     pub fn from_raw(raw: usize) -> Self {
         Self(raw as u64)
     }
 
     /// The number that C callers keep.
+    #[inline]
     pub fn into_raw(self) -> usize {
         self.0 as usize
     }
 
+    #[inline]
     fn index(self) -> usize {
-        (self.0 >> ALIGN_BITS & INDEX_MASK) as usize
-    }
-
-    fn generation(self) -> u32 {
-        (self.0 >> (ALIGN_BITS + 32)) as u32
+        (self.0 as u32 >> ALIGN_BITS) as usize
     }
 
     /// The generation after this one; zero is left out, so that no handle is zero.
+    #[inline]
     fn next_generation(self) -> u32 {
-        let next = self.generation().wrapping_add(1) & ((1 << GENERATION_BITS) - 1);
-        if next == 0 {
-            1
-        } else {
-            next
-        }
+        let next = ((self.0 >> GENERATION_SHIFT) as u32).wrapping_add(1);
+        (next & ((1 << GENERATION_BITS) - 1)).max(1)
     }
 
     /// What stands at the head of the object, in its zspage.
+    #[inline]
     pub fn in_object(self) -> u64 {
         self.0
     }
 
     /// The handle that stands at the head of an object, if it can be one.
+    #[inline]
     pub fn from_object(head: u64) -> Option<Self> {
         (head != 0).then_some(Self(head))
     }
@@ -207,20 +209,19 @@ impl Default for FreeHandles {
     }
 }
 
-/// The words that were never in a class or came back from one.
-struct Unused {
-    free: FreeHandles,
-    // Words below this index exist.
-    grown: usize,
-}
-
 /// All words of a pool.
+///
+/// # Invariants
+///
+/// Every word of an index below `grown` exists.
 #[pin_data]
 pub struct HandleTable {
     root: [OnceBox<Middle>; ROOT_WORDS],
+    grown: AtomicUsize,
     pages: AtomicUsize,
+    // The words that were never in a class, or came back from one. Its lock is that of growing.
     #[pin]
-    unused: SpinLock<Unused>,
+    unused: SpinLock<FreeHandles>,
 }
 
 impl HandleTable {
@@ -228,18 +229,25 @@ impl HandleTable {
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             root <- zeroed(),
+            grown: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
-            unused <- SpinLock::new(LockClass::HandleTable, Unused {
-                free: FreeHandles::new(),
-                grown: 0,
-            }),
+            unused <- SpinLock::new(LockClass::HandleTable, FreeHandles::new()),
         })
     }
 
     #[inline]
-    fn at<'a>(&'a self, index: usize) -> Option<ObjWord<'a>> {
-        let middle = self.root.get(index >> (2 * LEAF_BITS))?.get()?;
-        let leaf = middle.get(index >> LEAF_BITS & (LEAF_WORDS - 1))?.get()?;
+    fn at(&self, index: usize) -> Option<ObjWord<'_>> {
+        // Pairs with `grow`.
+        if index >= self.grown.load(Acquire) {
+            return None;
+        }
+        let (root, middle) = (index >> (2 * LEAF_BITS), index >> LEAF_BITS);
+        // SAFETY: By the type invariants, every step of the way to this word exists: `root` is
+        // below the root's length as `index` is below `MAX_HANDLES`.
+        let leaf = unsafe {
+            let middles = self.root.get_unchecked(root).get_set();
+            middles.get_unchecked(middle & (LEAF_WORDS - 1)).get_set()
+        };
         leaf.get(index & (LEAF_WORDS - 1)).map(ObjWord::new)
     }
 
@@ -266,8 +274,8 @@ impl HandleTable {
         loop {
             {
                 let unused = self.unused.lock();
-                if unused.free.len() >= count {
-                    return Ok(unused.free.split(self, count));
+                if unused.len() >= count {
+                    return Ok(unused.split(self, count));
                 }
             }
             self.grow(gfp)?;
@@ -277,45 +285,42 @@ impl HandleTable {
     /// Gives words back, for other classes to use. Any context.
     pub fn give_back(&self, handles: FreeHandles) {
         if !handles.is_empty() {
-            self.unused.lock().free.append(self, handles);
+            self.unused.lock().append(self, handles);
         }
     }
 
     fn grow(&self, gfp: Gfp) -> Result {
         let leaf = ZeroBox::<Leaf>::new(gfp)?;
         let mut middle = None;
-        loop {
-            let mut unused = self.unused.lock();
-            let first = unused.grown;
-            let Some(slot) = self.root.get(first >> (2 * LEAF_BITS)) else {
-                return Err(ENOMEM);
-            };
-            if slot.get().is_none() {
-                match middle.take() {
-                    None => {
-                        drop(unused);
-                        middle = Some(ZeroBox::<Middle>::new(gfp)?);
-                        continue;
-                    }
-                    Some(middle) => {
-                        slot.set(middle);
-                        self.pages.fetch_add(1, Relaxed);
-                    }
-                }
+        let unused = loop {
+            let unused = self.unused.lock();
+            let first = self.grown.load(Relaxed);
+            let root = self.root.get(first >> (2 * LEAF_BITS)).ok_or(ENOMEM)?;
+            if root.get().is_some() {
+                break unused;
             }
-            if let Some(slot) = slot
-                .get()
-                .and_then(|middle| middle.get(first >> LEAF_BITS & (LEAF_WORDS - 1)))
-            {
-                slot.set(leaf);
+            if let Some(middle) = middle.take() {
+                root.set(middle);
                 self.pages.fetch_add(1, Relaxed);
+                break unused;
             }
-            let end = first.saturating_add(LEAF_WORDS);
-            unused.grown = end;
-            for index in (first..end).rev() {
-                unused.free.push_new(self, index as u32);
-            }
-            return Ok(());
+            drop(unused);
+            middle = Some(ZeroBox::<Middle>::new(gfp)?);
+        };
+        let first = self.grown.load(Relaxed);
+        let leaves = self
+            .root
+            .get(first >> (2 * LEAF_BITS))
+            .and_then(OnceBox::get);
+        let place = leaves.and_then(|leaves| leaves.get(first >> LEAF_BITS & (LEAF_WORDS - 1)));
+        place.ok_or(ENOMEM)?.set(leaf);
+        self.pages.fetch_add(1, Relaxed);
+        // INVARIANT: The leaf, and what leads to it, was set above.
+        let end = first.saturating_add(LEAF_WORDS);
+        self.grown.store(end, Release);
+        for index in (first..end).rev() {
+            unused.push_new(self, index as u32);
         }
+        Ok(())
     }
 }

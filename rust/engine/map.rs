@@ -7,7 +7,6 @@
 
 use core::ptr::NonNull;
 
-use super::class::SizeClass;
 use super::geometry::HANDLE_SIZE;
 use super::handle_table::Handle;
 use super::pool::{BadHandle, Pool};
@@ -15,86 +14,62 @@ use super::word::{ObjWord, Place};
 use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::{ZsPage, PAGE_SIZE};
 
-/// What a mapping is for.
+/// What a mapping is for. The numbers are those of `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapMode {
-    /// Read, then perhaps change.
-    ReadWrite,
-    /// Read only. Any number of these may exist for one object.
-    ReadOnly,
-    /// Write everything; what was there before may be lost.
-    WriteOnly,
-}
+pub struct MapMode(u8);
 
+#[allow(non_upper_case_globals)]
 impl MapMode {
-    /// The number that stands for the mode in `enum zs_mapmode`.
+    /// Read, then perhaps change.
+    pub const ReadWrite: MapMode = MapMode(0);
+    /// Read only.
+    pub const ReadOnly: MapMode = MapMode(1);
+    /// Write everything; what was there before may be lost.
+    pub const WriteOnly: MapMode = MapMode(2);
+
+    /// The number that stands for the mode.
     pub const fn number(self) -> u8 {
-        match self {
-            MapMode::ReadWrite => 0,
-            MapMode::ReadOnly => 1,
-            MapMode::WriteOnly => 2,
-        }
+        self.0
     }
 
-    /// The mode of this number; what is not one reads and writes, the safest.
+    /// The mode of this number. One that is none reads and writes, the safest.
     pub const fn from_number(number: u8) -> Self {
-        match number {
-            1 => MapMode::ReadOnly,
-            2 => MapMode::WriteOnly,
-            _ => MapMode::ReadWrite,
-        }
+        MapMode(number)
     }
 }
 
-/// The bytes of an object, on this CPU.
-///
-/// While it lives the CPU cannot sleep or be preempted, the object cannot move, and nobody else
-/// can write it (or, for a mapping that may write, have it mapped at all).
-#[must_use = "the object is unmapped when this is dropped"]
-pub struct Mapping<'a> {
-    pool: &'a Pool,
-    word: ObjWord<'a>,
-    mode: MapMode,
-    bytes: NonNull<u8>,
-    len: usize,
-    area: CpuArea,
-}
-
-// Where an object's bytes are.
-struct Bytes<'a> {
-    class: &'a SizeClass,
+// Where the bytes of an object are that is locked: behind its head.
+struct Bytes {
     page: ZsPage,
-    // Of the bytes behind the in-object handle.
     offset: usize,
     len: usize,
 }
 
-impl<'a> Bytes<'a> {
-    fn find(pool: &'a Pool, place: Place) -> Option<Self> {
-        let class = pool.class(place.class())?;
-        let shape = class.shape();
-        let head = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-        Some(Self {
-            class,
-            // SAFETY: The place is that of a live word.
-            page: unsafe { ZsPage::from_pfn(place.pfn()) },
-            // Objects are multiples of eight bytes, so the head never spans pages, but the bytes
-            // may begin right at the end of the page: then they are all in the next.
-            offset: (class.offset(place.index()) & (PAGE_SIZE - 1)).wrapping_add(head),
-            len: (shape.size as usize).saturating_sub(head),
-        })
-    }
-
-    // The handle at the head, for an object that is pinned.
-    fn head(&self) -> u64 {
-        // SAFETY: The object is pinned, so the page stays; the head is in front of the bytes.
-        unsafe {
-            if self.class.shape().is_huge() {
-                self.page.huge_head()
-            } else {
-                self.page.read_u64(self.offset.wrapping_sub(HANDLE_SIZE))
-            }
+impl Bytes {
+    // SAFETY: The place must be that of a word that the caller has locked.
+    unsafe fn find(pool: &Pool, place: Place) -> Option<Self> {
+        let shape = pool.class(place.class())?.shape();
+        // SAFETY: The caller's promise.
+        let page = unsafe { ZsPage::from_pfn(place.pfn()) };
+        if place.is_huge() {
+            return Some(Self {
+                page,
+                offset: 0,
+                len: PAGE_SIZE,
+            });
         }
+        let len = (shape.size as usize).saturating_sub(HANDLE_SIZE);
+        let offset = place.offset().wrapping_add(HANDLE_SIZE);
+        if offset < PAGE_SIZE {
+            return Some(Self { page, offset, len });
+        }
+        // Objects begin at multiples of eight, so just the head may be on the first page.
+        Some(Self {
+            // SAFETY: The object is locked, so its pages stay.
+            page: unsafe { page.next() }?,
+            offset: 0,
+            len,
+        })
     }
 
     fn in_one_page(&self) -> bool {
@@ -103,11 +78,10 @@ impl<'a> Bytes<'a> {
 
     // Copies between the object and `buffer`, page by page.
     //
-    // SAFETY: The caller has the object pinned, or locked to copy into it, and `buffer` has
-    // room for it.
+    // SAFETY: The caller has the object locked, and `buffer` has room for it.
     unsafe fn copy(&self, buffer: NonNull<u8>, to_object: bool) {
         let first = PAGE_SIZE.saturating_sub(self.offset);
-        // SAFETY: The object is pinned, so its pages stay; it has two, as it does not fit in one.
+        // SAFETY: The object is locked, so its pages stay; it has two, as it does not fit in one.
         unsafe {
             let Some(next) = self.page.next() else { return };
             let parts = [
@@ -126,53 +100,158 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// The bytes of an object, on this CPU.
+///
+/// While it lives the CPU cannot sleep or be preempted, the object cannot move, and nobody else
+/// can have it mapped.
+#[must_use = "the object is unmapped when this is dropped"]
+pub struct Mapping<'a> {
+    pool: &'a Pool,
+    handle: Handle,
+    mode: MapMode,
+    bytes: NonNull<u8>,
+    len: usize,
+}
+
+// Why an object was not mapped at once.
+#[derive(Clone, Copy)]
+enum Obstacle {
+    // The table has no such word.
+    NoWord,
+    // The CPU has a mapping already.
+    AreaInUse,
+    // The area is taken; the word is free, or locked by somebody else.
+    NotLocked,
+    // The area is taken and the word is locked; the object spans pages, is huge, or is another's.
+    NotPlain,
+}
+
 impl Pool {
     /// Maps an object on this CPU. A handle that is not one of a live object is reported with a
     /// kernel warning and refused; so is a second mapping on one CPU.
     ///
-    /// Waits, spinning, for whoever writes or moves that object, and for nobody else.
+    /// Waits, spinning, for whoever has that object mapped or moves it, and for nobody else.
     ///
     /// Context: any but an interrupt. Preemption and page faults are off until the guard goes.
-    pub fn map(&self, handle: Handle, mode: MapMode) -> Result<Mapping<'_>, BadHandle> {
-        self.try_map(handle, mode)
-            .inspect_err(|&why| self.report(handle, why))
-    }
-
-    #[inline]
-    fn try_map(&self, handle: Handle, mode: MapMode) -> Result<Mapping<'_>, BadHandle> {
-        let word = self.table().word(handle).ok_or(BadHandle::NotAllocated)?;
-        let mut area = CpuArea::enter(mode.number(), word.address()).ok_or(BadHandle::Nested)?;
-        let place = match mode {
-            MapMode::ReadOnly => word.pin()?,
-            MapMode::ReadWrite | MapMode::WriteOnly => word.lock()?,
-        };
-        let found = Bytes::find(self, place).filter(|bytes| bytes.head() == handle.in_object());
-        let Some(found) = found else {
-            let_go(word, mode, place);
-            return Err(BadHandle::Mismatch);
-        };
-        let bytes = if found.in_one_page() {
-            // SAFETY: The object is pinned, so its page stays.
-            unsafe { area.map_page(found.page, found.offset) }
-        // SAFETY: As above; an object that does not fit in its page has a next one.
-        } else if let Some(bytes) = unsafe { area.map_neighbours(found.page, found.offset) } {
-            bytes
-        } else {
-            let buffer = area.bounce();
-            if mode != MapMode::WriteOnly {
-                // SAFETY: The object is pinned, the buffer is a page.
-                unsafe { found.copy(buffer, false) };
-            }
-            buffer
-        };
-        Ok(Mapping {
+    pub fn map(&self, handle: Handle, mode: MapMode) -> Option<Mapping<'_>> {
+        let bytes = self.map_raw(handle, mode)?;
+        let len = self.mapped_len(handle);
+        Some(Mapping {
             pool: self,
-            word,
+            handle,
             mode,
             bytes,
-            len: found.len,
-            area,
+            len,
         })
+    }
+
+    /// The same for C, which ends it with [`Pool::unmap_raw`]. The bytes are as many as
+    /// [`Mapping::len`] says.
+    #[inline(always)]
+    pub fn map_raw(&self, handle: Handle, mode: MapMode) -> Option<NonNull<u8>> {
+        match self.map_plain(handle, mode) {
+            Ok(bytes) => Some(bytes),
+            Err(obstacle) => self.map_other(handle, obstacle),
+        }
+    }
+
+    // Maps an object that nobody has mapped and that is in one page: that is short enough to need
+    // no stack. Whatever else there is to do is left to `map_other`, on the area as it is.
+    #[inline(always)]
+    fn map_plain(&self, handle: Handle, mode: MapMode) -> Result<NonNull<u8>, Obstacle> {
+        let word = self.table().word(handle).ok_or(Obstacle::NoWord)?;
+        let mut area = CpuArea::enter(handle.in_object(), word.memory(), mode.number())
+            .ok_or(Obstacle::AreaInUse)?;
+        let obstacle = match word.try_lock() {
+            Ok(place) if place.is_plain() => {
+                // SAFETY: The object is locked, so its page stays, and it is inside it.
+                let (head, bytes) = unsafe {
+                    let object = area.map_page(ZsPage::from_pfn(place.pfn()), place.offset());
+                    (object.cast::<u64>().read(), object.add(HANDLE_SIZE))
+                };
+                if head == handle.in_object() {
+                    area.keep();
+                    return Ok(bytes);
+                }
+                Obstacle::NotPlain
+            }
+            Ok(_) => Obstacle::NotPlain,
+            Err(_) => Obstacle::NotLocked,
+        };
+        area.keep();
+        Err(obstacle)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn map_other(&self, handle: Handle, obstacle: Obstacle) -> Option<NonNull<u8>> {
+        self.try_map_other(handle, obstacle)
+            .inspect_err(|&why| self.report(handle, why))
+            .ok()
+    }
+
+    fn try_map_other(&self, handle: Handle, obstacle: Obstacle) -> Result<NonNull<u8>, BadHandle> {
+        match obstacle {
+            Obstacle::NoWord => return Err(BadHandle::NotAllocated),
+            Obstacle::AreaInUse => return Err(BadHandle::Nested),
+            Obstacle::NotLocked | Obstacle::NotPlain => {}
+        }
+        // SAFETY: `map_plain` kept the area.
+        let mut area =
+            unsafe { CpuArea::resume(handle.in_object()) }.ok_or(BadHandle::NotMapped)?;
+        let word = ObjWord::new(area.word());
+        let place = match obstacle {
+            Obstacle::NotLocked => word.lock()?,
+            _ => word.held_place(),
+        };
+        let Some(bytes) = self.map_locked(&mut area, handle, place) else {
+            word.unlock(place);
+            return Err(BadHandle::Mismatch);
+        };
+        area.keep();
+        Ok(bytes)
+    }
+
+    fn map_locked(
+        &self,
+        area: &mut CpuArea<'_>,
+        handle: Handle,
+        place: Place,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: The object is locked, so its pages stay; the head is in its first page.
+        let (head, found) = unsafe {
+            let page = ZsPage::from_pfn(place.pfn());
+            let head = if place.is_huge() {
+                page.huge_head()
+            } else {
+                page.read_u64(place.offset())
+            };
+            (head, Bytes::find(self, place)?)
+        };
+        if head != handle.in_object() {
+            return None;
+        }
+        // SAFETY: As above, and the buffer is a page.
+        unsafe {
+            if found.in_one_page() {
+                return Some(area.map_page(found.page, found.offset));
+            }
+            if let Some(bytes) = area.map_neighbours(found.page, found.offset) {
+                return Some(bytes);
+            }
+            let buffer = area.bounce();
+            if MapMode::from_number(area.mode()) != MapMode::WriteOnly {
+                found.copy(buffer, false);
+            }
+            Some(buffer)
+        }
+    }
+
+    fn mapped_len(&self, handle: Handle) -> usize {
+        let place = self.table().word(handle).map(ObjWord::held_place);
+        // SAFETY: The object is mapped, so its word is locked.
+        let found = place.and_then(|place| unsafe { Bytes::find(self, place) });
+        found.map_or(0, |found| found.len)
     }
 
     /// Ends a mapping of `handle` that was left to C on this CPU. If this CPU has none, that is
@@ -180,45 +259,43 @@ impl Pool {
     ///
     /// # Safety
     ///
-    /// The bytes that were mapped must not be used any more.
-    pub unsafe fn unmap(&self, handle: Handle) {
-        let resumed = self.table().word(handle).and_then(|word| {
-            // SAFETY: A mapping is left to C by `into_raw`, which forgets the area.
-            Some((word, unsafe { CpuArea::resume(word.address()) }?))
-        });
-        let Some((word, area)) = resumed else {
-            self.report(handle, BadHandle::NotMapped);
+    /// The bytes that were mapped must not be used any more, and no [`Mapping`] have them.
+    #[inline(always)]
+    pub unsafe fn unmap_raw(&self, handle: Handle) {
+        // SAFETY: Mapping kept the area.
+        match unsafe { CpuArea::resume(handle.in_object()) } {
+            Some(area) if !area.is_bounced() => {
+                ObjWord::new(area.word()).unlock_in_place();
+            }
+            Some(area) => {
+                area.keep();
+                self.unmap_bounced(handle);
+            }
+            None => self.report(handle, BadHandle::NotMapped),
+        }
+    }
+
+    #[inline(never)]
+    fn unmap_bounced(&self, handle: Handle) {
+        // SAFETY: `unmap_raw` kept the area.
+        let Some(area) = (unsafe { CpuArea::resume(handle.in_object()) }) else {
             return;
         };
-        drop(Mapping {
-            pool: self,
-            word,
-            mode: MapMode::from_number(area.mode()),
-            bytes: area.buffer(),
-            len: 0,
-            area,
-        });
-    }
-}
-
-// Ends a pin or a lock.
-#[inline]
-fn let_go(word: ObjWord<'_>, mode: MapMode, place: Place) -> bool {
-    if mode == MapMode::ReadOnly {
-        word.unpin()
-    } else {
-        word.unlock(place);
-        true
+        let word = ObjWord::new(area.word());
+        if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
+            // SAFETY: The object is locked, the buffer is a page.
+            unsafe {
+                if let Some(found) = Bytes::find(self, word.held_place()) {
+                    found.copy(area.buffer(), true);
+                }
+            }
+        }
+        word.unlock_in_place();
     }
 }
 
 impl Mapping<'_> {
-    /// The bytes, for C. They are multiples of eight, and at least as many as were asked for.
-    pub fn as_ptr(&self) -> NonNull<u8> {
-        self.bytes
-    }
-
-    /// How many bytes there are.
+    /// How many bytes there are: a multiple of eight, and at least as many as were asked for.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -228,10 +305,9 @@ impl Mapping<'_> {
         self.len == 0
     }
 
-    /// The bytes, to read.
+    /// The bytes, to read. In a mapping that is to write everything they are anything.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: The bytes are mapped, and nobody writes them while the mapping lives: for a
-        // mapping that may write, this is the only one.
+        // SAFETY: The bytes are mapped, and this is the only mapping.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
@@ -240,28 +316,14 @@ impl Mapping<'_> {
         if self.mode == MapMode::ReadOnly {
             return None;
         }
-        // SAFETY: The bytes are mapped, and a mapping that may write is the only one.
+        // SAFETY: The bytes are mapped, and this is the only mapping.
         Some(unsafe { core::slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) })
-    }
-
-    /// Leaves the object mapped, for [`Pool::unmap`].
-    pub fn into_raw(self) -> NonNull<u8> {
-        let bytes = self.bytes;
-        core::mem::forget(self);
-        bytes
     }
 }
 
 impl Drop for Mapping<'_> {
-    #[inline]
     fn drop(&mut self) {
-        let place = self.word.held_place();
-        if self.area.is_bounced() && self.mode != MapMode::ReadOnly {
-            if let Some(found) = Bytes::find(self.pool, place) {
-                // SAFETY: The object is locked, the buffer is a page.
-                unsafe { found.copy(self.area.buffer(), true) };
-            }
-        }
-        let_go(self.word, self.mode, place);
+        // SAFETY: Nobody can borrow the bytes any more.
+        unsafe { self.pool.unmap_raw(self.handle) };
     }
 }

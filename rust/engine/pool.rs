@@ -87,8 +87,8 @@ pub struct Events {
     pub deferred_frees: AtomicUsize,
 }
 
-// How long `free` waits for a pin to go before it calls the object mapped.
-const PIN_SPINS: usize = 256;
+// How long `free` waits for a lock to go before it calls the object mapped.
+const LOCK_SPINS: usize = 256;
 
 // The count of pages is in parts, each of a few classes and in a cache line of its own: it is
 // written whenever a page comes or goes, and zram reads it at each write.
@@ -314,6 +314,7 @@ impl Pool {
     /// kernel warning and refused.
     ///
     /// Context: any but an interrupt; takes the class lock.
+    #[inline]
     pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
         self.try_free(handle)
             .inspect_err(|&why| self.report(handle, why))
@@ -326,6 +327,7 @@ impl Pool {
         let class = self.class(class).ok_or(BadHandle::NotAllocated)?;
         let guard = class.lock();
         let place = word.place().ok_or(BadHandle::NotAllocated)?;
+        // Unless the handle was freed and used again meanwhile, by a caller that races itself.
         if place.class() != usize::from(class.shape().index) {
             return Err(BadHandle::Mismatch);
         }
@@ -341,8 +343,8 @@ impl Pool {
         Ok(())
     }
 
-    // Takes the handle from its object. Somebody may have it pinned for a moment, by a handle of
-    // an earlier generation, which is then refused.
+    // Takes the handle from its object. Somebody may have the word locked for a moment, by a
+    // handle of an earlier generation, which is then refused.
     #[inline]
     fn retire(
         &self,
@@ -351,7 +353,7 @@ impl Pool {
         word: ObjWord<'_>,
         place: Place,
     ) -> Result<(), Refused> {
-        let mut tries = 0..PIN_SPINS;
+        let mut tries = 0..LOCK_SPINS;
         loop {
             match guard.handles().push_retired(handle, word, place) {
                 Err(Refused::Busy) if tries.next().is_some() => spin_loop(),
@@ -470,6 +472,8 @@ impl Pool {
         Some((*class.shape(), class.stats()))
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn report(&self, handle: Handle, why: BadHandle) {
         report::bad_handle(&self.name, handle.into_raw(), why.reason());
     }

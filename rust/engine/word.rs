@@ -3,104 +3,117 @@
 //! The word behind a handle: where the object is, and who may touch it.
 //!
 //! Each handle names one word, for as long as the pool lives. The word packs the object's place
-//! together with a lock bit and a count of readers, so that pinning an object where it is and
-//! learning where it is are one atomic step. That is why `map` needs neither the class lock nor
-//! anything that the pool shares.
+//! together with a lock bit, so that whoever locks the word also knows where the object is, and
+//! that it stays there. That is why `map` needs neither the class lock nor anything that the pool
+//! shares.
 //!
 //! ```text
-//!  63   62..59  58..50  49 .................... 0
-//! +----+-------+-------+-------------+-----------+
-//! |lock|readers| class | object index|    pfn    |   live
-//! +----+-------+-------+-------------+-----------+
-//! | 0  |   0   | 0x1ff | generation  | next free |   free
-//! +----+-------+-------+-------------+-----------+
+//!   63     62    60..52   51 ........................ 0
+//! +------+------+-------+----------------------------+
+//! |  0   | lock | class | physical address    | flags |   live
+//! +------+------+-------+----------------------------+
+//! |  1   |  1   |   0   | generation  |    next free  |   free
+//! +------+------+-------+----------------------------+
 //! ```
+//!
+//! Objects begin at multiples of eight, so the lowest three bits of the address are free for
+//! flags. A free word has the lock bit set: whoever tries to lock it fails, and then sees why.
 //!
 //! What each state may become, and who may do it:
 //!
-//! =============  ==================  ==========================================================
-//! from           to                  by
-//! =============  ==================  ==========================================================
-//! free           live                `malloc`, holding the class lock, of a word it owns
-//! live           live, readers + 1   any reader ([`ObjWord::pin`])
-//! readers + 1    live                that reader ([`ObjWord::unpin`])
-//! live           locked              a writer (waits), compaction or migration (tries once,
-//!                                    holding the class lock)
-//! locked         live                whoever locked it; only compaction and migration may store
-//!                                    another place
-//! live           free                `free`, holding the class lock; fails if pinned or locked
-//! =============  ==================  ==========================================================
+//! ========  ========  =================================================================
+//! from      to        by
+//! ========  ========  =================================================================
+//! free      live      `malloc`, holding the class lock, of a word that the class owns
+//! live      locked    `map` (waits, holding no lock); compaction and migration (try,
+//!                     holding the class lock)
+//! locked    live      whoever locked it; only compaction and migration may store
+//!                     another place, still holding the class lock
+//! live      free      `free`, holding the class lock; fails if the word is locked
+//! ========  ========  =================================================================
 
 #![forbid(unsafe_code)]
 
-use super::geometry::{max_objs_per_zspage, MAX_CLASSES};
+use super::geometry::MAX_CLASSES;
 use crate::sys::atomic::{
     spin_loop, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::{PAGE_SIZE, PFN_BITS};
+use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
-/// Bits for the index of an object in its zspage.
-const INDEX_BITS: u32 = (max_objs_per_zspage(PAGE_SIZE) - 1).ilog2() + 1;
+// Not the highest bit: for any other, x86 compilers know to test and set it in one instruction.
+const LOCK: u64 = 1 << 62;
+const FREE: u64 = 1 << 63;
 const CLASS_BITS: u32 = 9;
-const READERS_BITS: u32 = 4;
+const CLASS_SHIFT: u32 = 52;
+const ADDRESS_MASK: u64 = (1 << CLASS_SHIFT) - 8;
+const SPANS: u64 = 1;
+const HUGE: u64 = 2;
 
-const INDEX_SHIFT: u32 = PFN_BITS;
-const CLASS_SHIFT: u32 = 50;
-const READERS_SHIFT: u32 = CLASS_SHIFT + CLASS_BITS;
-
-const LOCK: u64 = 1 << 63;
-const READER: u64 = 1 << READERS_SHIFT;
-const READERS_MASK: u64 = ((1 << READERS_BITS) - 1) << READERS_SHIFT;
-const STATE_MASK: u64 = LOCK | READERS_MASK;
-const PLACE_MASK: u64 = !STATE_MASK;
-
-/// The class number that marks a free word.
-const FREE_CLASS: u64 = (1 << CLASS_BITS) - 1;
 const NEXT_BITS: u32 = 32;
-/// Bits of a handle's generation: what a free word has left beside the class and the next index.
+/// Bits of a handle's generation: what a free word has left beside the next index.
 pub const GENERATION_BITS: u32 = CLASS_SHIFT - NEXT_BITS;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
-const _: () = assert!(INDEX_SHIFT + INDEX_BITS <= CLASS_SHIFT);
-const _: () = assert!(READERS_SHIFT + READERS_BITS == 63);
-const _: () = assert!(MAX_CLASSES <= FREE_CLASS as usize);
+const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= CLASS_SHIFT);
+const _: () = assert!(MAX_CLASSES <= 1 << CLASS_BITS && CLASS_SHIFT + CLASS_BITS <= 62);
 // Handles are words of 64 bits, whatever C calls them.
 const _: () = assert!(usize::BITS == 64);
 
-/// Where an object is: the page it begins in, its index in the zspage, and its class.
+/// Where an object is: its physical address, its class, and what that means for mapping it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u64);
 
 impl Place {
-    /// Packs a place. Each part must fit, which [`crate::engine::geometry`] and the page frame
-    /// numbers of the machine guarantee; bits that do not fit are cut off.
-    pub fn new(pfn: usize, index: usize, class: usize) -> Self {
+    /// The object that begins at `offset` of page `pfn` and belongs to class `class`.
+    ///
+    /// `spans`: it goes on in the next page. `huge`: it takes all of its page, and its handle is
+    /// kept elsewhere. Bits that do not fit are cut off; see [`PFN_BITS`].
+    #[inline]
+    pub fn new(pfn: usize, offset: usize, class: usize, spans: bool, huge: bool) -> Self {
+        let address = (pfn as u64) << PAGE_SHIFT | offset as u64;
         Self(
-            (pfn as u64 & ((1 << PFN_BITS) - 1))
-                | (index as u64 & ((1 << INDEX_BITS) - 1)) << INDEX_SHIFT
-                | (class as u64 & FREE_CLASS) << CLASS_SHIFT,
+            (address & ADDRESS_MASK)
+                | (class as u64 & ((1 << CLASS_BITS) - 1)) << CLASS_SHIFT
+                | if spans { SPANS } else { 0 }
+                | if huge { HUGE } else { 0 },
         )
     }
 
     /// Page frame number of the page in which the object begins.
+    #[inline]
     pub fn pfn(self) -> usize {
-        (self.0 & ((1 << PFN_BITS) - 1)) as usize
+        ((self.0 & ADDRESS_MASK) >> PAGE_SHIFT) as usize
     }
 
-    /// Index of the object in its zspage.
-    pub fn index(self) -> usize {
-        (self.0 >> INDEX_SHIFT & ((1 << INDEX_BITS) - 1)) as usize
+    /// Where in that page it begins.
+    #[inline]
+    pub fn offset(self) -> usize {
+        (self.0 & ADDRESS_MASK) as usize & (PAGE_SIZE - 1)
     }
 
     /// Index of the object's size class.
+    #[inline]
     pub fn class(self) -> usize {
-        (self.0 >> CLASS_SHIFT & FREE_CLASS) as usize
+        (self.0 >> CLASS_SHIFT) as usize & ((1 << CLASS_BITS) - 1)
     }
 
-    /// The same object after the page it begins in was replaced.
-    pub fn with_pfn(self, pfn: usize) -> Self {
-        Self::new(pfn, self.index(), self.class())
+    /// Whether the object is in one page, with its handle at its head: most are.
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 & (SPANS | HUGE) == 0
+    }
+
+    /// Whether the object goes on in the next page.
+    #[inline]
+    pub fn spans(self) -> bool {
+        self.0 & SPANS != 0
+    }
+
+    /// Whether the object takes all of its page.
+    #[inline]
+    pub fn is_huge(self) -> bool {
+        self.0 & HUGE != 0
     }
 }
 
@@ -115,7 +128,7 @@ pub struct FreeLink {
 
 impl FreeLink {
     fn encode(self) -> u64 {
-        FREE_CLASS << CLASS_SHIFT
+        LOCK | FREE
             | (u64::from(self.generation) & GENERATION_MASK) << NEXT_BITS
             | u64::from(self.next)
     }
@@ -136,25 +149,23 @@ pub enum Refused {
 #[derive(Clone, Copy)]
 pub struct ObjWord<'a>(&'a AtomicU64);
 
-fn is_free(bits: u64) -> bool {
-    bits >> CLASS_SHIFT & FREE_CLASS == FREE_CLASS
-}
-
 impl<'a> ObjWord<'a> {
     /// The word in `memory`, which [`ObjWord::relink`] makes a free one at first.
+    #[inline]
     pub fn new(memory: &'a AtomicU64) -> Self {
         Self(memory)
     }
 
-    /// Where the word is; only to compare.
-    pub fn address(self) -> *const () {
-        (&raw const *self.0).cast()
+    /// The memory given to [`ObjWord::new`].
+    pub fn memory(self) -> &'a AtomicU64 {
+        self.0
     }
 
     /// The link in a free word.
+    #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
-        is_free(bits).then_some(FreeLink {
+        (bits & FREE != 0).then_some(FreeLink {
             next: bits as u32,
             generation: (bits >> NEXT_BITS & GENERATION_MASK) as u32,
         })
@@ -166,110 +177,88 @@ impl<'a> ObjWord<'a> {
     }
 
     /// Where the object is, if there is one. Stays true only while the class lock is held.
+    #[inline]
     pub fn place(self) -> Option<Place> {
         let bits = self.0.load(Relaxed);
-        (!is_free(bits)).then_some(Place(bits & PLACE_MASK))
+        (bits & FREE == 0).then_some(Place(bits & !LOCK))
     }
 
     /// Turns a free word live. The caller owns the word and holds the class lock.
     ///
-    /// Orders everything written before it (the in-object handle) before any later `pin`.
+    /// Orders everything written before it (the head of the object) before any later lock.
+    #[inline]
     pub fn publish(self, place: Place) {
         self.0.store(place.0, Release);
     }
 
-    /// Waits until nobody writes or moves the object and keeps it so until [`ObjWord::unpin`].
+    /// Waits until nobody has the object mapped or moves it, and locks it.
     ///
-    /// The caller may not sleep until then: compaction and `free` do not wait for readers, but
-    /// writers do, spinning.
-    pub fn pin(self) -> Result<Place, Refused> {
-        loop {
-            let bits = self.0.load(Relaxed);
-            if is_free(bits) {
-                return Err(Refused::Free);
-            }
-            if bits & LOCK == 0
-                && bits & READERS_MASK != READERS_MASK
-                && self
-                    .0
-                    .compare_exchange_weak(bits, bits + READER, Acquire, Relaxed)
-                    .is_ok()
-            {
-                return Ok(Place(bits & PLACE_MASK));
-            }
-            spin_loop();
-        }
-    }
-
-    /// Ends a [`ObjWord::pin`]. False, and nothing changed, if the word was not pinned.
-    pub fn unpin(self) -> bool {
-        let mut bits = self.0.load(Relaxed);
-        while bits & READERS_MASK != 0 {
-            match self
-                .0
-                .compare_exchange_weak(bits, bits - READER, Release, Relaxed)
-            {
-                Ok(_) => return true,
-                Err(now) => bits = now,
-            }
-        }
-        false
-    }
-
-    /// Waits until nobody reads, writes or moves the object, and locks it.
-    ///
-    /// The caller may not sleep until [`ObjWord::unlock`].
+    /// The caller holds no lock, and may not sleep until [`ObjWord::unlock`].
+    #[inline]
     pub fn lock(self) -> Result<Place, Refused> {
         loop {
             match self.try_lock() {
-                Err(Refused::Busy) => spin_loop(),
+                Err(Refused::Busy) => self.wait(),
                 result => return result,
             }
         }
     }
 
-    /// Locks the object, or says why not.
-    pub fn try_lock(self) -> Result<Place, Refused> {
-        let bits = self.0.load(Relaxed);
-        if is_free(bits) {
-            return Err(Refused::Free);
-        }
-        if bits & STATE_MASK != 0 {
-            return Err(Refused::Busy);
-        }
-        match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
-            Ok(_) => Ok(Place(bits & PLACE_MASK)),
-            Err(_) => Err(Refused::Busy),
+    #[cold]
+    fn wait(self) {
+        // Reading only, as long as there is nothing to be had.
+        while self.0.load(Relaxed) & (LOCK | FREE) == LOCK {
+            spin_loop();
         }
     }
 
-    /// Ends a [`ObjWord::lock`] or [`ObjWord::try_lock`] with the object at `place`.
+    /// Locks the object, or says why not.
+    #[inline]
+    pub fn try_lock(self) -> Result<Place, Refused> {
+        if self.0.fetch_or(LOCK, Acquire) & LOCK == 0 {
+            // The word is ours, so it stays what it is.
+            return Ok(Place(self.0.load(Relaxed) & !LOCK));
+        }
+        if self.0.load(Relaxed) & FREE != 0 {
+            Err(Refused::Free)
+        } else {
+            Err(Refused::Busy)
+        }
+    }
+
+    /// Ends a lock with the object at `place`.
+    #[inline]
     pub fn unlock(self, place: Place) {
         self.0.store(place.0, Release);
     }
 
-    /// Whether a writer or a mover has the word locked.
-    pub fn is_locked(self) -> bool {
-        self.0.load(Relaxed) & LOCK != 0
+    /// Ends a lock with the object where it was. Returns the place.
+    #[inline]
+    pub fn unlock_in_place(self) -> Place {
+        let place = self.held_place();
+        self.unlock(place);
+        place
     }
 
-    /// Where a locked or pinned object is; the caller is who locked or pinned it.
+    /// Where the object is; the caller has it locked.
+    #[inline]
     pub fn held_place(self) -> Place {
-        Place(self.0.load(Relaxed) & PLACE_MASK)
+        Place(self.0.load(Relaxed) & !LOCK)
     }
 
-    /// Turns a live word, not pinned, not locked and at `place`, into a free one.
+    /// Turns a live word, not locked and at `place`, into a free one.
     ///
     /// The caller holds the class lock, and owns the word afterwards.
+    #[inline]
     pub fn retire(self, place: Place, link: FreeLink) -> Result<(), Refused> {
-        // Acquire: what a writer stored before it let go is seen before the memory is reused.
+        // Acquire: what was written under the lock is seen before the memory is used again.
         match self
             .0
             .compare_exchange(place.0, link.encode(), Acquire, Relaxed)
         {
             Ok(_) => Ok(()),
-            Err(bits) if is_free(bits) => Err(Refused::Free),
-            Err(bits) if bits & STATE_MASK != 0 => Err(Refused::Busy),
+            Err(bits) if bits & FREE != 0 => Err(Refused::Free),
+            Err(bits) if bits & LOCK != 0 => Err(Refused::Busy),
             Err(_) => Err(Refused::Moved),
         }
     }

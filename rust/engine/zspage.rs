@@ -83,11 +83,13 @@ pub struct NewPage {
     is_movable: bool,
 }
 
-/// An object in its zspage. The class lock, or a pin, keeps it there.
+/// An object in its zspage. The class lock keeps it there.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
     zspage: &'a Zspage,
     page: ZsPage,
+    // In the page.
+    offset: usize,
     index: usize,
 }
 
@@ -217,8 +219,10 @@ impl Zspage {
 
     // The object of this index, in use or not, if its page is there. Its page may change as soon
     // as the class lock is let go, hence the guard.
+    #[inline]
     fn object<'a>(&'a self, _guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
-        let position = (self.class().offset(index) >> PAGE_SHIFT) as u32;
+        let start = self.class().offset(index);
+        let position = (start >> PAGE_SHIFT) as u32;
         let page = self.pages().find(|page| {
             // SAFETY: By the type invariants, the page belongs to the zspage.
             unsafe { page.position() == position }
@@ -226,6 +230,7 @@ impl Zspage {
         Some(Object {
             zspage: self,
             page,
+            offset: start & (PAGE_SIZE - 1),
             index,
         })
     }
@@ -328,15 +333,14 @@ impl Zspage {
     // Whether nothing that touches the page at `position` is in use.
     fn is_unused(&self, position: usize) -> bool {
         let slots = self.class().touching(position);
-        let (mut first, mut end) = (slots.start, slots.end);
-        // Slots inside the page are backed; those at its borders need a neighbour, too.
-        if !self.is_backed(first) {
-            first = first.wrapping_add(1);
-        }
-        if !self.is_backed(end.wrapping_sub(1)) {
-            end = end.wrapping_sub(1);
-        }
-        self.slots.next_closed(first, end).is_none()
+        let last = slots.end.wrapping_sub(1);
+        // Slots inside the page are backed, so a closed one is in use; those at its borders need
+        // a neighbour, too.
+        self.slots
+            .next_closed(slots.start.wrapping_add(1), last)
+            .is_none()
+            && !self.is_used(slots.start)
+            && !self.is_used(last)
     }
 
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
@@ -433,17 +437,19 @@ impl<'a> Object<'a> {
     /// # Safety
     ///
     /// `place` must have been read from a live word under the lock that `guard` holds.
+    #[inline]
     pub(super) unsafe fn at(guard: &'a ClassGuard<'_>, place: Place) -> Option<Self> {
-        let _ = guard;
         // SAFETY: A live word's place names a page of a zspage, and the class lock is held.
-        let (page, zspage) = unsafe {
+        let (page, zspage, position) = unsafe {
             let page = ZsPage::from_pfn(place.pfn());
-            (page, Zspage::of(page)?)
+            (page, Zspage::of(page)?, page.position() as usize)
         };
+        let start = position << PAGE_SHIFT | place.offset();
         Some(Self {
             zspage,
             page,
-            index: place.index(),
+            offset: place.offset(),
+            index: guard.class().index_at(start),
         })
     }
 
@@ -452,15 +458,17 @@ impl<'a> Object<'a> {
         self.zspage
     }
 
-    /// The page it begins in.
-    pub fn page(&self) -> ZsPage {
-        self.page
-    }
-
     /// Where it is.
+    #[inline]
     pub fn place(&self) -> Place {
-        let class = usize::from(self.zspage.class().shape().index);
-        Place::new(self.page.pfn(), self.index, class)
+        let shape = self.zspage.class().shape();
+        Place::new(
+            self.page.pfn(),
+            self.offset,
+            usize::from(shape.index),
+            self.spans(),
+            shape.is_huge(),
+        )
     }
 
     /// Its index in the zspage.
@@ -468,11 +476,15 @@ impl<'a> Object<'a> {
         self.index
     }
 
-    fn offset_in_page(&self) -> usize {
-        self.zspage.class().offset(self.index) & (PAGE_SIZE - 1)
+    #[inline]
+    fn spans(&self) -> bool {
+        self.offset
+            .wrapping_add(self.zspage.class().shape().size as usize)
+            > PAGE_SIZE
     }
 
     /// The handle at the head of the object; zero if it is free.
+    #[inline]
     pub fn head(&self) -> u64 {
         // SAFETY: The page belongs to the object's zspage, and the offset of an object is a
         // multiple of eight below the size of a page.
@@ -480,19 +492,20 @@ impl<'a> Object<'a> {
             if self.zspage.class().shape().is_huge() {
                 self.page.huge_head()
             } else {
-                self.page.read_u64(self.offset_in_page())
+                self.page.read_u64(self.offset)
             }
         }
     }
 
     /// Writes the head of the object.
+    #[inline]
     pub(super) fn set_head(&self, head: u64) {
         // SAFETY: As in `head`.
         unsafe {
             if self.zspage.class().shape().is_huge() {
                 self.page.set_huge_head(head);
             } else {
-                self.page.write_u64(self.offset_in_page(), head);
+                self.page.write_u64(self.offset, head);
             }
         }
     }
@@ -508,9 +521,9 @@ impl<'a> Object<'a> {
     }
 
     /// The pages that the object is on: one, or two.
+    #[inline]
     pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
-        let size = self.zspage.class().shape().size as usize;
-        if self.offset_in_page().wrapping_add(size) <= PAGE_SIZE {
+        if !self.spans() {
             return (self.page, None);
         }
         // SAFETY: The page belongs to the object's zspage.
@@ -525,8 +538,8 @@ impl<'a> Object<'a> {
         if self.zspage.class().shape().is_huge() {
             to.set_head(self.head());
         }
-        let (mut from_page, mut from_offset) = (self.page, self.offset_in_page());
-        let (mut to_page, mut to_offset) = (to.page, to.offset_in_page());
+        let (mut from_page, mut from_offset) = (self.page, self.offset);
+        let (mut to_page, mut to_offset) = (to.page, to.offset);
         let mut left = size;
         loop {
             let bytes = left

@@ -193,13 +193,9 @@ pub unsafe extern "C" fn zs_rs_map_object(
 ) -> *mut c_void {
     // SAFETY: The caller's promise.
     let pool = unsafe { pool(raw) };
-    match pool.map(
-        Handle::from_raw(handle as usize),
-        MapMode::from_number(mode as u8),
-    ) {
-        Ok(mapping) => mapping.into_raw().as_ptr().cast(),
-        Err(_) => null_mut(),
-    }
+    let handle = Handle::from_raw(handle as usize);
+    pool.map_raw(handle, MapMode::from_number(mode as u8))
+        .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
 }
 
 /// Ends [`zs_rs_map_object`].
@@ -210,7 +206,7 @@ pub unsafe extern "C" fn zs_rs_map_object(
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulong) {
     // SAFETY: The caller's promise.
-    unsafe { pool(raw).unmap(Handle::from_raw(handle as usize)) };
+    unsafe { pool(raw).unmap_raw(Handle::from_raw(handle as usize)) };
 }
 
 /// Pages that objects take.

@@ -5,7 +5,9 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/highmem.h>
+#include <linux/mmdebug.h>
 #include <linux/percpu.h>
+#include <linux/pfn.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -50,53 +52,68 @@ void zs_helper_cpu_areas_exit(void)
 	cpuhp_remove_state(zs_cpu_area_state);
 }
 
-struct zs_cpu_area *zs_helper_cpu_area_enter(u8 mode, const void *word)
+/*
+ * kmap_atomic() leaves preemption and page faults off. Where the kernel counts
+ * preemption, the one means the other: see faulthandler_disabled().
+ */
+static __always_inline void zs_cpu_area_pin(void)
+{
+	preempt_disable();
+	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))
+		pagefault_disable();
+}
+
+static __always_inline void zs_cpu_area_unpin(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))
+		pagefault_enable();
+	preempt_enable();
+}
+
+struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
+					     u8 mode)
 {
 	struct zs_cpu_area *area;
 
-	if (WARN_ON_ONCE(!in_task()))
-		return NULL;
-	preempt_disable();
-	pagefault_disable();
+	VM_WARN_ON_ONCE(!in_task());
+	zs_cpu_area_pin();
 	area = this_cpu_ptr(&zs_cpu_area);
-	if (likely(!area->used)) {
-		area->used = true;
-		area->bounced = false;
-		area->mode = mode;
+	if (likely(!area->handle)) {
+		area->handle = handle;
 		area->word = word;
-		area->page_address = NULL;
+		area->flags = mode;
 		return area;
 	}
-	pagefault_enable();
-	preempt_enable();
+	zs_cpu_area_unpin();
 	return NULL;
 }
 
-struct zs_cpu_area *zs_helper_cpu_area_current(void)
+struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 {
 	struct zs_cpu_area *area;
 
 	/* Who has a mapping cannot be preempted. */
-	if (preemptible())
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preempt_count())
 		return NULL;
-	area = this_cpu_ptr(&zs_cpu_area);
-	return likely(area->used) ? area : NULL;
+	area = raw_cpu_ptr(&zs_cpu_area);
+	return likely(handle && area->handle == handle) ? area : NULL;
 }
 
 void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
 			     size_t offset)
 {
-	if (!PageHighMem(page))
-		return page_address(page) + offset;
+	if (!IS_ENABLED(CONFIG_HIGHMEM))
+		return __va(PFN_PHYS(page_to_pfn(page))) + offset;
 	area->page_address = kmap_local_page(page);
 	return area->page_address + offset;
 }
 
 void zs_helper_cpu_area_exit(struct zs_cpu_area *area)
 {
-	if (IS_ENABLED(CONFIG_HIGHMEM) && area->page_address)
+	if (IS_ENABLED(CONFIG_HIGHMEM) && area->page_address) {
 		kunmap_local(area->page_address);
-	area->used = false;
-	pagefault_enable();
-	preempt_enable();
+		area->page_address = NULL;
+	}
+	area->handle = 0;
+	zs_cpu_area_unpin();
 }

@@ -24,20 +24,25 @@
 #endif
 
 /* cpu_area.c */
+#define ZS_AREA_MODE 0xff
+#define ZS_AREA_BOUNCED 0x100
+
 struct zs_cpu_area {
-	void *buffer;
-	void *page_address;
-	/* The word of the handle that is mapped. */
+	/* What is mapped; 0: nothing. */
+	u64 handle;
 	const void *word;
-	u8 mode;
-	bool used;
-	bool bounced;
+	/* The mode, and whether the buffer is used: one store for both. */
+	u32 flags;
+	void *buffer;
+	/* For kunmap_local(), where pages are not always mapped. */
+	void *page_address;
 };
 
 int zs_helper_cpu_areas_init(void);
 void zs_helper_cpu_areas_exit(void);
-__zs_inline struct zs_cpu_area *zs_helper_cpu_area_enter(u8 mode, const void *word);
-__zs_inline struct zs_cpu_area *zs_helper_cpu_area_current(void);
+__zs_inline struct zs_cpu_area *
+zs_helper_cpu_area_enter(u64 handle, const void *word, u8 mode);
+__zs_inline struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle);
 __zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
 			     size_t offset);
 __zs_inline void zs_helper_cpu_area_exit(struct zs_cpu_area *area);

@@ -245,21 +245,53 @@ void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value)
 	kunmap_local(address);
 }
 
+/*
+ * Offsets and sizes of objects are multiples of eight. The kernel's memcpy()
+ * copies byte by byte, or in a loop of moves; half a page and more is copied
+ * faster by one instruction that goes by words. Sanitizers have to see memcpy().
+ */
+static __always_inline void zs_copy(void *to, const void *from, size_t len)
+{
+#if defined(CONFIG_X86_64) && !defined(CONFIG_KASAN) && \
+	!defined(CONFIG_KMSAN) && !defined(CONFIG_KCSAN)
+	size_t words = len / sizeof(u64);
+
+	asm volatile("rep movsq"
+		     : "+D" (to), "+S" (from), "+c" (words)
+		     : : "memory");
+#else
+	memcpy(to, from, len);
+#endif
+}
+
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
 {
-	memcpy_from_page(to, page, offset, len);
+	void *address = kmap_local_page(page);
+
+	zs_copy(to, address + offset, len);
+	kunmap_local(address);
 }
 
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len)
 {
-	memcpy_to_page(page, offset, from, len);
+	void *address = kmap_local_page(page);
+
+	zs_copy(address + offset, from, len);
+	flush_dcache_page(page);
+	kunmap_local(address);
 }
 
 void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
 			 size_t from_offset, size_t len)
 {
-	memcpy_page(to, to_offset, from, from_offset, len);
+	void *to_address = kmap_local_page(to);
+	void *from_address = kmap_local_page(from);
+
+	zs_copy(to_address + to_offset, from_address + from_offset, len);
+	flush_dcache_page(to);
+	kunmap_local(from_address);
+	kunmap_local(to_address);
 }
 
 void zs_helper_page_copy_all(struct page *to, struct page *from)

@@ -79,6 +79,17 @@ impl<T: ZeroInit> OnceBox<T> {
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
+    /// What is in the place, which is known not to be empty.
+    ///
+    /// # Safety
+    ///
+    /// The place must have been set, by an operation that happened before.
+    #[inline]
+    pub unsafe fn get_set(&self) -> &T {
+        // SAFETY: By the type invariants and the caller's promise the pointer is ours.
+        unsafe { &*self.0.load(Ordering::Relaxed) }
+    }
+
     /// Puts a box in the place. If there is one already, the new one is freed.
     pub fn set(&self, value: ZeroBox<T>) {
         let raw = value.into_raw();

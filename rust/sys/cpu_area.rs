@@ -9,6 +9,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use super::atomic::AtomicU64;
 use super::page::ZsPage;
 use super::prelude::Result;
 use crate::bindings;
@@ -32,55 +33,70 @@ impl Drop for CpuAreas {
     }
 }
 
-/// The mapping of this CPU.
+/// The mapping of this CPU, of the object of a handle.
+///
+/// Dropping it ends the mapping; [`CpuArea::keep`] leaves it to [`CpuArea::resume`].
 ///
 /// # Invariants
 ///
-/// The pointer is to this CPU's area, which is in use by nobody else.
-pub struct CpuArea(NonNull<bindings::zs_cpu_area>, PhantomData<*mut ()>);
+/// The pointer is to this CPU's area, which is in use by nobody else; its word is valid for `'a`.
+pub struct CpuArea<'a>(
+    NonNull<bindings::zs_cpu_area>,
+    PhantomData<(&'a AtomicU64, *mut ())>,
+);
 
-impl CpuArea {
-    /// Begins a mapping, of the object that `word` is about, on this CPU; `None` if it has one.
+impl<'a> CpuArea<'a> {
+    /// Begins a mapping on this CPU; `None` if it has one.
     #[inline]
-    pub fn enter(mode: u8, word: *const ()) -> Option<Self> {
+    pub fn enter(handle: u64, word: &'a AtomicU64, mode: u8) -> Option<Self> {
         // SAFETY: May be called in any context; if this CPU has a mapping, it says so.
-        let area = unsafe { bindings::zs_helper_cpu_area_enter(mode, word.cast()) };
+        let area = unsafe {
+            bindings::zs_helper_cpu_area_enter(handle, core::ptr::from_ref(word).cast(), mode)
+        };
         // INVARIANT: The helper returned this CPU's area and marked it as used.
         NonNull::new(area).map(|area| Self(area, PhantomData))
     }
 
-    /// Takes back the mapping that was begun on this CPU for `word` and then forgotten; `None` if
-    /// there is none.
+    /// Leaves the mapping, for [`CpuArea::resume`].
+    #[inline]
+    pub fn keep(self) {
+        core::mem::forget(self);
+    }
+
+    /// Takes back the mapping of `handle` that was kept on this CPU; `None` if there is none.
     ///
     /// # Safety
     ///
-    /// The area must have been forgotten.
+    /// The area must have been kept, and its word still be valid.
     #[inline]
-    pub unsafe fn resume(word: *const ()) -> Option<Self> {
+    pub unsafe fn resume(handle: u64) -> Option<Self> {
         // SAFETY: Only reads this CPU's area.
-        let area = unsafe { bindings::zs_helper_cpu_area_current() };
+        let area = unsafe { bindings::zs_helper_cpu_area_resume(handle) };
         // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
-        let area = NonNull::new(area)?;
-        // SAFETY: As above.
-        unsafe { (*area.as_ptr()).word == word.cast() }.then_some(Self(area, PhantomData))
+        NonNull::new(area).map(|area| Self(area, PhantomData))
+    }
+
+    /// The word given to [`CpuArea::enter`].
+    #[inline]
+    pub fn word(&self) -> &'a AtomicU64 {
+        // SAFETY: By the type invariants.
+        unsafe { &*(*self.0.as_ptr()).word.cast() }
     }
 
     /// The mode given to [`CpuArea::enter`].
-    #[inline]
     pub fn mode(&self) -> u8 {
         // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).mode }
+        unsafe { ((*self.0.as_ptr()).flags & bindings::ZS_AREA_MODE) as u8 }
     }
 
     /// Whether the buffer is used.
     #[inline]
     pub fn is_bounced(&self) -> bool {
         // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).bounced }
+        unsafe { (*self.0.as_ptr()).flags & bindings::ZS_AREA_BOUNCED != 0 }
     }
 
     /// The CPU's buffer, of a page.
-    #[inline]
     pub fn buffer(&self) -> NonNull<u8> {
         // SAFETY: By the type invariants; every CPU that runs has a buffer.
         unsafe { NonNull::new_unchecked((*self.0.as_ptr()).buffer.cast()) }
@@ -89,7 +105,7 @@ impl CpuArea {
     /// Uses the buffer for this mapping.
     pub fn bounce(&mut self) -> NonNull<u8> {
         // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).bounced = true };
+        unsafe { (*self.0.as_ptr()).flags |= bindings::ZS_AREA_BOUNCED };
         self.buffer()
     }
 
@@ -114,14 +130,13 @@ impl CpuArea {
     /// # Safety
     ///
     /// As for [`CpuArea::map_page`], for both pages.
-    #[inline]
     pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
         // SAFETY: The caller's promise.
         NonNull::new(unsafe { bindings::zs_helper_page_neighbours(page.as_ptr(), offset) }.cast())
     }
 }
 
-impl Drop for CpuArea {
+impl Drop for CpuArea<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariants the area is ours.
