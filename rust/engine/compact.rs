@@ -34,7 +34,8 @@ pub struct Compacted {
 }
 
 enum Step {
-    Moved,
+    // Whether a page of the source came free.
+    Moved(bool),
     SourceEmpty,
     DestinationFull,
     // The object of this index is mapped, or its head is overwritten.
@@ -164,8 +165,11 @@ impl Pool {
         let mut end = usize::from(guard.class().shape().objs);
         loop {
             match self.step(guard, freed, source, destination, end) {
-                Step::Moved => {
+                Step::Moved(page_freed) => {
                     moved = usize::saturating_add(moved, 1);
+                    if page_freed && guard.class().freeable_pages() == 0 {
+                        return moved;
+                    }
                     if guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
                     }
@@ -195,11 +199,7 @@ impl Pool {
         let Some(old) = source.last_used(guard, end) else {
             return Step::SourceEmpty;
         };
-        if core::ptr::eq(source, destination) {
-            if !source.is_open_before(old.index()) || guard.class().freeable_pages() == 0 {
-                return Step::DestinationFull;
-            }
-        }
+        let same = core::ptr::eq(source, destination);
         let word = Handle::from_object(old.head()).and_then(|handle| self.table().word(handle));
         // If somebody wrote over the head of the object, it can never be moved again.
         let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
@@ -208,11 +208,21 @@ impl Pool {
         if word.try_lock().is_err() {
             return Step::Busy(old.index());
         }
-        if destination.open_slots() == 0 {
+        let is_open = if same {
+            destination.is_open_before(old.index())
+        } else {
+            destination.open_slots() != 0
+        };
+        // In front of the object, if it stays in its zspage.
+        if !is_open && (!same || destination.next_position() < Some(old.position())) {
             if let Some(page) = freed.take_for(destination) {
                 // It has a place for the page, or `take_for` had not taken one.
                 let _ = guard.add_page(destination, page);
             }
+        }
+        if same && !destination.is_open_before(old.index()) {
+            word.unlock(old.place());
+            return Step::DestinationFull;
         }
         let Some(new) = destination.take_object(guard) else {
             word.unlock(old.place());
@@ -222,12 +232,14 @@ impl Pool {
         word.unlock(new.place());
         let (first, second) = old.pages();
         old.release();
+        let mut page_freed = false;
         for page in core::iter::once(first).chain(second) {
             if let Some(page) = guard.detach_unused(source, page) {
                 freed.add(page);
+                page_freed = true;
             }
         }
-        Step::Moved
+        Step::Moved(page_freed)
     }
 
     // Puts a zspage back on the list it belongs on now, or releases it.

@@ -471,6 +471,12 @@ impl<'a> Object<'a> {
         )
     }
 
+    /// Position of the page that it begins on.
+    pub fn position(&self) -> u32 {
+        // SAFETY: The page belongs to the object's zspage.
+        unsafe { self.page.position() }
+    }
+
     /// Its index in the zspage.
     pub fn index(&self) -> usize {
         self.index
