@@ -19,6 +19,10 @@ run: ## set up, build, boot QEMU, store real data in zram and zswap, check it, r
 test: ## all tests, on the host and in the guest; last line: N passed, N failed
 	@scripts/test
 
+.PHONY: bench
+bench: ## compare with the kernel's own allocator: table, JSON, plots in build/bench
+	@scripts/bench/main
+
 .PHONY: shell
 shell: ## the same guest with the modules loaded and a prompt
 	@scripts/shell

@@ -5,11 +5,12 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
-START=${ZS_START:-$SECONDS}
+# When the first of these scripts began; those it calls inherit it.
+export ZS_START=${ZS_START:-$EPOCHSECONDS}
 
-# Elapsed time as m:ss, since this script began.
+# Elapsed time as m:ss.
 elapsed() {
-	local s=$((SECONDS - START))
+	local s=$((EPOCHSECONDS - ZS_START))
 	printf '%d:%02d' $((s / 60)) $((s % 60))
 }
 
@@ -22,11 +23,10 @@ die() {
 	exit 1
 }
 
-# Run a long command with its output in a log; a line of progress every few
-# seconds; the end of the log if it fails. The progress command prints a word
-# or two and may be any function.
-# usage: logged LOG "what" progress_command command...
-logged() {
+# Run a long command with its output in a log and a line of progress every few
+# seconds. The progress command prints a word or two and may be any function.
+# usage: with_progress LOG "what" progress_command command...
+with_progress() {
 	local log=$1 what=$2 progress=$3 pid rc t=0
 	shift 3
 	mkdir -p "$(dirname "$log")"
@@ -44,7 +44,13 @@ logged() {
 	rc=0
 	wait "$pid" || rc=$?
 	trap - INT TERM
-	if [ "$rc" -ne 0 ]; then
+	return "$rc"
+}
+
+# The same, and if it fails the end of the log and no way back.
+logged() {
+	local log=$1 what=$2
+	with_progress "$@" || {
 		{
 			echo "--- end of $log ---"
 			# The first error is worth more than the last lines.
@@ -53,7 +59,7 @@ logged() {
 			echo "---"
 		} >&2
 		die "$what failed (log: $log)"
-	fi
+	}
 }
 
 log_lines() {

@@ -242,14 +242,17 @@ hog_start() {
 }
 
 hog() {
-	local answer
+	local answer='' part=''
 	echo "$*" >&7
-	while ! read -r -t 2 answer <&8; do
+	# A read that times out may have got the beginning of the line.
+	until read -r -t 2 part <&8; do
+		answer+=$part
 		kill -0 "$HOG" 2>/dev/null || {
 			echo "the process died"
 			return 1
 		}
 	done
+	answer+=$part
 	echo "$answer"
 	case $answer in
 	filled* | verified* | punched*) ;;

@@ -86,6 +86,7 @@ test_modprobe_prefers_the_dropin() {
 }
 
 test_zswap_loads_the_module() {
+	needs_rust
 	zswap_on $ZPOOL
 	loaded $ZPOOL || fail "choosing $ZPOOL for zswap did not load it"
 }

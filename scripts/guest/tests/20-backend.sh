@@ -78,6 +78,8 @@ test_zpool_type_follows_the_backend() {
 		hog verify
 		hog_stop
 		zswap_off
+		# While the old pool is still there, zswap would take it up again.
+		wait_for 10 unused zsmalloc || fail "$b: the pool stays"
 	done
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034,SC2317
 # zswap on the allocator: anonymous memory of a process in a cgroup that is too
 # small for it.
 

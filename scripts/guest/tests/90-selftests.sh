@@ -6,16 +6,22 @@
 
 # usage: zram_case NAME rust|c; prints PASS, FAIL or SKIP and leaves a log
 zram_case() {
+	local rc log=/run/result/$1.$2.log
+	unload_all
+	# The test loads zram itself, with modprobe, which prefers the drop-in
+	# where there is one.
+	if [ "$2" = c ]; then
+		mv "$MODULES/updates" /lib/ours && depmod
+	fi
+	(cd /guest/zram-selftest && timeout 120 "./$1.sh") >"$log" 2>&1
+	rc=$?
 	unload_all
 	if [ "$2" = c ]; then
-		load "$(kernels zsmalloc)"
+		mv /lib/ours "$MODULES/updates" && depmod
 	fi
-	# The test loads zram itself, with modprobe: with nothing loaded, that
-	# finds the drop-in.
-	(cd /guest/zram-selftest && timeout 120 "./$1.sh") >"$WORK/$1.$2" 2>&1
-	if [ $? -eq 4 ]; then
+	if [ $rc -eq 4 ]; then
 		echo SKIP
-	elif grep -q "$1 : \[PASS\]" "$WORK/$1.$2" && ! grep -q FAIL "$WORK/$1.$2"; then
+	elif grep -q "$1 : \[PASS\]" "$log" && ! grep -q FAIL "$log"; then
 		echo PASS
 	else
 		echo FAIL
@@ -24,14 +30,16 @@ zram_case() {
 
 # usage: judge NAME RESULT LOG RESULT_ON_C
 judge() {
-	case $2:${4:-} in
-	PASS:*) result ok "$1" ;;
-	*:FAIL | *:SKIP) result same "$1: $2 on Rust, $4 on C" ;;
-	*)
-		result "not ok" "$1: $2 on $ALLOC${4:+, $4 on C}"
+	if [ "$2" = PASS ]; then
+		result ok "$1"
+	elif [ "$ALLOC" = c ]; then
+		result same "$1: $2 on C"
+	elif [ "${4:-PASS}" != PASS ]; then
+		result same "$1: $2 on Rust, $4 on C"
+	else
+		result "not ok" "$1: $2 on Rust${4:+, $4 on C}"
 		sed 's/^/    # /' "$3" | tail -n 15 >>$WORK/results
-		;;
-	esac
+	fi
 }
 
 test_zram_selftests() {
@@ -42,11 +50,12 @@ test_zram_selftests() {
 		if [ "$r" != PASS ] && [ "$ALLOC" = rust ]; then
 			c=$(zram_case $t c)
 		fi
-		judge "selftests/zram/$t" "$r" "$WORK/$t.$ALLOC" "$c"
+		judge "selftests/zram/$t" "$r" "/run/result/$t.$ALLOC.log" "$c"
 	done
 }
 
-# One run of all cases on one allocator; "ok 1 name" lines in $WORK/zswap.$1.
+# One run of all cases on one allocator. Its children print what is in the
+# buffer of stdout once more, so lines come several times.
 zswap_cases() {
 	unload_all
 	if [ "$1" = c ]; then
@@ -57,13 +66,13 @@ zswap_cases() {
 		zswap_on zsmalloc_rs
 	fi
 	swap_on $SWAP
-	timeout 300 test_zswap >"$WORK/zswap.$1" 2>&1
+	timeout 300 test_zswap >"/run/result/zswap.$1.log" 2>&1
 	swap_off $SWAP
 	zswap_off
 }
 
 zswap_result() {
-	case $(grep -E "ok [0-9]+ (# SKIP )?$2( |\$)" "$WORK/zswap.$1") in
+	case $(grep -E "ok [0-9]+ (# SKIP )?$2( |\$)" "/run/result/zswap.$1.log") in
 	*SKIP*) echo SKIP ;;
 	"ok "*) echo PASS ;;
 	*) echo FAIL ;;
@@ -73,17 +82,18 @@ zswap_result() {
 test_zswap_selftests() {
 	set +e
 	zswap_cases "$ALLOC"
-	names=$(grep -oE 'ok [0-9]+ .*' "$WORK/zswap.$ALLOC" | grep -oE 'test_[a-z_]+')
+	names=$(grep -oE 'ok [0-9]+ .*' "/run/result/zswap.$ALLOC.log" | grep -oE 'test_[a-z_]+' |
+		awk '!seen[$0]++')
 	[ "$(echo "$names" | wc -w)" -ge 7 ] || {
-		cat "$WORK/zswap.$ALLOC"
+		cat "/run/result/zswap.$ALLOC.log"
 		fail "not all cases ran"
 	}
-	if [ "$ALLOC" = rust ] && grep -qE '^not ok|SKIP' $WORK/zswap.rust; then
+	if [ "$ALLOC" = rust ] && grep -qE '^not ok|SKIP' /run/result/zswap.rust.log; then
 		zswap_cases c
 	fi
 	for t in $names; do
 		c=
-		[ ! -e $WORK/zswap.c ] || c=$(zswap_result c "$t")
-		judge "selftests/cgroup/$t" "$(zswap_result "$ALLOC" "$t")" "$WORK/zswap.$ALLOC" "$c"
+		[ "$ALLOC" = c ] || [ ! -e /run/result/zswap.c.log ] || c=$(zswap_result c "$t")
+		judge "selftests/cgroup/$t" "$(zswap_result "$ALLOC" "$t")" "/run/result/zswap.$ALLOC.log" "$c"
 	done
 }
