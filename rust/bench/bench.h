@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * zsmalloc_bench.ko: measures whatever answers for <linux/zsmalloc.h>, through
+ * that header's calls only.
+ *
+ * There is one pool at a time, with an array of objects. User space writes
+ * commands to debugfs, each a word and key=value pairs, and so decides what is
+ * done in which order and which of the drop-in's backends the pool is of; see
+ * commands.c. Nothing here is random but by seed.
+ */
+#ifndef ZSMALLOC_BENCH_H
+#define ZSMALLOC_BENCH_H
+
+#include <linux/atomic.h>
+#include <linux/ktime.h>
+#include <linux/seq_buf.h>
+#include <linux/types.h>
+#include <linux/zsmalloc.h>
+
+/* More than an allocator has, whatever the page size. */
+#define ZB_MAX_CLASSES 256
+
+/* As zram asks for memory. */
+#define ZB_GFP (__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)
+
+enum zb_span {
+	ZB_SPANS	= 1,	/* spans pages in this pool */
+	ZB_REF_SPANS	= 2,	/* did in the pool of the last "classify ref=1" */
+};
+
+struct zb_object {
+	unsigned long handle;	/* 0: there is none */
+	u32 zspage;		/* number within its class, by "fill trace=1" */
+	u16 size;
+	u8 span;
+};
+
+/* How the objects of a class share zspages, by "fill trace=1". */
+struct zb_traced {
+	u32 zspages;
+	u32 pages;	/* of one zspage */
+	u32 capacity;	/* objects of one zspage */
+	u32 first;	/* its first zspage, among those of all classes */
+};
+
+struct zb_bench {
+	struct zs_pool *pool;
+	struct zb_object *objects;
+	u32 nr;
+	/* What the order of a timed loop is drawn into beforehand. */
+	u32 *order;
+	u16 *new_sizes;
+	u32 nr_order;
+	struct zb_traced traced[ZB_MAX_CLASSES];
+	bool is_traced;
+	/* Empty ones, by "pools". */
+	struct zs_pool **pools;
+	u32 nr_pools;
+	struct seq_buf out;
+};
+
+/* A command's arguments: the rest of the line. */
+u64 zb_arg(const char *args, const char *key, u64 otherwise);
+bool zb_arg_is(const char *args, const char *key, const char *value);
+
+/* random.c */
+struct zb_random {
+	u64 state;
+};
+
+void zb_seed(struct zb_random *r, u64 seed);
+u64 zb_next(struct zb_random *r);
+
+/* Below @n, which is not 0. */
+static inline u32 zb_below(struct zb_random *r, u32 n)
+{
+	return ((u64)(u32)zb_next(r) * n) >> 32;
+}
+
+void zb_shuffle(struct zb_random *r, u32 *what, u32 n);
+
+/* sizes.c */
+int zb_sizes_parse(char *text);
+bool zb_sizes_known(void);
+u16 zb_sizes_draw(struct zb_random *r);
+void zb_sizes_exit(void);
+
+/* objects.c */
+int zb_resize(struct zb_bench *b, u32 nr);
+int zb_order_resize(struct zb_bench *b, u32 nr);
+u32 zb_list_live(struct zb_bench *b);
+u32 zb_class(struct zb_bench *b, u16 size);
+void zb_class_sizes(struct zb_bench *b, u16 *max_sizes);
+void zb_free_all(struct zb_bench *b);
+int zb_cmd_create(struct zb_bench *b, const char *args);
+int zb_cmd_destroy(struct zb_bench *b, const char *args);
+int zb_cmd_pools(struct zb_bench *b, const char *args);
+int zb_cmd_fill(struct zb_bench *b, const char *args);
+int zb_cmd_write(struct zb_bench *b, const char *args);
+int zb_cmd_verify(struct zb_bench *b, const char *args);
+int zb_cmd_stat(struct zb_bench *b, const char *args);
+
+/* ops.c */
+int zb_cmd_classify(struct zb_bench *b, const char *args);
+int zb_cmd_map(struct zb_bench *b, const char *args);
+int zb_cmd_churn(struct zb_bench *b, const char *args);
+
+/* compact.c */
+int zb_cmd_punch(struct zb_bench *b, const char *args);
+int zb_cmd_minimum(struct zb_bench *b, const char *args);
+int zb_cmd_compact(struct zb_bench *b, const char *args);
+
+#endif /* ZSMALLOC_BENCH_H */

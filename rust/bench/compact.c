@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Freeing in patterns, and compaction with the least it could have moved. */
+
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "bench.h"
+
+/* Which objects of a class are kept, by their number @k of @n in the class. */
+static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, u32 n)
+{
+	if (zb_arg_is(args, "keep", "alternate"))
+		return k & 1;
+	if (zb_arg_is(args, "keep", "halves"))
+		return zb_below(r, 100) < (k < n / 2 ? 20 : 80);
+	if (zb_arg_is(args, "keep", "skewed")) {
+		/* From all but empty to full, most of it rather empty. */
+		u64 share = (u64)k * 1000 / n;
+
+		return zb_below(r, 1000 * 1000) < share * share;
+	}
+	if (zb_arg_is(args, "keep", "runs"))
+		return (k / 16) & 1 ? zb_below(r, 100) < 90 : zb_below(r, 100) < 30;
+	return zb_below(r, 100) < percent;
+}
+
+static u64 zb_free_order(struct zb_bench *b, u32 n)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+
+		zs_free(b->pool, o->handle);
+		o->handle = 0;
+	}
+	return ktime_get_ns() - begin;
+}
+
+static u64 zb_free_loop(struct zb_bench *b, u32 n)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+		unsigned long handle = o->handle;
+
+		OPTIMIZER_HIDE_VAR(handle);
+		WRITE_ONCE(o->handle, handle);
+	}
+	return ktime_get_ns() - begin;
+}
+
+/*
+ * punch keep=PERCENT seed=S: frees the other objects, in random order. Instead
+ * of a percentage: keep=random, one of 20 to 80 for each class; or alternate,
+ * halves, skewed, runs.
+ */
+int zb_cmd_punch(struct zb_bench *b, const char *args)
+{
+	struct zb_random r;
+	u32 (*classes)[3];	/* how many objects, how many seen, percentage */
+	u32 i, class, n = 0;
+	u64 ns, loop_ns;
+	int ret;
+
+	if (!b->pool)
+		return -EINVAL;
+	ret = zb_order_resize(b, b->nr);
+	if (ret)
+		return ret;
+	classes = kcalloc(ZB_MAX_CLASSES, sizeof(*classes), GFP_KERNEL);
+	if (!classes)
+		return -ENOMEM;
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	for (class = 0; class < ZB_MAX_CLASSES; class++)
+		classes[class][2] = zb_arg(args, "keep", 20 + zb_below(&r, 61));
+	for (i = 0; i < b->nr; i++)
+		if (b->objects[i].handle)
+			classes[zb_class(b, b->objects[i].size)][0]++;
+	for (i = 0; i < b->nr; i++) {
+		u32 *c;
+
+		if (!b->objects[i].handle)
+			continue;
+		c = classes[zb_class(b, b->objects[i].size)];
+		if (!zb_keeps(&r, args, c[2], c[1]++, c[0]))
+			b->order[n++] = i;
+	}
+	kfree(classes);
+	zb_shuffle(&r, b->order, n);
+
+	loop_ns = zb_free_loop(b, n);
+	ns = zb_free_order(b, n);
+	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", n, ns, loop_ns);
+	return 0;
+}
+
+static int zb_compare_u32(const void *a, const void *b)
+{
+	u32 x = *(u32 *)a, y = *(u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Of one class: how many zspages compaction can free, and how many objects it
+ * has to move for that, which is all objects of the emptiest zspages.
+ */
+static void zb_class_minimum(u32 *inuse, u32 zspages, u32 capacity, u32 *freeable, u32 *moves)
+{
+	u32 i, first = 0, objects = 0, k;
+
+	sort(inuse, zspages, sizeof(*inuse), zb_compare_u32, NULL);
+	for (i = 0; i < zspages; i++) {
+		objects += inuse[i];
+		/* Empty ones are freed as soon as they are. */
+		first += !inuse[i];
+	}
+	k = zspages - first - DIV_ROUND_UP(objects, capacity);
+	*freeable = k;
+	*moves = 0;
+	for (i = first; i < first + k; i++)
+		*moves += inuse[i];
+}
+
+/*
+ * minimum: after "fill trace=1" and "punch", what compaction can free and the
+ * fewest moves that takes.
+ */
+int zb_cmd_minimum(struct zb_bench *b, const char *args)
+{
+	u32 class, i, freeable, moves, all_moves = 0, all_pages = 0, n = 0;
+	u32 *inuse;	/* of every zspage, class after class */
+
+	if (!b->pool || !b->is_traced)
+		return -EINVAL;
+	for (class = 0; class < ZB_MAX_CLASSES; class++) {
+		b->traced[class].first = n;
+		n += b->traced[class].zspages;
+	}
+	inuse = kvcalloc(n, sizeof(*inuse), GFP_KERNEL);
+	if (!inuse)
+		return -ENOMEM;
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+
+		if (o->handle)
+			inuse[b->traced[zb_class(b, o->size)].first + o->zspage]++;
+	}
+	for (class = 0; class < ZB_MAX_CLASSES; class++) {
+		if (!b->traced[class].zspages)
+			continue;
+		zb_class_minimum(inuse + b->traced[class].first, b->traced[class].zspages,
+				 b->traced[class].capacity, &freeable, &moves);
+		all_moves += moves;
+		all_pages += freeable * b->traced[class].pages;
+	}
+	kvfree(inuse);
+	seq_buf_printf(&b->out, "moves=%u pages=%u\n", all_moves, all_pages);
+	return 0;
+}
+
+/*
+ * Where the C allocator says that an object is. Its handle is the address of a
+ * word; there is no other way to see its compaction move an object. A page
+ * migrated by the kernel meanwhile would count, too.
+ */
+static unsigned long zb_c_place(const struct zb_object *o)
+{
+	return READ_ONCE(*(unsigned long *)o->handle);
+}
+
+/* compact [c=1]: with c=1 it also counts the objects that moved; C pools only. */
+int zb_cmd_compact(struct zb_bench *b, const char *args)
+{
+	unsigned long *places = NULL, pages;
+	u32 i, moved = 0;
+	u64 ns;
+
+	if (!b->pool)
+		return -EINVAL;
+	if (zb_arg(args, "c", 0)) {
+		places = kvcalloc(b->nr, sizeof(*places), GFP_KERNEL);
+		if (!places)
+			return -ENOMEM;
+		for (i = 0; i < b->nr; i++)
+			if (b->objects[i].handle)
+				places[i] = zb_c_place(&b->objects[i]);
+	}
+	ns = ktime_get_ns();
+	pages = zs_compact(b->pool);
+	ns = ktime_get_ns() - ns;
+	for (i = 0; places && i < b->nr; i++)
+		moved += b->objects[i].handle && places[i] != zb_c_place(&b->objects[i]);
+	kvfree(places);
+	b->is_traced = false;
+	seq_buf_printf(&b->out, "pages=%lu ns=%llu moved=%u\n", pages, ns, moved);
+	return 0;
+}

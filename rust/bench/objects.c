@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The pool and its objects: filling it, and what the objects hold. */
+
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "bench.h"
+
+/* Room for @nr objects, none of which exist. */
+int zb_resize(struct zb_bench *b, u32 nr)
+{
+	zb_free_all(b);
+	if (nr != b->nr) {
+		vfree(b->objects);
+		b->nr = 0;
+		b->objects = vzalloc(array_size(nr, sizeof(*b->objects)));
+		if (!b->objects)
+			return -ENOMEM;
+		b->nr = nr;
+	}
+	return 0;
+}
+
+/* Room for a timed loop of @nr rounds. */
+int zb_order_resize(struct zb_bench *b, u32 nr)
+{
+	if (nr <= b->nr_order)
+		return 0;
+	vfree(b->order);
+	vfree(b->new_sizes);
+	b->nr_order = 0;
+	b->order = vmalloc(array_size(nr, sizeof(*b->order)));
+	b->new_sizes = vmalloc(array_size(nr, sizeof(*b->new_sizes)));
+	if (!b->order || !b->new_sizes)
+		return -ENOMEM;
+	b->nr_order = nr;
+	return 0;
+}
+
+/* Puts the indexes of all objects there are into ->order; says how many. */
+u32 zb_list_live(struct zb_bench *b)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < b->nr && n < b->nr_order; i++)
+		if (b->objects[i].handle)
+			b->order[n++] = i;
+	return n;
+}
+
+u32 zb_class(struct zb_bench *b, u16 size)
+{
+	return min(zs_lookup_class_index(b->pool, size), ZB_MAX_CLASSES - 1U);
+}
+
+/* The largest request that each class takes; 0 where there is no class. */
+void zb_class_sizes(struct zb_bench *b, u16 *max_sizes)
+{
+	u32 size;
+
+	memset(max_sizes, 0, ZB_MAX_CLASSES * sizeof(*max_sizes));
+	for (size = 1; size <= PAGE_SIZE; size++)
+		max_sizes[zb_class(b, size)] = size;
+}
+
+void zb_free_all(struct zb_bench *b)
+{
+	u32 i;
+
+	for (i = 0; i < b->nr; i++) {
+		if (b->objects[i].handle)
+			zs_free(b->pool, b->objects[i].handle);
+		b->objects[i].handle = 0;
+	}
+	b->is_traced = false;
+}
+
+/* create: an empty pool, of the backend that the drop-in is set to. */
+int zb_cmd_create(struct zb_bench *b, const char *args)
+{
+	if (b->pool)
+		return -EBUSY;
+	b->pool = zs_create_pool("bench");
+	return b->pool ? 0 : -ENOMEM;
+}
+
+int zb_cmd_destroy(struct zb_bench *b, const char *args)
+{
+	if (!b->pool)
+		return 0;
+	zb_free_all(b);
+	zs_destroy_pool(b->pool);
+	b->pool = NULL;
+	return 0;
+}
+
+/* pools n=N: so many empty pools, in place of those of the last time. */
+int zb_cmd_pools(struct zb_bench *b, const char *args)
+{
+	u32 n = zb_arg(args, "n", 0);
+	char name[16];
+
+	while (b->nr_pools)
+		zs_destroy_pool(b->pools[--b->nr_pools]);
+	kfree(b->pools);
+	b->pools = NULL;
+	if (!n)
+		return 0;
+	b->pools = kcalloc(n, sizeof(*b->pools), GFP_KERNEL);
+	if (!b->pools)
+		return -ENOMEM;
+	for (; b->nr_pools < n; b->nr_pools++) {
+		snprintf(name, sizeof(name), "empty%u", b->nr_pools);
+		b->pools[b->nr_pools] = zs_create_pool(name);
+		if (!b->pools[b->nr_pools])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* One object after the other; the timed part has nothing else in it. */
+static int zb_fill(struct zb_bench *b, u64 *ns)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+
+		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		if (IS_ERR_VALUE(o->handle))
+			break;
+	}
+	*ns = ktime_get_ns() - begin;
+	if (i == b->nr)
+		return 0;
+	b->objects[i].handle = 0;
+	return -ENOMEM;
+}
+
+/* The loop of zb_fill() without the call. */
+static u64 zb_fill_loop(struct zb_bench *b)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+		unsigned long handle = o->size;
+
+		OPTIMIZER_HIDE_VAR(handle);
+		if (IS_ERR_VALUE(handle))
+			break;
+		WRITE_ONCE(o->handle, 0);
+	}
+	return ktime_get_ns() - begin;
+}
+
+/*
+ * As zb_fill(), untimed, and finds out which objects share a zspage: in a pool
+ * that nothing was freed in, a class begins a zspage only when the last one is
+ * full. With @watch that is when the pool grows; otherwise zspages hold what
+ * they held when that was found out.
+ */
+static int zb_fill_traced(struct zb_bench *b, bool watch)
+{
+	unsigned long pages = zs_get_total_pages(b->pool);
+	u32 i, *in_last;
+
+	in_last = kcalloc(ZB_MAX_CLASSES, sizeof(*in_last), GFP_KERNEL);
+	if (!in_last)
+		return -ENOMEM;
+	for (i = 0; i < ZB_MAX_CLASSES; i++) {
+		b->traced[i].zspages = 0;
+		if (watch)
+			b->traced[i].capacity = 0;
+	}
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+		struct zb_traced *t = &b->traced[zb_class(b, o->size)];
+		u32 *in = &in_last[t - b->traced];
+		unsigned long now;
+		bool begins;
+
+		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			break;
+		}
+		now = zs_get_total_pages(b->pool);
+		if (watch)
+			begins = now != pages;
+		else
+			begins = !t->zspages || *in == t->capacity;
+		if (begins) {
+			t->zspages++;
+			*in = 0;
+			if (watch)
+				t->pages = now - pages;
+		}
+		pages = now;
+		o->zspage = t->zspages - 1;
+		++*in;
+		if (watch)
+			t->capacity = max(t->capacity, *in);
+	}
+	kfree(in_last);
+	b->is_traced = i == b->nr;
+	return b->is_traced ? 0 : -ENOMEM;
+}
+
+/* Draws the sizes: @nr from the histogram, or @per_class in each class. */
+static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
+{
+	u16 *max_sizes;
+	struct zb_random r;
+	u32 i = 0, class, k, classes = 0;
+	int ret;
+
+	if (!per_class) {
+		if (!zb_sizes_known())
+			return -EINVAL;
+		ret = zb_resize(b, nr);
+		if (ret)
+			return ret;
+		zb_seed(&r, seed);
+		for (i = 0; i < nr; i++)
+			b->objects[i].size = zb_sizes_draw(&r);
+		return 0;
+	}
+
+	max_sizes = kcalloc(ZB_MAX_CLASSES, sizeof(*max_sizes), GFP_KERNEL);
+	if (!max_sizes)
+		return -ENOMEM;
+	zb_class_sizes(b, max_sizes);
+	for (class = 0; class < ZB_MAX_CLASSES; class++)
+		classes += !!max_sizes[class];
+	ret = zb_resize(b, classes * per_class);
+	for (class = 0; !ret && class < ZB_MAX_CLASSES; class++)
+		for (k = 0; max_sizes[class] && k < per_class; k++)
+			b->objects[i++].size = max_sizes[class];
+	kfree(max_sizes);
+	return ret;
+}
+
+/*
+ * fill n=N seed=S [trace=1|2], or fill per_class=N [trace=1|2]: allocates into
+ * the pool, after everything that was in it is freed. For trace see
+ * zb_fill_traced(); 1 is to watch.
+ */
+int zb_cmd_fill(struct zb_bench *b, const char *args)
+{
+	u32 nr = zb_arg(args, "n", 0), per_class = zb_arg(args, "per_class", 0);
+	u32 trace = zb_arg(args, "trace", 0);
+	u64 ns = 0, loop_ns;
+	int ret;
+
+	if (!b->pool || (!nr && !per_class))
+		return -EINVAL;
+	ret = zb_draw_sizes(b, nr, per_class, zb_arg(args, "seed", 1));
+	if (ret)
+		return ret;
+	loop_ns = zb_fill_loop(b);
+	ret = trace ? zb_fill_traced(b, trace == 1) : zb_fill(b, &ns);
+	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", b->nr, ns, loop_ns);
+	return ret;
+}
+
+/* What object @i holds depends on its number and its size. */
+static u64 zb_word(u32 i, u16 size, u32 at)
+{
+	return ((u64)i << 32 ^ (u64)size << 16 ^ at) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Mapped objects are aligned to eight bytes. */
+static void zb_put_content(u64 *to, u32 i, u16 size)
+{
+	u32 at;
+	u64 word;
+
+	for (at = 0; at + sizeof(word) <= size; at += sizeof(word))
+		*to++ = zb_word(i, size, at);
+	word = zb_word(i, size, at);
+	memcpy(to, &word, size - at);
+}
+
+static bool zb_has_content(const u64 *from, u32 i, u16 size)
+{
+	u32 at;
+	u64 word;
+
+	for (at = 0; at + sizeof(word) <= size; at += sizeof(word))
+		if (*from++ != zb_word(i, size, at))
+			return false;
+	word = zb_word(i, size, at);
+	return !memcmp(from, &word, size - at);
+}
+
+/* write: fills every object with what "verify" expects of it. */
+int zb_cmd_write(struct zb_bench *b, const char *args)
+{
+	u32 i;
+
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+		void *to;
+
+		if (!o->handle)
+			continue;
+		to = zs_map_object(b->pool, o->handle, ZS_MM_WO);
+		zb_put_content(to, i, o->size);
+		zs_unmap_object(b->pool, o->handle);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* verify: fails if an object does not hold what "write" put there. */
+int zb_cmd_verify(struct zb_bench *b, const char *args)
+{
+	u32 i, good = 0, bad = 0;
+
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+		const void *from;
+
+		if (!o->handle)
+			continue;
+		from = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+		if (zb_has_content(from, i, o->size))
+			good++;
+		else
+			bad++;
+		zs_unmap_object(b->pool, o->handle);
+		cond_resched();
+	}
+	seq_buf_printf(&b->out, "good=%u bad=%u\n", good, bad);
+	return bad ? -EIO : 0;
+}
+
+/* stat: how much is stored in how many pages. */
+int zb_cmd_stat(struct zb_bench *b, const char *args)
+{
+	u32 i, live = 0;
+	u64 bytes = 0;
+
+	if (!b->pool)
+		return -EINVAL;
+	for (i = 0; i < b->nr; i++) {
+		if (b->objects[i].handle) {
+			live++;
+			bytes += b->objects[i].size;
+		}
+	}
+	seq_buf_printf(&b->out, "objects=%u bytes=%llu pages=%lu huge_size=%zu\n", live, bytes,
+		       zs_get_total_pages(b->pool), zs_huge_class_size(b->pool));
+	return 0;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Timed: mapping, and a pool in its steady state. */
+
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/sort.h>
+
+#include "bench.h"
+
+/* This many objects are enough to see an address twice. */
+#define ZB_SAMPLE 4096
+
+static int zb_compare(const void *a, const void *b)
+{
+	unsigned long x = *(unsigned long *)a, y = *(unsigned long *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static unsigned long zb_address(struct zb_bench *b, u32 i)
+{
+	unsigned long address;
+
+	address = (unsigned long)zs_map_object(b->pool, b->objects[i].handle, ZS_MM_RO);
+	zs_unmap_object(b->pool, b->objects[i].handle);
+	return address;
+}
+
+/*
+ * The address at which this CPU maps objects that have to be copied, 0 if there
+ * seem to be none: objects lie in different places, so only a buffer can be the
+ * address of two. The caller stays on its CPU.
+ */
+static unsigned long zb_buffer(struct zb_bench *b, unsigned long *sample)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < b->nr && n < ZB_SAMPLE; i++)
+		if (b->objects[i].handle)
+			sample[n++] = zb_address(b, i);
+	sort(sample, n, sizeof(*sample), zb_compare, NULL);
+	for (i = 1; i < n; i++)
+		if (sample[i] == sample[i - 1])
+			return sample[i];
+	return 0;
+}
+
+/*
+ * classify [ref=1]: finds out which objects span pages. An object does if it is
+ * copied to be mapped, or else if it is mapped across the border of two pages.
+ * With ref=1 it is also kept for the next pool, whose objects of the same
+ * number can then be chosen by what they were here.
+ */
+int zb_cmd_classify(struct zb_bench *b, const char *args)
+{
+	u32 i, spans = 0, ref_spans = 0, copied = 0;
+	bool ref = zb_arg(args, "ref", 0);
+	unsigned long *sample, buffer;
+	u16 *max_sizes;
+
+	if (!b->pool)
+		return -EINVAL;
+	sample = kvmalloc_array(ZB_SAMPLE, sizeof(*sample), GFP_KERNEL);
+	max_sizes = kcalloc(ZB_MAX_CLASSES, sizeof(*max_sizes), GFP_KERNEL);
+	if (!sample || !max_sizes) {
+		kvfree(sample);
+		kfree(max_sizes);
+		return -ENOMEM;
+	}
+	zb_class_sizes(b, max_sizes);
+
+	get_cpu();
+	buffer = zb_buffer(b, sample);
+	for (i = 0; i < b->nr; i++) {
+		struct zb_object *o = &b->objects[i];
+		unsigned long address;
+		bool is_copied;
+
+		if (!o->handle)
+			continue;
+		address = zb_address(b, i);
+		is_copied = address == buffer;
+		o->span &= ~ZB_SPANS;
+		/* The whole slot counts: that is what is mapped. */
+		if (is_copied ||
+		    offset_in_page(address) + max_sizes[zb_class(b, o->size)] > PAGE_SIZE)
+			o->span |= ZB_SPANS;
+		if (ref)
+			o->span = o->span & ZB_SPANS ? ZB_SPANS | ZB_REF_SPANS : 0;
+		spans += !!(o->span & ZB_SPANS);
+		ref_spans += !!(o->span & ZB_REF_SPANS);
+		copied += is_copied;
+	}
+	put_cpu();
+
+	kvfree(sample);
+	kfree(max_sizes);
+	seq_buf_printf(&b->out, "spans=%u copied=%u ref_spans=%u\n", spans, copied, ref_spans);
+	return 0;
+}
+
+/* Which objects: set=all, in, span, or as in the reference: ref_in, ref_span. */
+static bool zb_in_set(const struct zb_object *o, const char *args)
+{
+	if (zb_arg_is(args, "set", "in"))
+		return !(o->span & ZB_SPANS);
+	if (zb_arg_is(args, "set", "span"))
+		return o->span & ZB_SPANS;
+	if (zb_arg_is(args, "set", "ref_in"))
+		return !(o->span & ZB_REF_SPANS);
+	if (zb_arg_is(args, "set", "ref_span"))
+		return o->span & ZB_REF_SPANS;
+	return true;
+}
+
+static u64 zb_map(struct zb_bench *b, u32 rounds)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < rounds; i++) {
+		unsigned long handle = b->objects[b->order[i]].handle;
+		void *address = zs_map_object(b->pool, handle, ZS_MM_RO);
+
+		OPTIMIZER_HIDE_VAR(address);
+		zs_unmap_object(b->pool, handle);
+	}
+	return ktime_get_ns() - begin;
+}
+
+static u64 zb_map_loop(struct zb_bench *b, u32 rounds)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < rounds; i++) {
+		unsigned long handle = b->objects[b->order[i]].handle;
+
+		OPTIMIZER_HIDE_VAR(handle);
+	}
+	return ktime_get_ns() - begin;
+}
+
+/* map n=ROUNDS set=SET seed=S: maps a random object to read it, and unmaps it. */
+int zb_cmd_map(struct zb_bench *b, const char *args)
+{
+	u32 i, n, rounds = zb_arg(args, "n", 0);
+	struct zb_random r;
+	u64 ns, loop_ns;
+	int ret;
+
+	if (!b->pool || !rounds)
+		return -EINVAL;
+	ret = zb_order_resize(b, max(rounds, b->nr));
+	if (ret)
+		return ret;
+	n = zb_list_live(b);
+	for (i = 0; i < n;) {
+		if (zb_in_set(&b->objects[b->order[i]], args))
+			i++;
+		else
+			b->order[i] = b->order[--n];
+	}
+	if (!n)
+		return -ENOENT;
+	/* Each object about as often as any other, in no order. */
+	for (i = n; i < rounds; i++)
+		b->order[i] = b->order[i - n];
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	zb_shuffle(&r, b->order, max(n, rounds));
+
+	loop_ns = zb_map_loop(b, rounds);
+	ns = zb_map(b, rounds);
+	seq_buf_printf(&b->out, "ops=%u objects=%u ns=%llu loop_ns=%llu\n", rounds, n, ns, loop_ns);
+	return 0;
+}
+
+static int zb_churn(struct zb_bench *b, u32 rounds, u64 *ns)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < rounds; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+
+		zs_free(b->pool, o->handle);
+		o->size = b->new_sizes[i];
+		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			return -ENOMEM;
+		}
+	}
+	*ns = ktime_get_ns() - begin;
+	return 0;
+}
+
+static u64 zb_churn_loop(struct zb_bench *b, u32 rounds)
+{
+	u64 begin = ktime_get_ns();
+	u32 i;
+
+	for (i = 0; i < rounds; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+		unsigned long handle = o->handle;
+
+		OPTIMIZER_HIDE_VAR(handle);
+		WRITE_ONCE(o->size, b->new_sizes[i]);
+		WRITE_ONCE(o->handle, handle);
+		if (IS_ERR_VALUE(handle))
+			break;
+	}
+	return ktime_get_ns() - begin;
+}
+
+/* churn n=ROUNDS seed=S: frees a random object, and allocates one of another size. */
+int zb_cmd_churn(struct zb_bench *b, const char *args)
+{
+	u32 i, n, rounds = zb_arg(args, "n", 0);
+	struct zb_random r;
+	u64 ns, loop_ns;
+	int ret;
+
+	if (!b->pool || !rounds || !zb_sizes_known())
+		return -EINVAL;
+	ret = zb_order_resize(b, max(rounds, b->nr));
+	if (ret)
+		return ret;
+	n = zb_list_live(b);
+	if (!n)
+		return -ENOENT;
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	zb_shuffle(&r, b->order, n);
+	for (i = 0; i < rounds; i++) {
+		if (i >= n)
+			b->order[i] = b->order[zb_below(&r, n)];
+		b->new_sizes[i] = zb_sizes_draw(&r);
+	}
+	b->is_traced = false;
+
+	loop_ns = zb_churn_loop(b, rounds);
+	ret = zb_churn(b, rounds, &ns);
+	if (ret)
+		return ret;
+	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", rounds, ns, loop_ns);
+	return 0;
+}

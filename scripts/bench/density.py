@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that a pool takes for what is stored in it: its pages, and the slab
+pages and tables behind its handles and zspages."""
+
+from guest import Guest
+from icount import BACKENDS, recorder
+
+PAGE = 4096
+# Empty pools made at once, to see what one costs.
+POOLS = 64
+
+
+def measure(guest, backend, put):
+    """What there is now: bytes stored, pages of objects, pages of metadata."""
+    got = {}
+
+    def stat(fields):
+        got.update(fields)
+
+    def slab(fields):
+        # NAME=pages/objects/size
+        got["meta"] = sum(int(value.split("/")[0]) for value in fields.values()
+                          if isinstance(value, str))
+
+    def rs(fields):
+        got["meta"] += fields["handle_pages"]
+
+    def record(_):
+        put("bytes", got["bytes"])
+        put("pages", got["pages"])
+        put("meta_pages", got["meta"])
+        stored = max(got["bytes"], 1)
+        put("bare", got["pages"] * PAGE / stored)
+        put("all", (got["pages"] + got["meta"]) * PAGE / stored)
+
+    guest.do("stat", stat)
+    guest.do("slab", slab)
+    if backend == "rust":
+        guest.do("rs", rs)
+    guest.do("nothing", record)
+
+
+def pool(guest, backend, objects, put):
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={objects} seed=1")
+    for state, command in (("fresh", "write"), ("freed", "punch keep=40 seed=4"),
+                           ("compacted", "compact")):
+        guest.do(command)
+        measure(guest, backend, lambda name, value, s=state: put(f"{s}_{name}", value))
+    guest.do("verify")
+    guest.do("destroy")
+
+
+def run(sizes, workloads, pools, mem):
+    """{workload: {objects: {state_measure: {backend: number}}}}"""
+    results = {}
+    guest = Guest("icount", "density", sizes, mem)
+    for workload in workloads:
+        guest.do(f"sizes {workload}")
+        for objects in pools:
+            for backend in BACKENDS:
+                pool(guest, backend, objects,
+                     recorder(results, workload, str(objects), backend))
+    for backend in BACKENDS:
+        put = recorder(results, "empty", backend)
+        before = {}
+        guest.do(f"use {backend}")
+        guest.do("vmstat", before.update)
+        guest.do(f"pools n={POOLS}")
+        guest.do("vmstat", lambda f, before=before, put=put: put(
+            "slab_bytes", (f["nr_slab_unreclaimable"] - before["nr_slab_unreclaimable"])
+            * PAGE / POOLS))
+        guest.do("pools n=0")
+    guest.run()
+    return results

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The bench guest: a kernel, our modules, a busybox and a plan. Boots it and
+returns what it answered."""
+
+import io
+import os
+import subprocess
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+HERE = os.path.join(ROOT, "scripts", "bench")
+MODULES = ("zsmalloc_rs", "zsmalloc_c", "zsmalloc", "zsmalloc_bench")
+
+WORDS = [
+    "console=ttyS0", "loglevel=7", "oops=panic", "panic=-1",
+    # The emulated TSC is the clock, from the first moment on.
+    "tsc=reliable",
+    # Caches of the allocators under their own names in /proc/slabinfo.
+    "slab_nomerge",
+]
+
+
+class Failed(Exception):
+    """The guest did not do what it was told."""
+
+
+def cpio(files):
+    """An initramfs (newc): files is {path: (mode, bytes)}, a directory has no bytes."""
+    out = io.BytesIO()
+
+    def entry(number, name, mode, data):
+        head = [number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        out.write(b"070701" + b"".join(b"%08x" % n for n in head))
+        for part in (name.encode() + b"\0", data):
+            out.write(part)
+            out.write(bytes(-out.tell() % 4))
+
+    for number, (name, (mode, data)) in enumerate(files.items(), 1):
+        entry(number, name, mode, data)
+    entry(0, "TRAILER!!!", 0, b"")
+    return out.getvalue()
+
+
+def contents(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def initramfs(flavour, plan, sizes, path):
+    modules = os.path.join(BUILD, "modules", flavour)
+    files = {name: (0o40755, b"") for name in
+             ("bin", "dev", "proc", "sys", "modules", "sizes")}
+    files["bin/busybox"] = (0o100755, contents("/bin/busybox"))
+    files["init"] = (0o100755, contents(os.path.join(HERE, "init")))
+    for m in MODULES:
+        files[f"modules/{m}.ko"] = (0o100644, contents(os.path.join(modules, m + ".ko")))
+    for name, text in sizes.items():
+        files[f"sizes/{name}"] = (0o100644, text.encode())
+    files["plan"] = (0o100644, ("\n".join(plan) + "\n").encode())
+    with open(path, "wb") as f:
+        f.write(cpio(files))
+
+
+def qemu(initrd, console, mem, accel, smp):
+    return [
+        "qemu-system-x86_64", "-cpu", "max", "-smp", str(smp), "-m", mem,
+        "-display", "none", "-no-reboot", "-nodefaults",
+        "-rtc", "base=2024-01-01,clock=vm",
+        "-kernel", os.path.join(BUILD, "kernel", "bench", "arch/x86/boot/bzImage"),
+        "-initrd", initrd, "-append", " ".join(WORDS),
+        "-serial", f"file:{console}", "-serial", "stdio",
+    ] + accel
+
+
+# How the guest runs: flavour of the kernel, and the command.
+HOW = {
+    # One instruction is one nanosecond of the guest's time.
+    "icount": ("bench", lambda i, c, m: qemu(
+        i, c, m, ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"], 1)),
+    "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
+    "uml": ("uml", lambda i, c, m: [
+        os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={m}", f"initrd={i}",
+        "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]),
+}
+
+
+def parse(answer):
+    """key=value words, numbers as numbers."""
+    fields = {}
+    for word in answer.split():
+        key, _, value = word.partition("=")
+        fields[key] = int(value) if value.isdigit() else value
+    return fields
+
+
+class Guest:
+    """Collects a plan, then runs it in one boot."""
+
+    def __init__(self, how, name, sizes, mem="1G"):
+        self.how, self.name, self.sizes, self.mem = how, name, sizes, mem
+        self.plan = []
+        self.handlers = []
+
+    def do(self, line, handler=None):
+        """Adds a command; the handler gets the fields of the answer."""
+        self.plan.append(line)
+        self.handlers.append(handler)
+
+    def run(self, timeout=900):
+        folder = os.path.join(BUILD, "bench", "guest", self.name)
+        os.makedirs(folder, exist_ok=True)
+        initrd = os.path.join(folder, "initrd.img")
+        console = os.path.join(folder, "console.log")
+        flavour, command = HOW[self.how]
+        initramfs(flavour, self.plan, self.sizes, initrd)
+        begin = time.monotonic()
+        with open(os.path.join(folder, "stderr.log"), "wb") as errors:
+            process = subprocess.Popen(command(initrd, console, self.mem),
+                                       stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE, stderr=errors)
+            watchdog = threading.Timer(timeout, process.kill)
+            watchdog.start()
+            try:
+                output = process.stdout.read().decode(errors="replace")
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                process.wait()
+                watchdog.cancel()
+        with open(os.path.join(folder, "output.log"), "w", encoding="utf-8") as f:
+            f.write(output)
+        os.remove(initrd)
+        self.judge(output, folder)
+        return time.monotonic() - begin
+
+    def judge(self, output, folder):
+        answers = {}
+        ended = False
+        for line in output.splitlines():
+            if not line.startswith("@ "):
+                continue
+            if line.strip() == "@ end":
+                ended = True
+                continue
+            number, state, *text = line[2:].split(" ", 2)
+            answers[int(number)] = (state, text[0] if text else "")
+        for number, line in enumerate(self.plan, 1):
+            state, text = answers.get(number, ("not reached", ""))
+            if state != "ok":
+                raise Failed(f"{self.name}: '{line}' {state}: {text} (logs: {folder})")
+        if not ended:
+            raise Failed(f"{self.name}: the guest did not end (logs: {folder})")
+        for number, handler in enumerate(self.handlers, 1):
+            if handler:
+                handler(parse(answers[number][1]))

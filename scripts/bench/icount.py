@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Instructions per operation: QEMU counts them, so one run is enough."""
+
+from guest import Guest
+
+OBJECTS = 20000
+PER_CLASS = 500
+BACKENDS = ("c", "rust")
+
+
+def per_op(fields):
+    return (fields["ns"] - fields["loop_ns"]) / fields["ops"]
+
+
+def operations(guest, backend, objects, put):
+    """One pool of the backend, from its first object to its last; put(measure,
+    value) gets what each operation cost."""
+    def cost(name):
+        return lambda fields: put(name, per_op(fields))
+
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={objects} seed=1", cost("malloc"))
+    guest.do("write")
+    guest.do("verify")
+    # The C pool says which objects span pages; the sets named ref_* are those
+    # same objects in either pool, the others what each pool itself does.
+    guest.do("classify" + (" ref=1" if backend == "c" else ""),
+             lambda f: [put(k, f[k]) for k in ("spans", "copied", "ref_spans")])
+    for kind in ("all", "in", "span", "ref_in", "ref_span"):
+        guest.do(f"map n={objects} set={kind} seed=2", cost("map_" + kind))
+    guest.do("verify")
+    guest.do(f"churn n={2 * objects} seed=3", cost("churn"))
+    guest.do("stat", lambda f: put("pages_churned", f["pages"]))
+    guest.do("punch keep=0 seed=4", cost("free"))
+    guest.do("destroy")
+
+
+def fragmented(guest, backend, fill, keep, put):
+    """A fresh pool, so that the objects share zspages as in any other one, made
+    sparse and compacted."""
+    def compacted(fields):
+        put("pages", fields["pages"])
+        put("per_page", fields["ns"] / max(fields["pages"], 1))
+        put("ns", fields["ns"])
+        if backend == "c":
+            put("moved", fields["moved"])
+
+    guest.do(f"use {backend}")
+    guest.do("create")
+    # Only the C pool grows by whole zspages, so that it shows where one begins.
+    guest.do(f"fill {fill} trace={1 if backend == 'c' else 2}")
+    guest.do("write")
+    guest.do(f"punch keep={keep} seed=4", lambda f: put("free", per_op(f)))
+    guest.do("minimum", lambda f: put("least_moves", f["moves"]))
+    guest.do("freeable " + backend, lambda f: put("freeable", f["freeable"]))
+    guest.do("compact" + (" c=1" if backend == "c" else ""), compacted)
+    if backend == "rust":
+        guest.do("rs", lambda f: put("moved", f["objects_moved"]))
+    guest.do("freeable " + backend, lambda f: put("freeable_after", f["freeable"]))
+    guest.do("verify")
+    guest.do("destroy")
+
+
+def recorder(results, *path):
+    """put(measure, value) for results[path...][measure][backend]."""
+    of = results
+    for word in path[:-1]:
+        of = of.setdefault(word, {})
+    return lambda measure, value: of.setdefault(measure, {}).__setitem__(path[-1], value)
+
+
+def run(sizes, workloads, objects=OBJECTS):
+    """{workload: {measure: {backend: instructions}}}"""
+    results = {}
+    guest = Guest("icount", "icount", sizes)
+    for workload in workloads:
+        guest.do(f"sizes {workload}")
+        # The first round warms up the page allocator; the second overwrites it.
+        for _ in range(2):
+            for backend in BACKENDS:
+                operations(guest, backend, objects, recorder(results, workload, backend))
+    guest.run()
+    return results
+
+
+# What is kept, and of what: see zb_cmd_punch(). All classes, so many objects each.
+PATTERNS = [(f"per_class={PER_CLASS}", keep) for keep in
+            ("random", "alternate", "halves", "skewed", "runs")]
+
+
+def run_compaction(sizes, workloads, objects=OBJECTS):
+    """{pattern: {measure: {backend: number}}}"""
+    results = {}
+    guest = Guest("icount", "compaction", sizes)
+    for fill, keep in PATTERNS:
+        for backend in BACKENDS:
+            fragmented(guest, backend, fill, keep, recorder(results, keep, backend))
+    for workload in workloads:
+        guest.do(f"sizes {workload}")
+        for backend in BACKENDS:
+            fragmented(guest, backend, f"n={objects} seed=1", 40,
+                       recorder(results, workload, backend))
+    guest.run()
+    return results

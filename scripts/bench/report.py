@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The table: what was measured, C and Rust, and the goal."""
+
+
+class Table:
+    """Rows of measure, C, Rust, ratio, goal, met; a goal is the most that the
+    ratio may be."""
+
+    def __init__(self):
+        self.rows = []
+
+    def ratio(self, measure, of, goal):
+        self.row(measure, of["c"], of["rust"], of["rust"] / of["c"], goal)
+
+    def worst(self, measure, several, goal):
+        """Of several {c, rust}, the one that is worst for Rust."""
+        self.ratio(measure, max(several, key=lambda of: of["rust"] / of["c"]), goal)
+
+    def row(self, measure, c, rust, value, goal):
+        self.rows.append({"measure": measure, "c": c, "rust": rust, "ratio": value,
+                          "goal": goal, "met": value <= goal})
+
+    def text(self):
+        lines = [f"{'':58} {'C':>10} {'Rust':>10} {'ratio':>7} {'goal':>6}  met?"]
+        for r in self.rows:
+            lines.append(f"{r['measure']:58} {r['c']:10.4g} {r['rust']:10.4g} "
+                         f"{r['ratio']:7.3f} {r['goal']:6}  {'yes' if r['met'] else 'no'}")
+        return "\n".join(lines)
+
+
+def excess(of):
+    """What a pool takes above what is stored in it."""
+    return {backend: value - 1 for backend, value in of.items()}
+
+
+def operations(table, results):
+    """Costs of one workload in one unit."""
+    for measure, name, goal in (
+            ("free + malloc of a random object", "churn", 0.5),
+            ("malloc into an empty pool", "malloc", 0.8),
+            ("map + unmap, object inside a page", "map_in", 0.4),
+            ("map + unmap, object across pages", "map_span", 0.3)):
+        table.ratio(measure, results[name], goal)
+
+
+def compaction(table, results, workload):
+    """Cost and moves; moves against the least, for the worst pattern."""
+    table.ratio("compaction, per page freed", results[workload]["per_page"], 0.6)
+    against = [{backend: of["moved"][backend] / of["least_moves"][backend]
+                for backend in ("c", "rust")} for of in results.values()]
+    worst = max(against, key=lambda of: of["rust"])
+    table.row("objects moved / least, worst pattern", worst["c"], worst["rust"],
+              worst["rust"], 1.01)
+    left = max((of["freeable_after"] for of in results.values()), key=lambda of: of["rust"])
+    table.row("freeable pages left, worst pattern", left["c"], left["rust"], left["rust"], 0)
+
+
+def density(table, results, pool, small):
+    """The excess above 1.0, for the workload that is worst."""
+    of = [w[pool] for name, w in results.items() if name != "empty"]
+    for measure, state, goal in (
+            ("excess of pool bytes, fresh", "fresh", 0.5),
+            ("the same after freeing 60 % at random", "freed", 0.9),
+            ("the same after compaction", "compacted", 0.6)):
+        table.worst(measure, [excess(w[state + "_all"]) for w in of], goal)
+    table.worst("a small pool, pages", [
+        {b: w[small]["fresh_pages"][b] + w[small]["fresh_meta_pages"][b]
+         for b in ("c", "rust")} for name, w in results.items() if name != "empty"], 1.0)
