@@ -19,6 +19,7 @@ use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
 use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
+use crate::sys::slab::SlabBox;
 use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 
 /// Fewest and most handles that a class takes from the pool's table at once.
@@ -222,51 +223,71 @@ impl<'a> ClassGuard<'a> {
         self.state.is_contended()
     }
 
-    fn list(&self, group: Group) -> Option<&List<Zspage>> {
-        self.state.lists.get(group.number())
+    #[inline]
+    fn list(&self, group: Group) -> &List<Zspage> {
+        group.of(&self.state.lists)
     }
 
-    fn count(&self, group: Group) -> Option<&Counter> {
-        self.class.zspages.get(group.number())
+    #[inline]
+    fn count(&self, group: Group) -> &Counter {
+        group.of(&self.class.zspages)
     }
 
     /// Puts a zspage on the list of its fullness group.
     pub fn put(&self, hand: InHand<'_>) {
-        let group = self.class.grouping.group(hand.inuse());
-        let (Some(list), Some(count)) = (self.list(group), self.count(group)) else {
-            return;
-        };
         // One of another class stays in the hand, which reports it.
         if !core::ptr::eq(hand.class(), self.class) {
             return;
         }
-        let Some(zspage) = hand.into_box() else {
-            return;
-        };
-        let bit = 1 << group.number();
-        let open = zspage.open_slots() != 0;
-        zspage.set_listed(Some((group, open)));
-        if open {
-            list.push_front(zspage);
-            self.state.open.set(self.state.open.get() | bit);
-        } else {
-            list.push_back(zspage);
+        let listed = self.belongs(&hand);
+        if let Some(zspage) = hand.into_box() {
+            self.link(zspage, listed);
         }
-        self.state.occupied.set(self.state.occupied.get() | bit);
-        count.add(1);
     }
 
     /// Takes a zspage of this class off its list; `None` if it is in a hand already.
     pub fn take(&self, zspage: &Zspage) -> Option<InHand<'a>> {
-        let group = zspage.group()?;
         if !core::ptr::eq(zspage.class(), self.class) {
             return None;
         }
-        let (list, count) = (self.list(group)?, self.count(group)?);
+        let (group, _) = zspage.listed()?;
+        let zspage = self.unlink(zspage, group);
+        Some(InHand::from_box(self.class, zspage))
+    }
+
+    // The list a zspage should be on, and whether it has an open slot.
+    #[inline]
+    fn belongs(&self, zspage: &Zspage) -> (Group, bool) {
+        (
+            self.class.grouping.group(zspage.inuse()),
+            zspage.open_slots() != 0,
+        )
+    }
+
+    // Those with an open slot in front, so that one is found without a search.
+    #[inline]
+    fn link(&self, zspage: SlabBox<Zspage>, (group, open): (Group, bool)) {
+        let bit = 1 << group.number();
+        zspage.set_listed(Some((group, open)));
+        self.state.occupied.set(self.state.occupied.get() | bit);
+        let list = self.list(group);
+        if open {
+            self.state.open.set(self.state.open.get() | bit);
+            list.push_front(zspage);
+        } else {
+            list.push_back(zspage);
+        }
+        self.count(group).add(1);
+    }
+
+    // The zspage is one of this class, on the list of that group.
+    #[inline]
+    fn unlink(&self, zspage: &Zspage, group: Group) -> SlabBox<Zspage> {
+        let list = self.list(group);
         // SAFETY: A zspage of this class that has a group is on that list, by its invariants.
         let zspage = unsafe { list.remove(zspage) };
         zspage.set_listed(None);
-        count.sub(1);
+        self.count(group).sub(1);
         let bit = 1 << group.number();
         let front = list.front();
         if front.is_none() {
@@ -275,37 +296,41 @@ impl<'a> ClassGuard<'a> {
         if !front.is_some_and(Zspage::is_listed_open) {
             self.state.open.set(self.state.open.get() & !bit);
         }
-        Some(InHand::from_box(self.class, zspage))
+        zspage
     }
 
     /// Takes the first zspage of a group.
     pub fn pop(&self, group: Group) -> Option<InHand<'a>> {
-        self.take(self.list(group)?.front()?)
+        self.take(self.list(group).front()?)
     }
 
     /// Puts a zspage on the right list after it changed, unless it is in a hand.
+    #[inline]
     pub fn regroup(&self, zspage: &Zspage) {
-        let belongs = (
-            self.class.grouping.group(zspage.inuse()),
-            zspage.open_slots() != 0,
-        );
-        if zspage.listed().is_some_and(|listed| listed != belongs) {
-            if let Some(hand) = self.take(zspage) {
-                self.put(hand);
-            }
+        let belongs = self.belongs(zspage);
+        match zspage.listed() {
+            Some(listed) if listed != belongs => self.relist(zspage, listed.0, belongs),
+            _ => {}
+        }
+    }
+
+    #[inline(never)]
+    fn relist(&self, zspage: &Zspage, from: Group, to: (Group, bool)) {
+        if core::ptr::eq(zspage.class(), self.class) {
+            self.link(self.unlink(zspage, from), to);
         }
     }
 
     /// The fullest zspage that has an open slot, from 99 % down to 0.
     pub fn fullest_open(&self) -> Option<&Zspage> {
         let group = Group::new(self.state.open.get().checked_ilog2()? as usize)?;
-        self.list(group)?.front()
+        self.list(group).front()
     }
 
     /// The fullest zspage that is not full.
     fn fullest_partial(&self) -> Option<&Zspage> {
         let groups = self.state.occupied.get() & !(1 << Group::FULL.number());
-        self.list(Group::new(groups.checked_ilog2()? as usize)?)?
+        self.list(Group::new(groups.checked_ilog2()? as usize)?)
             .front()
     }
 

@@ -37,6 +37,13 @@ impl Group {
         Group(self.0.wrapping_add(1))
     }
 
+    /// What an array by group has for this one.
+    #[inline]
+    pub fn of<T>(self, by_group: &[T; NR_GROUPS]) -> &T {
+        // The number is below the length: this says so to the compiler, which keeps no panic.
+        by_group.get(self.number()).unwrap_or(&by_group[0])
+    }
+
     /// The number of the group, below [`NR_GROUPS`].
     pub const fn number(self) -> usize {
         self.0 as usize

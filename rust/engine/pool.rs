@@ -25,7 +25,7 @@ use crate::sys::atomic::{
     spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::PAGE_SIZE;
+use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::work::{Work, WorkItem};
@@ -337,7 +337,14 @@ impl Pool {
             return Err(BadHandle::Mismatch);
         }
         self.retire(&guard, handle, word, place)?;
-        let loose = self.free_object(&guard, object);
+        object.release();
+        guard.object_freed();
+        let zspage = object.zspage();
+        if object.keeps_its_pages() {
+            guard.regroup(zspage);
+            return Ok(());
+        }
+        let loose = self.shrink(&guard, zspage, object.pages());
         drop(guard);
         self.give_back(loose);
         Ok(())
@@ -362,13 +369,13 @@ impl Pool {
         }
     }
 
-    // Frees an object whose handle is gone. What is not needed any more comes back.
-    #[inline]
-    fn free_object<'c>(&self, guard: &ClassGuard<'c>, object: Object<'_>) -> Loose<'c> {
-        let zspage = object.zspage();
-        let (first, second) = object.pages();
-        object.release();
-        guard.object_freed();
+    // Takes out of a zspage what is not needed any more, after an object on these pages was freed.
+    fn shrink<'c>(
+        &self,
+        guard: &ClassGuard<'c>,
+        zspage: &Zspage,
+        (first, second): (ZsPage, Option<ZsPage>),
+    ) -> Loose<'c> {
         let page = guard.detach_unused(zspage, first);
         let second_page = second.and_then(|page| guard.detach_unused(zspage, page));
         let zspage = self.settle(guard, zspage);

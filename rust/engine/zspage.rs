@@ -526,6 +526,22 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether its neighbours keep the pages that it is on. It is if so; if not, it may still be.
+    #[inline]
+    pub(super) fn keeps_its_pages(&self) -> bool {
+        let zspage = self.zspage;
+        let end = self
+            .offset
+            .wrapping_add(zspage.class().shape().size as usize);
+        // A neighbour touches the page only if it does not end, or begin, with the page.
+        let before = self.offset != 0 && zspage.is_used(self.index.wrapping_sub(1));
+        if before && end <= PAGE_SIZE {
+            return true;
+        }
+        let after = end & (PAGE_SIZE - 1) != 0 && zspage.is_used(self.index.wrapping_add(1));
+        after && (before || end <= PAGE_SIZE)
+    }
+
     /// The pages that the object is on: one, or two.
     #[inline]
     pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
