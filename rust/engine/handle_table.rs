@@ -159,7 +159,7 @@ impl FreeHandles {
         if let Some(word) = table.at(index as usize) {
             word.relink(FreeLink {
                 next: self.head.get(),
-                generation: 1,
+                generation: table.first_generation,
             });
             self.pushed(index);
         }
@@ -209,6 +209,16 @@ impl Default for FreeHandles {
     }
 }
 
+// Generations of each pool begin elsewhere, so that a handle of one is not one of another, too.
+fn first_generation() -> u32 {
+    // Not of `sys`: the atomics of loom cannot be static.
+    use core::sync::atomic::AtomicUsize;
+    static POOLS: AtomicUsize = AtomicUsize::new(1);
+    // Knuth's multiplicative hash: numbers in a row end up far apart.
+    let hash = (POOLS.fetch_add(1, Relaxed) as u32).wrapping_mul(0x9e37_79b1);
+    (hash >> (u32::BITS - GENERATION_BITS)).max(1)
+}
+
 /// All words of a pool.
 ///
 /// # Invariants
@@ -219,6 +229,7 @@ pub struct HandleTable {
     root: [OnceBox<Middle>; ROOT_WORDS],
     grown: AtomicUsize,
     pages: AtomicUsize,
+    first_generation: u32,
     // The words that were never in a class, or came back from one. Its lock is that of growing.
     #[pin]
     unused: SpinLock<FreeHandles>,
@@ -231,6 +242,7 @@ impl HandleTable {
             root <- zeroed(),
             grown: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
+            first_generation: first_generation(),
             unused <- SpinLock::new(LockClass::HandleTable, FreeHandles::new()),
         })
     }
