@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Which allocators there are, and the choice between them, through sysfs. */
+
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/kernel.h>
+#include <linux/kstrtox.h>
+#include <linux/string.h>
+
+#include "kunit.h"
+
+#define ZS_BACKEND "/sys/module/zsmalloc/parameters/backend"
+#define ZS_CHAIN_SIZE "/sys/module/zsmalloc_rs/parameters/chain_size"
+
+const enum zs_allocator zs_allocators[ZS_NR_ALLOCATORS] = { ZS_RUST, ZS_C };
+
+static const char * const zs_allocator_names[] = {
+	[ZS_RUST] = "rust",
+	[ZS_C] = "c",
+};
+
+int zs_write_file(const char *path, const char *text)
+{
+	struct file *file = filp_open(path, O_WRONLY, 0);
+	loff_t pos = 0;
+	ssize_t written;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	written = kernel_write(file, text, strlen(text), &pos);
+	filp_close(file, NULL);
+	return written < 0 ? written : 0;
+}
+
+int zs_allocator_choose(enum zs_allocator allocator)
+{
+	int err = zs_write_file(ZS_BACKEND, zs_allocator_names[allocator]);
+
+	/* The kernel's own zsmalloc has no such parameter. */
+	return err == -ENOENT && allocator == ZS_C ? 0 : err;
+}
+
+bool zs_allocator_exists(enum zs_allocator allocator)
+{
+	bool exists = !zs_allocator_choose(allocator);
+
+	zs_allocator_choose(ZS_RUST);
+	return exists;
+}
+
+/* The value of a parameter, or @otherwise. */
+static unsigned int zs_read_uint(const char *path, unsigned int otherwise)
+{
+	struct file *file = filp_open(path, O_RDONLY, 0);
+	unsigned int value = otherwise;
+	char text[16] = {};
+	loff_t pos = 0;
+
+	if (IS_ERR(file))
+		return otherwise;
+	if (kernel_read(file, text, sizeof(text) - 1, &pos) > 0 &&
+	    kstrtouint(strim(text), 10, &value))
+		value = otherwise;
+	filp_close(file, NULL);
+	return value;
+}
+
+unsigned int zs_chain_size(enum zs_allocator allocator)
+{
+#ifdef CONFIG_ZSMALLOC_CHAIN_SIZE
+	unsigned int chain = CONFIG_ZSMALLOC_CHAIN_SIZE;
+#else
+	unsigned int chain = 8;
+#endif
+
+	return allocator == ZS_RUST ? zs_read_uint(ZS_CHAIN_SIZE, 0) : chain;
+}
+
+int zs_chain_size_set(unsigned int pages)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%u", pages);
+	return zs_write_file(ZS_CHAIN_SIZE, text);
+}
+
+const void *zs_gen_allocators(const void *prev, char *desc)
+{
+	enum zs_allocator next = prev ? *(const enum zs_allocator *)prev + 1 : 0;
+
+	for (; next < ZS_NR_ALLOCATORS; next++) {
+		if (zs_allocator_exists(next)) {
+			strscpy(desc, zs_allocator_names[next],
+				KUNIT_PARAM_DESC_SIZE);
+			return &zs_allocators[next];
+		}
+	}
+	return NULL;
+}
+
+const void *zs_gen_rust(const void *prev, char *desc)
+{
+	const void *first = prev ? NULL : zs_gen_allocators(NULL, desc);
+
+	return first == &zs_allocators[ZS_RUST] ? first : NULL;
+}

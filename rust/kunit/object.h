@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Objects with known bytes: each is filled with a stream that its seed starts,
+ * so that every byte can be checked, and a byte of another object is noticed.
+ */
+#ifndef ZS_TEST_OBJECT_H
+#define ZS_TEST_OBJECT_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+#include <linux/zsmalloc.h>
+
+/* What zram asks for. */
+#define ZS_TEST_GFP (GFP_NOIO | __GFP_HIGHMEM | __GFP_MOVABLE | __GFP_NOWARN)
+
+struct zs_object {
+	unsigned long handle;
+	u32 size;
+	u32 seed;
+};
+
+/* Xorshift: the same numbers from the same seed, wherever it runs. */
+static inline u64 zs_random(u64 *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static inline u64 zs_random_start(u64 seed)
+{
+	/* Never zero, and different from the first on. */
+	return (seed + 1) * 0x9e3779b97f4a7c15ULL | 1;
+}
+
+void zs_bytes_fill(void *bytes, size_t size, u32 seed);
+bool zs_bytes_ok(const void *bytes, size_t size, u32 seed);
+
+/* Allocates and fills an object; 0 or what the error handle says. */
+int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
+		  u32 seed);
+void zs_object_free(struct zs_pool *pool, struct zs_object *object);
+
+/* Whether every byte is what it was filled with. */
+bool zs_object_ok(struct zs_pool *pool, const struct zs_object *object);
+/* Fills it anew, without or with a look at what was there before. */
+bool zs_object_overwrite(struct zs_pool *pool, struct zs_object *object,
+			 u32 seed);
+bool zs_object_modify(struct zs_pool *pool, struct zs_object *object, u32 seed);
+
+#endif /* ZS_TEST_OBJECT_H */

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The pages of zsmalloc: how many, where, and how to move them. */
+
+#include <linux/gfp.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/vmstat.h>
+
+#include "pages.h"
+
+#if IS_ENABLED(CONFIG_ZSMALLOC)
+
+long zs_nr_zspages(void)
+{
+	struct zone *zone;
+	long pages = 0;
+	int node, i;
+
+	for_each_online_node(node) {
+		for (i = 0; i < MAX_NR_ZONES; i++) {
+			zone = &NODE_DATA(node)->node_zones[i];
+			if (populated_zone(zone))
+				pages += zone_page_state_snapshot(zone,
+								  NR_ZSPAGES);
+		}
+	}
+	return pages;
+}
+
+#else
+
+/* The kernel does not count them. */
+long zs_nr_zspages(void)
+{
+	return zs_pages_find(NULL, UINT_MAX);
+}
+
+#endif
+
+unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
+{
+	unsigned long pfn, end;
+	unsigned int n = 0;
+	int node;
+
+	for_each_online_node(node) {
+		end = pgdat_end_pfn(NODE_DATA(node));
+		for (pfn = NODE_DATA(node)->node_start_pfn; pfn < end; pfn++) {
+			if (!pfn_valid(pfn))
+				continue;
+			/* Without a reference, the type is only a guess. */
+			if (!data_race(PageZsmalloc(pfn_to_page(pfn))))
+				continue;
+			if (n == max)
+				return n;
+			if (pfns)
+				pfns[n] = pfn;
+			n++;
+		}
+	}
+	return n;
+}
+
+#ifdef CONFIG_COMPACTION
+
+/* The operations go when the owner lets go of the page. */
+static bool zs_page_is_movable(struct page *page)
+{
+	return PageZsmalloc(page) && __PageMovable(page) &&
+	       page_movable_ops(page);
+}
+
+/* As isolate_movable_page(). */
+bool zs_page_isolate(struct page *page)
+{
+	if (!get_page_unless_zero(page))
+		return false;
+	if (!zs_page_is_movable(page) || !trylock_page(page))
+		goto out_put;
+	if (!zs_page_is_movable(page) || PageIsolated(page) ||
+	    !page_movable_ops(page)->isolate_page(page, ISOLATE_UNEVICTABLE))
+		goto out_unlock;
+	SetPageIsolated(page);
+	unlock_page(page);
+	return true;
+
+out_unlock:
+	unlock_page(page);
+out_put:
+	put_page(page);
+	return false;
+}
+
+static void zs_page_putback_locked(struct page *page)
+{
+	if (zs_page_is_movable(page))
+		page_movable_ops(page)->putback_page(page);
+	ClearPageIsolated(page);
+	unlock_page(page);
+	put_page(page);
+}
+
+/* As putback_movable_pages(). */
+void zs_page_putback(struct page *page)
+{
+	while (!trylock_page(page))
+		cpu_relax();
+	zs_page_putback_locked(page);
+}
+
+/* As migrate_folio_unmap() and migrate_folio_move(). */
+int zs_page_move_isolated(struct page *page, gfp_t gfp)
+{
+	struct page *newpage = alloc_page(gfp);
+	int err = -EAGAIN;
+
+	if (!newpage) {
+		zs_page_putback(page);
+		return -ENOMEM;
+	}
+	while (!trylock_page(page))
+		cpu_relax();
+	if (!zs_page_is_movable(page) || !trylock_page(newpage)) {
+		zs_page_putback_locked(page);
+		put_page(newpage);
+		return -EAGAIN;
+	}
+	err = page_movable_ops(page)->migrate_page(newpage, page, MIGRATE_SYNC);
+	unlock_page(newpage);
+	/* A page that was moved to has a reference of its owner's. */
+	put_page(newpage);
+	zs_page_putback_locked(page);
+	return err;
+}
+
+int zs_page_move(struct page *page, gfp_t gfp)
+{
+	if (!zs_page_isolate(page))
+		return -EAGAIN;
+	return zs_page_move_isolated(page, gfp);
+}
+
+#else
+
+bool zs_page_isolate(struct page *page)
+{
+	return false;
+}
+
+void zs_page_putback(struct page *page)
+{
+}
+
+int zs_page_move_isolated(struct page *page, gfp_t gfp)
+{
+	return -EAGAIN;
+}
+
+int zs_page_move(struct page *page, gfp_t gfp)
+{
+	return -EAGAIN;
+}
+
+#endif

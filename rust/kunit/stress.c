@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * zsmalloc_stress.ko: many threads at once on whichever zsmalloc is loaded.
+ * Runs while it is loaded, says in the kernel log what it did, and fails to
+ * load if a byte differed or a page was left. With the same seed, each worker
+ * does the same.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+
+#include "stress.h"
+
+static ulong seed = 1;
+module_param(seed, ulong, 0444);
+MODULE_PARM_DESC(seed, "What the workers do is determined by it");
+
+static uint threads = 2;
+module_param(threads, uint, 0444);
+MODULE_PARM_DESC(threads, "Workers per CPU");
+
+static ulong ops = 20000;
+module_param(ops, ulong, 0444);
+MODULE_PARM_DESC(ops, "Steps of each worker");
+
+static uint objects = 500;
+module_param(objects, uint, 0444);
+MODULE_PARM_DESC(objects, "Objects that a worker has at most");
+
+static uint pools = 1;
+module_param(pools, uint, 0444);
+MODULE_PARM_DESC(pools, "Pools that they share; 0: each worker has one of its own");
+
+static uint compactors = 1;
+module_param(compactors, uint, 0444);
+MODULE_PARM_DESC(compactors, "Threads that compact");
+
+static uint movers = 1;
+module_param(movers, uint, 0444);
+MODULE_PARM_DESC(movers, "Threads that migrate pages");
+
+static uint churners = 1;
+module_param(churners, uint, 0444);
+MODULE_PARM_DESC(churners, "Threads that create and destroy pools");
+
+#define ZS_NR_SHARED 64
+
+static DECLARE_WAIT_QUEUE_HEAD(zs_all_done);
+static atomic_t zs_workers_left;
+
+/* Whoever stops a thread wants to find it. */
+static int zs_stay(void)
+{
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(HZ / 10);
+	return 0;
+}
+
+static int zs_worker_thread(void *data)
+{
+	zs_worker_work(data);
+	if (atomic_dec_and_test(&zs_workers_left))
+		wake_up(&zs_all_done);
+	return zs_stay();
+}
+
+static int zs_compactor_thread(void *data)
+{
+	zs_compactor_work(data);
+	return zs_stay();
+}
+
+static int zs_mover_thread(void *data)
+{
+	zs_mover_work(data);
+	return zs_stay();
+}
+
+static int zs_churner_thread(void *data)
+{
+	zs_churner_work(data);
+	return zs_stay();
+}
+
+/* A kind of thread, and how many of it. */
+struct zs_gang {
+	const char *name;
+	int (*run)(void *data);
+	unsigned int count;
+	struct zs_worker *worker;
+};
+
+static int zs_gang_start(struct zs_gang *gang, const struct zs_stress *stress)
+{
+	unsigned int i;
+
+	gang->worker = kcalloc(gang->count, sizeof(*gang->worker), GFP_KERNEL);
+	if (!gang->worker)
+		return -ENOMEM;
+	for (i = 0; i < gang->count; i++) {
+		struct task_struct *task;
+
+		gang->worker[i].stress = stress;
+		gang->worker[i].id = i;
+		task = kthread_run(gang->run, &gang->worker[i], "%s%u",
+				   gang->name, i);
+		if (IS_ERR(task))
+			return PTR_ERR(task);
+		gang->worker[i].task = task;
+	}
+	return 0;
+}
+
+static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
+{
+	unsigned int i;
+
+	for (i = 0; gang->worker && i < gang->count; i++) {
+		struct zs_ledger *ledger = &gang->worker[i].ledger;
+
+		if (!gang->worker[i].task)
+			continue;
+		kthread_stop(gang->worker[i].task);
+		total->ops += ledger->ops;
+		total->bytes += ledger->bytes;
+		total->verifies += ledger->verifies;
+		total->failures += ledger->failures;
+		total->no_memory += ledger->no_memory;
+		/* In whatever order they end. */
+		total->digest ^= ledger->digest * (2 * i + 1);
+		total->pages_compacted += ledger->pages_compacted;
+		total->pages_moved += ledger->pages_moved;
+		total->pages_refused += ledger->pages_refused;
+		total->pools += ledger->pools;
+	}
+	kfree(gang->worker);
+}
+
+static int zs_pools_create(struct zs_stress *stress)
+{
+	char name[24];
+	unsigned int i;
+
+	stress->pools = kcalloc(stress->nr_pools, sizeof(*stress->pools),
+				GFP_KERNEL);
+	stress->shared = kcalloc(ZS_NR_SHARED, sizeof(*stress->shared),
+				 GFP_KERNEL);
+	if (!stress->pools || !stress->shared)
+		return -ENOMEM;
+	for (i = 0; i < stress->nr_pools; i++) {
+		snprintf(name, sizeof(name), "stress%u", i);
+		stress->pools[i] = zs_create_pool(name);
+		if (!stress->pools[i])
+			return -ENOMEM;
+	}
+	for (i = 0; i < ZS_NR_SHARED && !stress->private_pools; i++) {
+		int err = zs_object_new(stress->pools[i % stress->nr_pools],
+					&stress->shared[i],
+					1 + 997 * i % PAGE_SIZE, i);
+
+		if (err)
+			return err;
+		stress->nr_shared++;
+	}
+	return 0;
+}
+
+/* Returns how many pages were left. */
+static unsigned long zs_pools_destroy(struct zs_stress *stress)
+{
+	unsigned long left = 0;
+	unsigned int i, tries;
+
+	for (i = 0; i < stress->nr_shared; i++)
+		zs_object_free(stress->pools[i % stress->nr_pools],
+			       &stress->shared[i]);
+	for (i = 0; stress->pools && i < stress->nr_pools; i++) {
+		if (!stress->pools[i])
+			continue;
+		/* Zspages that had a page locked go a little later. */
+		for (tries = 0; tries < 100; tries++) {
+			if (!zs_get_total_pages(stress->pools[i]))
+				break;
+			msleep(20);
+		}
+		left += zs_get_total_pages(stress->pools[i]);
+		zs_destroy_pool(stress->pools[i]);
+	}
+	kfree(stress->pools);
+	kfree(stress->shared);
+	return left;
+}
+
+static int __init zs_stress_init(void)
+{
+	unsigned int nr_workers = max(1U, threads * num_present_cpus());
+	struct zs_stress stress = {
+		.seed = seed,
+		.ops = ops,
+		.nr_slots = max(1U, objects),
+		.nr_pools = pools ?: nr_workers,
+		.private_pools = !pools,
+	};
+	struct zs_gang gangs[] = {
+		{ "zs_worker", zs_worker_thread, nr_workers },
+		{ "zs_compactor", zs_compactor_thread, compactors },
+		{ "zs_mover", zs_mover_thread, movers },
+		{ "zs_churner", zs_churner_thread, churners },
+	};
+	struct zs_ledger total = {};
+	ktime_t begin = ktime_get();
+	unsigned long left;
+	int err, i;
+
+	err = zs_pools_create(&stress);
+	atomic_set(&zs_workers_left, nr_workers);
+	for (i = 0; !err && i < ARRAY_SIZE(gangs); i++)
+		err = zs_gang_start(&gangs[i], &stress);
+	if (!err)
+		err = wait_event_interruptible(zs_all_done,
+					       !atomic_read(&zs_workers_left));
+	for (i = 0; i < ARRAY_SIZE(gangs); i++)
+		zs_gang_stop(&gangs[i], &total);
+	left = zs_pools_destroy(&stress);
+
+	pr_info("seed %lu, %u workers, %u pools: %llu steps, digest %016llx\n",
+		seed, nr_workers, pools, total.ops, total.digest);
+	pr_info("meanwhile: %llu pages compacted, %llu moved, %llu refused, %llu pools made\n",
+		total.pages_compacted, total.pages_moved, total.pages_refused,
+		total.pools);
+	pr_info("ledger: %llu bytes, %llu verified, %llu failures, %lu pages left, %llu without memory, %lld ms\n",
+		total.bytes, total.verifies, total.failures, left,
+		total.no_memory, ktime_ms_delta(ktime_get(), begin));
+	if (total.failures || left)
+		return -EIO;
+	return err;
+}
+
+static void __exit zs_stress_exit(void)
+{
+}
+
+module_init(zs_stress_init);
+module_exit(zs_stress_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The zsmalloc-rs developers");
+MODULE_DESCRIPTION("Stress test for zsmalloc, in Rust or C");

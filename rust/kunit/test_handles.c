@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Handles that are none, or none any more: each is refused with one warning
+ * that names the pool and the handle, and the pool is as it was. The C
+ * allocator believes every handle, so all of this is for ours.
+ */
+
+#include <linux/mm.h>
+
+#include "kunit.h"
+
+#define ZS_OTHERS 200
+
+/* Objects that must not notice anything. */
+static void others_new(struct kunit *test, struct zs_objects *others)
+{
+	zs_objects_mixed(test, zs_pool(test), others, ZS_OTHERS, 7);
+}
+
+static void others_are_unharmed(struct kunit *test, struct zs_objects *others)
+{
+	struct zs_pool *pool = zs_pool(test);
+	unsigned long pages = zs_get_total_pages(pool);
+	struct zs_objects more;
+
+	ZS_EXPECT_OBJECTS_OK(test, pool, others);
+	/* Neither is the pool: what it gives out now is nobody else's. */
+	zs_objects_mixed(test, pool, &more, 100, 8);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &more);
+	ZS_EXPECT_OBJECTS_OK(test, pool, others);
+	zs_objects_free(pool, &more);
+	zs_compact(pool);
+	ZS_EXPECT_OBJECTS_OK(test, pool, others);
+	KUNIT_EXPECT_LE(test, zs_get_total_pages(pool), pages);
+	zs_objects_free(pool, others);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+/* Mapping a handle is refused, too. If it is not, no mapping is left behind. */
+static void expect_not_mapped(struct kunit *test, struct zs_pool *pool,
+			      const char *name, unsigned long handle,
+			      enum zs_mapmode mode)
+{
+	struct zs_warning warning;
+	void *bytes;
+
+	zs_warning_begin(&warning, name, handle);
+	bytes = zs_map_object(pool, handle, mode);
+	if (bytes)
+		zs_unmap_object(pool, handle);
+	zs_warning_end(&warning);
+	KUNIT_EXPECT_NULL(test, bytes);
+	zs_warning_expect(test, &warning, "zs_map_object()");
+}
+
+static const size_t zs_sizes[] = { 40, 1100, PAGE_SIZE };
+
+static void freed_twice(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects others;
+	struct zs_object object;
+	unsigned long handle;
+	int i;
+
+	zs_warnings_reserve(ARRAY_SIZE(zs_sizes));
+	others_new(test, &others);
+	for (i = 0; i < ARRAY_SIZE(zs_sizes); i++) {
+		KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object,
+						       zs_sizes[i], i));
+		handle = object.handle;
+		zs_free(pool, handle);
+		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
+				  zs_free(pool, handle));
+	}
+	others_are_unharmed(test, &others);
+}
+
+/* The freed object's place and its handle's word are in use again. */
+static void stale(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_object object, again;
+	struct zs_objects others;
+	unsigned long handle;
+	int i;
+
+	zs_warnings_reserve(4);
+	others_new(test, &others);
+	for (i = 0; i < 2; i++) {
+		KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object,
+						       zs_sizes[i], i));
+		handle = object.handle;
+		zs_free(pool, handle);
+		KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &again,
+						       zs_sizes[i], ~i));
+		KUNIT_EXPECT_NE(test, again.handle, handle);
+		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
+				  zs_free(pool, handle));
+		expect_not_mapped(test, pool, ZS_POOL_NAME, handle, ZS_MM_WO);
+		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &again));
+		zs_object_free(pool, &again);
+	}
+	others_are_unharmed(test, &others);
+}
+
+/* Many generations of one handle later. */
+static void stale_for_long(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_object object, again;
+	struct zs_objects others;
+	unsigned long handle;
+	int i;
+
+	zs_warnings_reserve(1);
+	others_new(test, &others);
+	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object, 1100, 1));
+	handle = object.handle;
+	zs_free(pool, handle);
+	for (i = 0; i < 70000; i++) {
+		again.handle = zs_malloc(pool, 1100, ZS_TEST_GFP);
+		KUNIT_ASSERT_NE(test, again.handle, handle);
+		zs_free(pool, again.handle);
+	}
+	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &again, 1100, 2));
+	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle, zs_free(pool, handle));
+	KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &again));
+	zs_object_free(pool, &again);
+	others_are_unharmed(test, &others);
+}
+
+static void never_given_out(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects others;
+	unsigned long handle[5];
+	int i;
+
+	zs_warnings_reserve(ARRAY_SIZE(handle) + 1);
+	others_new(test, &others);
+	handle[0] = 8;
+	/* One bit beside. */
+	handle[1] = others.object[1].handle ^ 1UL << 40;
+	handle[2] = others.object[0].handle | 1;
+	/* An address, as a handle of C. */
+	handle[3] = (unsigned long)&others;
+	handle[4] = LONG_MAX;
+	for (i = 0; i < ARRAY_SIZE(handle); i++)
+		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle[i],
+				  zs_free(pool, handle[i]));
+	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[2], ZS_MM_RW);
+	others_are_unharmed(test, &others);
+}
+
+/* Two pools that did the same do not believe each other's handles. */
+static void of_another_pool(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test), *other;
+	struct zs_objects ours, theirs;
+	unsigned int i, same = 0;
+
+	zs_warnings_reserve(3);
+	other = zs_pool_new(test, "kunit-other");
+	zs_objects_full(test, pool, &ours, 700, 2);
+	zs_objects_full(test, other, &theirs, 700, 2);
+	for (i = 0; i < theirs.count; i++)
+		same += ours.object[i].handle == theirs.object[i].handle;
+	KUNIT_EXPECT_EQ_MSG(test, same, 0, "handles of both pools");
+	/* Else, what follows would be done to objects of ours. */
+	if (!same) {
+		for (i = 0; i < 2; i++)
+			ZS_EXPECT_WARNING(test, ZS_POOL_NAME,
+					  theirs.object[i].handle,
+					  zs_free(pool,
+						  theirs.object[i].handle));
+		expect_not_mapped(test, pool, ZS_POOL_NAME,
+				  theirs.object[9].handle, ZS_MM_RO);
+	}
+	ZS_EXPECT_OBJECTS_OK(test, other, &theirs);
+	zs_objects_free(other, &theirs);
+	zs_pool_destroy(test, other);
+	others_are_unharmed(test, &ours);
+}
+
+static void freed_while_mapped(struct kunit *test)
+{
+	static const enum zs_mapmode modes[] = { ZS_MM_RW, ZS_MM_RO, ZS_MM_WO };
+	struct zs_warning warning[ARRAY_SIZE(modes)];
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects others;
+	struct zs_object object;
+	int i;
+
+	zs_warnings_reserve(ARRAY_SIZE(modes));
+	others_new(test, &others);
+	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object, 1100, 1));
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		void *bytes = zs_map_object(pool, object.handle, modes[i]);
+
+		KUNIT_ASSERT_NOT_NULL(test, bytes);
+		zs_warning_begin(&warning[i], ZS_POOL_NAME, object.handle);
+		zs_free(pool, object.handle);
+		zs_warning_end(&warning[i]);
+		/* It is still this object's memory. */
+		if (modes[i] != ZS_MM_RO)
+			zs_bytes_fill(bytes, object.size, object.seed);
+		zs_unmap_object(pool, object.handle);
+		zs_warning_expect(test, &warning[i], "freed while mapped");
+		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &object));
+	}
+	zs_object_free(pool, &object);
+	others_are_unharmed(test, &others);
+}
+
+static void freed_while_mapped_elsewhere(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects others;
+	struct zs_object object;
+	struct zs_holder holder;
+
+	zs_warnings_reserve(1);
+	others_new(test, &others);
+	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object, 1100, 1));
+	zs_holder_start(test, &holder, pool, object.handle, ZS_MM_RO);
+	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, object.handle,
+			  zs_free(pool, object.handle));
+	KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
+	KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &object));
+	zs_object_free(pool, &object);
+	others_are_unharmed(test, &others);
+}
+
+/* A CPU has one mapping at a time. */
+static void mapped_in_a_mapping(struct kunit *test)
+{
+	struct zs_warning again, other, unmapped;
+	struct zs_pool *pool = zs_pool(test);
+	void *bytes, *bytes_again, *bytes_other;
+	struct zs_objects others;
+	struct zs_object *object;
+
+	zs_warnings_reserve(3);
+	others_new(test, &others);
+	object = others.object;
+	bytes = zs_map_object(pool, object[0].handle, ZS_MM_RO);
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
+
+	zs_warning_begin(&again, ZS_POOL_NAME, object[0].handle);
+	bytes_again = zs_map_object(pool, object[0].handle, ZS_MM_RO);
+	zs_warning_end(&again);
+
+	zs_warning_begin(&other, ZS_POOL_NAME, object[1].handle);
+	bytes_other = zs_map_object(pool, object[1].handle, ZS_MM_RW);
+	zs_warning_end(&other);
+
+	/* Not this one is mapped. */
+	zs_warning_begin(&unmapped, ZS_POOL_NAME, object[1].handle);
+	zs_unmap_object(pool, object[1].handle);
+	zs_warning_end(&unmapped);
+
+	/* Whatever happened, no mapping is left behind. */
+	zs_unmap_object(pool, object[0].handle);
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+	KUNIT_EXPECT_NULL(test, bytes_again);
+	KUNIT_EXPECT_NULL(test, bytes_other);
+	zs_warning_expect(test, &again, "the same object mapped again");
+	zs_warning_expect(test, &other, "another object mapped");
+	zs_warning_expect(test, &unmapped, "another object unmapped");
+	others_are_unharmed(test, &others);
+}
+
+static void unmapped_without_a_mapping(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects others;
+	unsigned long handle;
+
+	zs_warnings_reserve(3);
+	others_new(test, &others);
+	handle = others.object[3].handle;
+	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
+			  zs_unmap_object(pool, handle));
+	KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &others.object[3]));
+	/* Now it was, but is not any more. */
+	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
+			  zs_unmap_object(pool, handle));
+	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, 8UL, zs_unmap_object(pool, 8));
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+	others_are_unharmed(test, &others);
+}
+
+/* Address of an object's bytes; of one that does not span pages. */
+static void *bytes_of(struct zs_pool *pool, unsigned long handle)
+{
+	void *bytes = zs_map_object(pool, handle, ZS_MM_RO);
+
+	if (bytes)
+		zs_unmap_object(pool, handle);
+	return bytes;
+}
+
+/*
+ * The owner of an object writes past its end, into the head of the next one. Of
+ * huge objects there is no next one.
+ */
+static void overwritten_by_its_neighbour(struct kunit *test)
+{
+	struct zs_objects objects, others;
+	struct zs_pool *victims;
+	unsigned long heads[3], old;
+	unsigned long *head, victim;
+	int i;
+
+	zs_warnings_reserve(ARRAY_SIZE(heads) + 1);
+	others_new(test, &others);
+	victims = zs_pool_new(test, "kunit-victims");
+	zs_objects_full(test, victims, &objects, 300, 2);
+	/* In the first page, so both in one. */
+	victim = objects.object[2].handle;
+	head = bytes_of(victims, victim);
+	KUNIT_ASSERT_NOT_NULL(test, head);
+	head--;
+	old = *head;
+	heads[0] = 0;
+	heads[1] = ULONG_MAX;
+	heads[2] = objects.object[5].handle;
+	for (i = 0; i < ARRAY_SIZE(heads); i++) {
+		*head = heads[i];
+		ZS_EXPECT_WARNING(test, "kunit-victims", victim,
+				  zs_free(victims, victim));
+	}
+	expect_not_mapped(test, victims, "kunit-victims", victim, ZS_MM_RW);
+	/* Set right, it is as it was. */
+	*head = old;
+	ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
+	zs_objects_free(victims, &objects);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(victims), 0);
+	zs_pool_destroy(test, victims);
+	others_are_unharmed(test, &others);
+}
+
+/* Nobody can move it any more; everything around it can be moved. */
+static void overwritten_and_not_moved(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	unsigned long *head, old;
+	struct zs_objects objects;
+	struct page *page;
+	unsigned int i;
+
+	zs_objects_full(test, pool, &objects, 300, 10);
+	head = bytes_of(pool, objects.object[1].handle);
+	KUNIT_ASSERT_NOT_NULL(test, head);
+	page = virt_to_page(head);
+	head--;
+	old = *head;
+	for (i = 0; i < 3; i++) {
+		*head = i == 0 ? 0 : i == 1 ? ULONG_MAX :
+			objects.object[3].handle;
+		KUNIT_EXPECT_LT(test, zs_page_move(page, GFP_KERNEL), 0);
+	}
+	/* All but every seventh object goes, and the overwritten one stays. */
+	for (i = 0; i < objects.count; i++) {
+		if (i % 7 && i != 1)
+			zs_object_free(pool, &objects.object[i]);
+	}
+	zs_compact(pool);
+	*head = old;
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_compact(pool);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+static struct kunit_case zs_handles_cases[] = {
+	ZS_CASE_RUST(freed_twice),
+	ZS_CASE_RUST(stale),
+	ZS_CASE_RUST(stale_for_long),
+	ZS_CASE_RUST(never_given_out),
+	ZS_CASE_RUST(of_another_pool),
+	ZS_CASE_RUST(freed_while_mapped),
+	ZS_CASE_RUST(freed_while_mapped_elsewhere),
+	ZS_CASE_RUST(mapped_in_a_mapping),
+	ZS_CASE_RUST(unmapped_without_a_mapping),
+	ZS_CASE_RUST(overwritten_by_its_neighbour),
+	ZS_CASE_RUST(overwritten_and_not_moved),
+	{}
+};
+
+static struct kunit_suite zs_handles_suite = {
+	.name = "zsmalloc_handles",
+	.init = zs_fixture_init,
+	.exit = zs_fixture_exit,
+	.test_cases = zs_handles_cases,
+};
+
+kunit_test_suite(zs_handles_suite);

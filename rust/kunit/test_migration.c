@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page migration, of chosen pages: through the movable operations directly, as
+ * mm/migrate.c calls them, and through the kernel's own path, by asking for a
+ * range of memory that is just that page.
+ */
+
+#include <linux/gfp.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "kunit.h"
+
+/* Those of one case. */
+struct zs_pages {
+	unsigned long *pfn;
+	unsigned int count;
+};
+
+static int zs_migration_init(struct kunit *test)
+{
+	if (!IS_ENABLED(CONFIG_COMPACTION))
+		kunit_skip(test, "without CONFIG_COMPACTION nothing moves");
+	return zs_fixture_init(test);
+}
+
+/* The pages of @pool, if no other pool has any. */
+static void pages_find(struct kunit *test, struct zs_pool *pool,
+		       struct zs_pages *pages)
+{
+	unsigned int max = zs_get_total_pages(pool) + 1;
+
+	pages->pfn = kunit_kcalloc(test, max, sizeof(*pages->pfn), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pages->pfn);
+	pages->count = zs_pages_find(pages->pfn, max);
+	KUNIT_ASSERT_EQ(test, pages->count, max - 1);
+}
+
+static void move_all(struct kunit *test, struct zs_pool *pool)
+{
+	unsigned long total = zs_get_total_pages(pool);
+	struct zs_pages pages;
+	unsigned int i;
+
+	pages_find(test, pool, &pages);
+	for (i = 0; i < pages.count; i++) {
+		struct page *page = pfn_to_page(pages.pfn[i]);
+
+		KUNIT_EXPECT_EQ_MSG(test, 0, zs_page_move(page, GFP_KERNEL),
+				    "page %u of %u", i, pages.count);
+		/* It belongs to nobody now. */
+		KUNIT_EXPECT_EQ(test, -EAGAIN, zs_page_move(page, GFP_KERNEL));
+	}
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), total);
+	kunit_kfree(test, pages.pfn);
+}
+
+static void move_each_class(struct kunit *test, struct zs_pool *pool)
+{
+	long before = zs_nr_zspages();
+	struct zs_objects objects;
+	unsigned int i;
+	size_t size;
+
+	zs_for_each_class_size(pool, size) {
+		zs_objects_full(test, pool, &objects, size, 1);
+		move_all(test, pool);
+		KUNIT_EXPECT_EQ(test, zs_nr_zspages() - before,
+				objects.pages_per_zspage);
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		for (i = 0; i < objects.count; i++) {
+			struct zs_object *object = &objects.object[i];
+
+			KUNIT_EXPECT_TRUE(test, zs_object_modify(pool, object,
+								 i + 5));
+		}
+		move_all(test, pool);
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		zs_objects_free(pool, &objects);
+		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0,
+				    "size %zu", size);
+		kunit_kfree(test, objects.object);
+	}
+	KUNIT_EXPECT_EQ(test, zs_nr_zspages(), before);
+}
+
+/* Every page of a full zspage of every class: also the spanning objects. */
+static void every_page_of_each_class(struct kunit *test)
+{
+	move_each_class(test, zs_pool(test));
+}
+
+static void every_page_of_the_longest_chains(struct kunit *test)
+{
+	struct zs_fixture *fixture = test->priv;
+	unsigned int before = fixture->chain;
+	struct zs_pool *pool;
+
+	fixture->chain = 16;
+	KUNIT_ASSERT_EQ(test, 0, zs_chain_size_set(fixture->chain));
+	pool = zs_pool_new(test, "kunit-chain");
+	KUNIT_ASSERT_EQ(test, 0, zs_chain_size_set(before));
+	move_each_class(test, pool);
+	zs_pool_destroy(test, pool);
+}
+
+/* Those that were freed, anew. */
+static void objects_refill(struct kunit *test, struct zs_objects *objects,
+			   size_t size)
+{
+	struct zs_object *object;
+	unsigned int i;
+
+	for (i = 0; i < objects->count; i++) {
+		object = &objects->object[i];
+		if (!object->handle)
+			KUNIT_EXPECT_EQ(test, 0, zs_object_new(zs_pool(test),
+							       object, size, i));
+	}
+}
+
+/* Pages with free objects, or with nothing else, in between. */
+static void pages_with_free_objects(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	unsigned int keep, i;
+	size_t size;
+
+	for (size = 100; size < PAGE_SIZE; size += 700) {
+		for (keep = 0; keep < 4; keep++) {
+			zs_objects_full(test, pool, &objects, size, 2);
+			/* One of each zspage, at different places. */
+			for (i = 0; i < objects.count; i++) {
+				if (i % objects.per_zspage !=
+				    keep * (objects.per_zspage - 1) / 3)
+					zs_object_free(pool, &objects.object[i]);
+			}
+			move_all(test, pool);
+			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+			objects_refill(test, &objects, size);
+			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool),
+					2 * objects.pages_per_zspage);
+			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+			move_all(test, pool);
+			zs_objects_free(pool, &objects);
+			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			kunit_kfree(test, objects.object);
+		}
+	}
+}
+
+static void all_sizes_together(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	unsigned int i;
+
+	zs_objects_mixed(test, pool, &objects, 1000, 2);
+	move_all(test, pool);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 0; i < objects.count; i += 2)
+		zs_object_free(pool, &objects.object[i]);
+	move_all(test, pool);
+	KUNIT_EXPECT_GT(test, zs_compact(pool), 0);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	move_all(test, pool);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+/*
+ * While an object is mapped, exactly those pages that it touches stay: one, or
+ * two if it spans pages. Its head counts, too.
+ */
+static void pages_of_a_mapped_object_stay(struct kunit *test)
+{
+	static const enum zs_mapmode modes[] = { ZS_MM_RO, ZS_MM_RW, ZS_MM_WO };
+	struct zs_pool *pool = zs_pool(test);
+	unsigned int i, j, moved, stayed, spanning = 0;
+	struct zs_objects objects;
+	struct zs_pages pages;
+
+	zs_objects_full(test, pool, &objects, 1100, 1);
+	for (i = 0; i < objects.count; i++) {
+		struct zs_object *object = &objects.object[i];
+		enum zs_mapmode mode = modes[i % ARRAY_SIZE(modes)];
+		void *bytes;
+		bool ok;
+
+		pages_find(test, pool, &pages);
+		moved = 0;
+		stayed = 0;
+		bytes = zs_map_object(pool, object->handle, mode);
+		/* Nothing in here may sleep. */
+		for (j = 0; j < pages.count; j++) {
+			switch (zs_page_move(pfn_to_page(pages.pfn[j]),
+					     GFP_ATOMIC)) {
+			case 0:
+				moved++;
+				break;
+			case -EBUSY:
+				stayed++;
+				break;
+			}
+		}
+		ok = bytes && (mode == ZS_MM_WO ||
+			       zs_bytes_ok(bytes, object->size, object->seed));
+		if (bytes && mode != ZS_MM_RO) {
+			object->seed = i + 1000;
+			zs_bytes_fill(bytes, object->size, object->seed);
+		}
+		zs_unmap_object(pool, object->handle);
+
+		KUNIT_EXPECT_TRUE(test, ok);
+		KUNIT_EXPECT_EQ(test, moved + stayed, pages.count);
+		KUNIT_EXPECT_GE(test, stayed, 1);
+		KUNIT_EXPECT_LE(test, stayed, 2);
+		spanning += stayed == 2;
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		kunit_kfree(test, pages.pfn);
+	}
+	/* One object at each page's end, but for the last. */
+	KUNIT_EXPECT_EQ(test, spanning, objects.pages_per_zspage - 1);
+	zs_objects_free(pool, &objects);
+}
+
+static void mapped_on_another_cpu(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct zs_holder holder;
+	struct page *page;
+	void *bytes;
+
+	zs_objects_full(test, pool, &objects, 1100, 1);
+	bytes = zs_map_object(pool, objects.object[0].handle, ZS_MM_RO);
+	page = virt_to_page(bytes);
+	zs_unmap_object(pool, objects.object[0].handle);
+	zs_holder_start(test, &holder, pool, objects.object[0].handle, ZS_MM_RW);
+	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
+	KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
+	KUNIT_EXPECT_EQ(test, 0, zs_page_move(page, GFP_KERNEL));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+}
+
+/*
+ * The kernel's own path, with its isolation, retries and putback. It fails for
+ * pages in whose neighbourhood is something that cannot move.
+ */
+static void by_the_kernel(struct kunit *test)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	static const size_t sizes[] = { 100, 1100, 2500, PAGE_SIZE };
+	struct zs_pool *pool = zs_pool(test);
+	unsigned int i, j, moved = 0;
+	struct zs_objects objects;
+	struct zs_pages pages;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		zs_objects_full(test, pool, &objects, sizes[i], 4);
+		pages_find(test, pool, &pages);
+		for (j = 0; j < pages.count; j++) {
+			unsigned long pfn = pages.pfn[j];
+
+			if (alloc_contig_range(pfn, pfn + 1, MIGRATE_MOVABLE,
+					       GFP_KERNEL))
+				continue;
+			free_contig_range(pfn, 1);
+			moved++;
+			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		}
+		kunit_kfree(test, pages.pfn);
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		zs_objects_free(pool, &objects);
+		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	}
+	KUNIT_EXPECT_GT(test, moved, 0);
+	kunit_info(test, "zs-test: pages moved: %u\n", moved);
+#else
+	kunit_skip(test, "needs CONFIG_CONTIG_ALLOC");
+#endif
+}
+
+static void by_compact_memory(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	unsigned int i;
+
+	zs_objects_mixed(test, pool, &objects, 3000, 4);
+	for (i = 0; i < objects.count; i += 3)
+		zs_object_free(pool, &objects.object[i]);
+	KUNIT_EXPECT_EQ(test, 0, zs_write_file("/proc/sys/vm/compact_memory",
+					       "1"));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+/* The first page of the object's zspage that is found by its address. */
+static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
+{
+	void *bytes = zs_map_object(pool, object->handle, ZS_MM_RO);
+	struct page *page = virt_to_page(bytes);
+
+	zs_unmap_object(pool, object->handle);
+	return page;
+}
+
+/* Isolated, and put back: nothing has happened. */
+static void isolated_and_put_back(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct page *page;
+
+	zs_objects_full(test, pool, &objects, 1100, 1);
+	page = page_of(pool, &objects.object[0]);
+	KUNIT_ASSERT_TRUE(test, zs_page_isolate(page));
+	/* Nobody else isolates it. */
+	KUNIT_EXPECT_FALSE(test, zs_page_isolate(page));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_page_putback(page);
+	KUNIT_EXPECT_EQ(test, 0, zs_page_move(page, GFP_KERNEL));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+}
+
+/* Freed between isolation and migration: there is nothing to move any more. */
+static void freed_while_isolated(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, 1100, PAGE_SIZE };
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct page *page;
+	int i, putback;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (putback = 0; putback < 2; putback++) {
+			zs_objects_full(test, pool, &objects, sizes[i], 1);
+			page = page_of(pool, &objects.object[0]);
+			KUNIT_ASSERT_TRUE(test, zs_page_isolate(page));
+			zs_objects_free(pool, &objects);
+			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			if (putback) {
+				zs_page_putback(page);
+				continue;
+			}
+			KUNIT_EXPECT_EQ(test, -EAGAIN,
+					zs_page_move_isolated(page, GFP_KERNEL));
+		}
+	}
+}
+
+static bool total_pages_become(struct zs_pool *pool, unsigned long pages)
+{
+	int tries;
+
+	for (tries = 0; tries < 500; tries++) {
+		if (zs_get_total_pages(pool) == pages)
+			return true;
+		schedule_timeout_uninterruptible(1);
+	}
+	return false;
+}
+
+/* The last object is freed while a page is locked: the zspage goes later. */
+static void freed_while_a_page_is_locked(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct zs_pages pages;
+	struct zs_object more;
+	unsigned int i, again;
+
+	zs_objects_full(test, pool, &objects, 1100, 1);
+	pages_find(test, pool, &pages);
+	KUNIT_ASSERT_GT(test, pages.count, 1);
+	zs_objects_free(pool, &objects);
+	kunit_kfree(test, pages.pfn);
+	for (again = 0; again < 2; again++) {
+		/* Whichever of its pages it is. */
+		for (i = 0; i < objects.pages_per_zspage; i++) {
+			struct page *page;
+
+			zs_objects_full(test, pool, &objects, 1100, 1);
+			pages_find(test, pool, &pages);
+			page = pfn_to_page(pages.pfn[i]);
+			get_page(page);
+			lock_page(page);
+			zs_objects_free(pool, &objects);
+			/* Of ours, perhaps only the page that is locked. */
+			KUNIT_EXPECT_GE(test, zs_get_total_pages(pool), 1);
+			KUNIT_EXPECT_LE(test, zs_get_total_pages(pool),
+					objects.pages_per_zspage);
+			if (again)
+				/* Somebody needs it before it goes. */
+				KUNIT_EXPECT_EQ(test, 0,
+						zs_object_new(pool, &more, 1100,
+							      i));
+			schedule_timeout_uninterruptible(2);
+			unlock_page(page);
+			put_page(page);
+			if (again) {
+				KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &more));
+				zs_object_free(pool, &more);
+			}
+			KUNIT_EXPECT_TRUE(test, total_pages_become(pool, 0));
+			/* Not a page too much, not one too few. */
+			KUNIT_EXPECT_EQ(test, zs_compact(pool), 0);
+			kunit_kfree(test, pages.pfn);
+			kunit_kfree(test, objects.object);
+		}
+	}
+}
+
+/* The same, found by compaction. */
+static void compacted_while_a_page_is_locked(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	unsigned long before, freed, least;
+	struct zs_objects objects;
+	struct page *page;
+	unsigned int i;
+
+	zs_objects_full(test, pool, &objects, 1100, 4);
+	/* One object in each zspage: three of them can go. */
+	for (i = 0; i < objects.count; i++) {
+		if (i % objects.per_zspage)
+			zs_object_free(pool, &objects.object[i]);
+	}
+	least = zs_objects_least(test, &objects, 4);
+	page = page_of(pool, &objects.object[0]);
+	get_page(page);
+	lock_page(page);
+	before = zs_get_total_pages(pool);
+	freed = zs_compact(pool);
+	/* C counts what has to wait as freed already. */
+	if (zs_allocator(test) == ZS_RUST)
+		KUNIT_EXPECT_EQ(test, freed,
+				before - zs_get_total_pages(pool));
+	unlock_page(page);
+	put_page(page);
+	KUNIT_EXPECT_TRUE_MSG(test, total_pages_become(pool, least),
+			      "%lu pages, not %lu", zs_get_total_pages(pool),
+			      least);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_TRUE(test, total_pages_become(pool, 0));
+}
+
+static int unlock_later(void *data)
+{
+	struct page *page = data;
+
+	schedule_timeout_uninterruptible(HZ / 20);
+	unlock_page(page);
+	put_page(page);
+	return 0;
+}
+
+/* The pool goes while a zspage waits for a page lock. */
+static void destroyed_while_a_page_is_locked(struct kunit *test)
+{
+	struct zs_objects objects;
+	struct task_struct *task;
+	struct zs_pages pages;
+	struct zs_pool *pool;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		struct page *page;
+
+		pool = zs_pool_new(test, "kunit-locked");
+		zs_objects_full(test, pool, &objects, 1100, 1);
+		pages_find(test, pool, &pages);
+		KUNIT_ASSERT_GT(test, pages.count, i);
+		page = pfn_to_page(pages.pfn[i]);
+		get_page(page);
+		lock_page(page);
+		task = kthread_run(unlock_later, page, "zs_unlock");
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+		zs_objects_free(pool, &objects);
+		zs_pool_destroy(test, pool);
+		KUNIT_EXPECT_TRUE(test, zs_pages_are_back(test));
+	}
+}
+
+static struct kunit_case zs_migration_cases[] = {
+	ZS_CASE(every_page_of_each_class),
+	ZS_CASE_RUST(every_page_of_the_longest_chains),
+	ZS_CASE(pages_with_free_objects),
+	ZS_CASE(all_sizes_together),
+	ZS_CASE_RUST(pages_of_a_mapped_object_stay),
+	ZS_CASE_RUST(mapped_on_another_cpu),
+	ZS_CASE(by_the_kernel),
+	ZS_CASE(by_compact_memory),
+	ZS_CASE(isolated_and_put_back),
+	ZS_CASE(freed_while_isolated),
+	ZS_CASE(freed_while_a_page_is_locked),
+	ZS_CASE(compacted_while_a_page_is_locked),
+	ZS_CASE(destroyed_while_a_page_is_locked),
+	{}
+};
+
+static struct kunit_suite zs_migration_suite = {
+	.name = "zsmalloc_migration",
+	.init = zs_migration_init,
+	.exit = zs_fixture_exit,
+	.test_cases = zs_migration_cases,
+};
+
+kunit_test_suite(zs_migration_suite);

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Objects: every size, every place in a zspage, and what is no size. */
+
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/string.h>
+
+#include "kunit.h"
+
+static void every_size(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_object object;
+	size_t size;
+
+	for (size = 1; size <= PAGE_SIZE; size++) {
+		KUNIT_ASSERT_EQ_MSG(test, 0,
+				    zs_object_new(pool, &object, size, size),
+				    "size %zu", size);
+		KUNIT_EXPECT_GT(test, zs_get_total_pages(pool), 0);
+		KUNIT_EXPECT_TRUE_MSG(test, zs_object_ok(pool, &object),
+				      "size %zu: written", size);
+		KUNIT_EXPECT_TRUE_MSG(test,
+				      zs_object_modify(pool, &object, ~size),
+				      "size %zu: read again", size);
+		KUNIT_EXPECT_TRUE_MSG(test, zs_object_ok(pool, &object),
+				      "size %zu: modified", size);
+		zs_object_free(pool, &object);
+		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0,
+				    "size %zu", size);
+	}
+}
+
+/* All sizes at once, so that all classes and all groups have something. */
+static void all_sizes_together(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	unsigned int i;
+
+	zs_objects_mixed(test, pool, &objects, 3000, 1);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 0; i < objects.count; i += 2)
+		zs_object_free(pool, &objects.object[i]);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 1; i < objects.count; i += 2)
+		KUNIT_ASSERT_TRUE(test, zs_object_modify(pool,
+							 &objects.object[i], i));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+/* One zspage of a class, full: also those objects that span pages. */
+static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
+			      size_t size)
+{
+	struct zs_objects objects;
+	unsigned int i;
+
+	zs_objects_full(test, pool, &objects, size, 1);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 0; i < objects.count; i += 2)
+		zs_object_overwrite(pool, &objects.object[i], size + i);
+	/* The neighbours of what was written. */
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 1; i < objects.count; i += 2)
+		KUNIT_EXPECT_TRUE(test, zs_object_modify(pool,
+							 &objects.object[i], i));
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	for (i = 0; i < objects.count; i += 3)
+		zs_object_free(pool, &objects.object[i]);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	/* The free ones, again: no more pages are needed for them. */
+	for (i = 0; i < objects.count; i += 3)
+		KUNIT_EXPECT_EQ(test, 0,
+				zs_object_new(pool, &objects.object[i], size, i));
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool),
+			objects.pages_per_zspage);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0, "size %zu",
+			    size);
+	kunit_kfree(test, objects.object);
+}
+
+static void full_zspage_of_each_class(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	size_t size;
+
+	zs_for_each_class_size(pool, size)
+		check_full_zspage(test, pool, size);
+}
+
+static void full_zspages_of_other_chain_sizes(struct kunit *test)
+{
+	static const unsigned int chains[] = { 4, 5, 10, 16 };
+	struct zs_fixture *fixture = test->priv;
+	unsigned int before = fixture->chain;
+	unsigned int longest, i;
+	struct zs_objects objects;
+	struct zs_pool *pool;
+	size_t size;
+
+	for (i = 0; i < ARRAY_SIZE(chains); i++) {
+		fixture->chain = chains[i];
+		KUNIT_ASSERT_EQ(test, 0, zs_chain_size_set(fixture->chain));
+		pool = zs_pool_new(test, "kunit-chain");
+		KUNIT_EXPECT_EQ(test, 0, zs_chain_size_set(before));
+		longest = 0;
+		zs_for_each_class_size(pool, size) {
+			zs_objects_full(test, pool, &objects, size, 1);
+			longest = max(longest, objects.pages_per_zspage);
+			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+			zs_objects_free(pool, &objects);
+			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			kunit_kfree(test, objects.object);
+		}
+		KUNIT_EXPECT_EQ_MSG(test, longest, chains[i],
+				    "no class uses the whole chain");
+		zs_pool_destroy(test, pool);
+	}
+	fixture->chain = before;
+}
+
+static void other_chain_sizes_are_refused(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, -EINVAL, zs_chain_size_set(3));
+	KUNIT_EXPECT_EQ(test, -EINVAL, zs_chain_size_set(17));
+	KUNIT_EXPECT_EQ(test, -EINVAL, zs_chain_size_set(0));
+}
+
+static void sizes_that_are_none(struct kunit *test)
+{
+	static const size_t too_large[] = {
+		PAGE_SIZE + 1, PAGE_SIZE + 8, 2 * PAGE_SIZE, LONG_MAX,
+		/* With the handle, this is small again. */
+		SIZE_MAX - 7, SIZE_MAX,
+	};
+	struct zs_pool *pool = zs_pool(test);
+	int i;
+
+	KUNIT_EXPECT_EQ(test, (long)zs_malloc(pool, 0, ZS_TEST_GFP), -EINVAL);
+	for (i = 0; i < ARRAY_SIZE(too_large); i++)
+		KUNIT_EXPECT_EQ_MSG(test, (long)zs_malloc(pool, too_large[i],
+							  ZS_TEST_GFP),
+				    -ENOSPC, "size %zu", too_large[i]);
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+static void no_handle_is_ignored_by_free(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_object object;
+	u64 begin = zs_log_end();
+	long error;
+
+	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object, 100, 1));
+	zs_free(pool, 0);
+	for (error = -MAX_ERRNO; error < 0; error++)
+		zs_free(pool, error);
+	KUNIT_EXPECT_EQ(test, 0, zs_log_count(begin, zs_log_end(), "WARNING: "));
+	KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &object));
+	zs_object_free(pool, &object);
+}
+
+static void flags_of_every_caller(struct kunit *test)
+{
+	static const gfp_t flags[] = {
+		GFP_KERNEL, GFP_NOIO, GFP_NOWAIT | __GFP_NOWARN, GFP_ATOMIC,
+		/* zram's two, and zswap's. */
+		GFP_NOIO | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE |
+			__GFP_KSWAPD_RECLAIM,
+		GFP_NOIO | __GFP_HIGHMEM | __GFP_MOVABLE,
+		__GFP_NORETRY | __GFP_NOWARN | __GFP_KSWAPD_RECLAIM |
+			__GFP_HIGHMEM | __GFP_MOVABLE,
+	};
+	struct zs_pool *pool = zs_pool(test);
+	unsigned long handle[ARRAY_SIZE(flags)];
+	size_t size;
+	int i;
+
+	/* From no zspage at all, so that pages and all else are allocated. */
+	for (size = 24; size <= PAGE_SIZE; size += 509) {
+		for (i = 0; i < ARRAY_SIZE(flags); i++) {
+			handle[i] = zs_malloc(pool, size, flags[i]);
+			KUNIT_EXPECT_FALSE(test, IS_ERR_VALUE(handle[i]));
+			zs_free(pool, handle[i]);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+}
+
+/* A request of this size gets a page of its own, a smaller one does not. */
+static void huge_class_size_is_where_huge_begins(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	size_t huge = zs_huge_class_size(pool);
+	struct zs_objects objects;
+
+	KUNIT_ASSERT_GT(test, huge, PAGE_SIZE / 2);
+	KUNIT_ASSERT_LE(test, huge, PAGE_SIZE);
+	zs_objects_full(test, pool, &objects, huge, 3);
+	KUNIT_EXPECT_EQ(test, objects.pages_per_zspage, 1);
+	KUNIT_EXPECT_EQ(test, objects.per_zspage, 1);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	zs_objects_full(test, pool, &objects, huge - 1, 1);
+	KUNIT_EXPECT_GT(test, objects.per_zspage, 1);
+	zs_objects_free(pool, &objects);
+}
+
+static void total_pages_are_those_of_zspages(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	long before = zs_nr_zspages();
+	struct zs_objects objects[3];
+	unsigned long pages = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		zs_objects_full(test, pool, &objects[i], 700 + 1100 * i, 5);
+		pages += 5 * objects[i].pages_per_zspage;
+		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), pages);
+		KUNIT_EXPECT_EQ(test, zs_nr_zspages() - before, pages);
+	}
+	for (i = 0; i < ARRAY_SIZE(objects); i++) {
+		zs_objects_free(pool, &objects[i]);
+		pages -= 5 * objects[i].pages_per_zspage;
+		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), pages);
+		KUNIT_EXPECT_EQ(test, zs_nr_zspages() - before, pages);
+	}
+}
+
+/* The two allocators side by side: the geometry is the same. */
+static void geometry_is_that_of_c(struct kunit *test)
+{
+	struct zs_pool *rust = zs_pool(test), *c;
+	struct zs_objects ours, theirs;
+	size_t size;
+
+	if (!zs_allocator_exists(ZS_C))
+		kunit_skip(test, "there is no C allocator beside ours");
+	if (zs_chain_size(ZS_C) != zs_chain_size(ZS_RUST))
+		kunit_skip(test, "their chains are of different length");
+	KUNIT_ASSERT_EQ(test, 0, zs_allocator_choose(ZS_C));
+	c = zs_pool_new(test, "kunit-c");
+	KUNIT_EXPECT_EQ(test, zs_huge_class_size(rust), zs_huge_class_size(c));
+	for (size = 0; size <= 2 * PAGE_SIZE; size++)
+		KUNIT_EXPECT_EQ_MSG(test, zs_lookup_class_index(rust, size),
+				    zs_lookup_class_index(c, size),
+				    "size %zu", size);
+	/* What fills a zspage of C is all that ours has room for, too. */
+	zs_for_each_class_size(rust, size) {
+		zs_objects_full(test, rust, &ours, size, 1);
+		zs_objects_full(test, c, &theirs, size, 1);
+		KUNIT_EXPECT_EQ(test, zs_get_total_pages(rust),
+				zs_get_total_pages(c));
+		zs_objects_free(rust, &ours);
+		zs_objects_free(c, &theirs);
+		kunit_kfree(test, ours.object);
+		kunit_kfree(test, theirs.object);
+	}
+	zs_pool_destroy(test, c);
+}
+
+/*
+ * The index that is looked up is that of the class that is allocated from: one
+ * with room for the handle in front of the object.
+ */
+static void class_index_counts_the_handle(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	unsigned int index, last = 0;
+	size_t size, class_size;
+
+	for (size = 1; size <= PAGE_SIZE; size++) {
+		index = zs_lookup_class_index(pool, size);
+		class_size = min(32 + index * (PAGE_SIZE >> 8), PAGE_SIZE);
+		KUNIT_EXPECT_GE_MSG(test, index, last, "size %zu", size);
+		if (size < zs_huge_class_size(pool))
+			KUNIT_EXPECT_GE_MSG(test, class_size,
+					    size + sizeof(unsigned long),
+					    "size %zu", size);
+		else
+			KUNIT_EXPECT_EQ_MSG(test, class_size, PAGE_SIZE,
+					    "size %zu", size);
+		last = index;
+	}
+}
+
+/* What one CPU has mapped is nothing to the other objects of the zspage. */
+static void neighbours_are_independent(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct zs_holder holder;
+	unsigned int i, j;
+
+	zs_objects_full(test, pool, &objects, 1100, 1);
+	for (i = 0; i < objects.count; i++) {
+		zs_holder_start(test, &holder, pool, objects.object[i].handle,
+				i % 2 ? ZS_MM_RO : ZS_MM_RW);
+		for (j = 0; j < objects.count; j++) {
+			if (j == i)
+				continue;
+			KUNIT_EXPECT_TRUE(test, zs_object_modify(pool,
+							 &objects.object[j],
+							 i * j));
+		}
+		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
+	}
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+}
+
+#define ZS_ROUNDS 5000
+
+struct zs_writer {
+	struct zs_pool *pool;
+	const struct zs_object *object;
+	struct task_struct *task;
+	struct completion done;
+};
+
+/* Counts in the first and in the last bytes of the object. */
+static int zs_writer_run(void *data)
+{
+	struct zs_writer *writer = data;
+	u64 *words;
+	int i;
+
+	for (i = 0; i < ZS_ROUNDS; i++) {
+		words = zs_map_object(writer->pool, writer->object->handle,
+				      ZS_MM_RW);
+		words[0]++;
+		words[writer->object->size / sizeof(*words) - 1]++;
+		zs_unmap_object(writer->pool, writer->object->handle);
+		cond_resched();
+	}
+	complete(&writer->done);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+/* Who may write has the object to himself; in C, that is his own concern. */
+static void writers_take_turns(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_writer writers[3];
+	struct zs_objects objects;
+	unsigned int i, j;
+	u64 *words;
+
+	zs_objects_full(test, pool, &objects, 1104, 1);
+	/* The first pages, so that one of these spans two. */
+	for (i = 0; i < 5; i++) {
+		struct zs_object *object = &objects.object[i];
+		const u64 rounds = ARRAY_SIZE(writers) * ZS_ROUNDS;
+		u64 first, last;
+
+		words = zs_map_object(pool, object->handle, ZS_MM_WO);
+		memset(words, 0, object->size);
+		zs_unmap_object(pool, object->handle);
+		for (j = 0; j < ARRAY_SIZE(writers); j++) {
+			writers[j].pool = pool;
+			writers[j].object = object;
+			init_completion(&writers[j].done);
+			writers[j].task = kthread_run(zs_writer_run,
+						      &writers[j], "zs_writer");
+			KUNIT_ASSERT_NOT_ERR_OR_NULL(test, writers[j].task);
+		}
+		/* A thread that is stopped too early never runs. */
+		for (j = 0; j < ARRAY_SIZE(writers); j++) {
+			wait_for_completion(&writers[j].done);
+			kthread_stop(writers[j].task);
+		}
+		words = zs_map_object(pool, object->handle, ZS_MM_RO);
+		first = words[0];
+		last = words[object->size / sizeof(*words) - 1];
+		zs_unmap_object(pool, object->handle);
+		KUNIT_EXPECT_EQ_MSG(test, first, rounds, "object %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, last, rounds, "object %u", i);
+		zs_object_free(pool, object);
+	}
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+}
+
+static struct kunit_case zs_objects_cases[] = {
+	ZS_CASE(every_size),
+	ZS_CASE(all_sizes_together),
+	ZS_CASE(full_zspage_of_each_class),
+	ZS_CASE_RUST(full_zspages_of_other_chain_sizes),
+	ZS_CASE_RUST(other_chain_sizes_are_refused),
+	ZS_CASE(sizes_that_are_none),
+	ZS_CASE(no_handle_is_ignored_by_free),
+	ZS_CASE(flags_of_every_caller),
+	ZS_CASE(huge_class_size_is_where_huge_begins),
+	ZS_CASE(total_pages_are_those_of_zspages),
+	ZS_CASE_RUST(geometry_is_that_of_c),
+	ZS_CASE(class_index_counts_the_handle),
+	ZS_CASE(neighbours_are_independent),
+	ZS_CASE_RUST(writers_take_turns),
+	{}
+};
+
+static struct kunit_suite zs_objects_suite = {
+	.name = "zsmalloc_objects",
+	.init = zs_fixture_init,
+	.exit = zs_fixture_exit,
+	.test_cases = zs_objects_cases,
+};
+
+kunit_test_suite(zs_objects_suite);

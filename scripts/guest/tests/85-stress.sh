@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# Many threads in the kernel at once on the allocator, see rust/kunit/stress.c:
+# they check every byte. From here comes what else can get in their way.
+
+CPUS=/sys/devices/system/cpu
+
+noise_of_memory() {
+	while :; do
+		echo 1 >/proc/sys/vm/compact_memory
+		echo 200 >/proc/sys/vm/nr_hugepages
+		echo 0 >/proc/sys/vm/nr_hugepages
+		sleep 0.1
+	done
+}
+
+noise_of_cpus() {
+	local c
+	while :; do
+		for c in "$CPUS"/cpu[1-9]*/online; do
+			echo 0 >$c
+			sleep 0.1
+			echo 1 >$c
+		done
+	done
+}
+
+noise_of_shrinkers() {
+	local d
+	while :; do
+		# Pools go while their files are read.
+		for d in "$DEBUGFS"/shrinker/mm-zspool:stress*; do
+			cat $d/count
+			echo "0 0 1000" >$d/scan
+		done >/dev/null 2>&1
+		cat $DEBUGFS/zsmalloc*/*/classes $DEBUGFS/zsmalloc*/*/stats >/dev/null 2>&1
+	done
+}
+
+noise_on() {
+	NOISE=()
+	trap noise_off EXIT
+	local n
+	for n in memory cpus shrinkers; do
+		noise_of_$n &
+		NOISE+=($!)
+	done
+}
+
+noise_off() {
+	local c
+	trap - EXIT
+	kill "${NOISE[@]}" || :
+	wait "${NOISE[@]}" || :
+	for c in "$CPUS"/cpu[1-9]*/online; do
+		echo 1 >$c || :
+	done
+	echo 0 >/proc/sys/vm/nr_hugepages
+} 2>/dev/null
+
+# What the last run did, in $WORK/stress: the digest of its steps, its ledger.
+stress() {
+	local rc=0
+	insmod "$(ours zsmalloc_stress)" "$@" || rc=$?
+	dmesg | grep -o 'zsmalloc_stress: .*' | tail -n 8 >$WORK/stress
+	grep -E ': (seed|meanwhile|ledger)' $WORK/stress | tail -n 3 | sed 's/^/    # /' >>$WORK/results
+	[ $rc -eq 0 ] || {
+		cat $WORK/stress
+		fail "stress $*"
+	}
+	unload zsmalloc_stress
+}
+
+noisy_stress() {
+	load_allocator
+	noise_on
+	stress "$@"
+	noise_off
+}
+
+test_one_pool() {
+	noisy_stress seed=1 pools=1
+}
+
+test_several_pools() {
+	noisy_stress seed=2 pools=3 compactors=2
+}
+
+test_a_pool_for_each() {
+	noisy_stress seed=3 pools=0 compactors=2
+}
+
+# Few objects: zspages come and go all the time.
+test_few_objects() {
+	noisy_stress seed=4 pools=1 objects=12 threads=3
+}
+
+test_same_seed_same_steps() {
+	load_allocator
+	stress seed=5 ops=4000
+	grep -o 'seed .*' $WORK/stress | tail -n 1 >$WORK/steps
+	noise_on
+	stress seed=5 ops=4000
+	noise_off
+	grep -o 'seed .*' $WORK/stress | tail -n 1 | diff $WORK/steps - ||
+		fail "the steps differ"
+	stress seed=6 ops=4000
+	if grep -o 'digest .*' $WORK/stress | tail -n 1 | grep -qFf - $WORK/steps; then
+		fail "the seed changes nothing"
+	fi
+}
