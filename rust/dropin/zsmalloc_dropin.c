@@ -66,10 +66,13 @@ static struct zs_pool *zs_create_c_pool(const char *name)
 
 #else
 
-#define zs_is_c(pool) false
 #define zs_pass(pool, name, ...)					\
 	zs_rs_##name((struct zs_rs_pool *)(pool), ##__VA_ARGS__)
-#define zs_create_c_pool(name) NULL
+
+static struct zs_pool *zs_create_c_pool(const char *name)
+{
+	return NULL;
+}
 
 #endif
 

@@ -113,10 +113,11 @@ impl SizeClass {
     ///
     /// The pool must outlive the class.
     pub unsafe fn new(shape: ClassShape, pool: NonNull<Pool>) -> impl PinInit<Self> {
+        let touching = core::array::from_fn(|position| slots_touching(shape, position));
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
-            touching: core::array::from_fn(|position| slots_touching(&shape, position)),
+            touching,
             pool,
             zspages: [const { Counter::new() }; NR_GROUPS],
             objs_allocated: Counter::new(),
@@ -267,7 +268,7 @@ impl<'a> ClassGuard<'a> {
     // Those with an open slot in front, so that one is found without a search.
     #[inline]
     fn link(&self, zspage: SlabBox<Zspage>, (group, open): (Group, bool)) {
-        let bit = 1 << group.number();
+        let bit = group.bit();
         zspage.set_listed(Some((group, open)));
         self.state.occupied.set(self.state.occupied.get() | bit);
         let list = self.list(group);
@@ -288,7 +289,7 @@ impl<'a> ClassGuard<'a> {
         let zspage = unsafe { list.remove(zspage) };
         zspage.set_listed(None);
         self.count(group).sub(1);
-        let bit = 1 << group.number();
+        let bit = group.bit();
         let front = list.front();
         if front.is_none() {
             self.state.occupied.set(self.state.occupied.get() & !bit);
@@ -329,7 +330,7 @@ impl<'a> ClassGuard<'a> {
 
     /// The fullest zspage that is not full.
     fn fullest_partial(&self) -> Option<&Zspage> {
-        let groups = self.state.occupied.get() & !(1 << Group::FULL.number());
+        let groups = self.state.occupied.get() & !Group::FULL.bit();
         self.list(Group::new(groups.checked_ilog2()? as usize)?)
             .front()
     }
@@ -350,7 +351,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Takes the emptiest zspage that has an object to move.
     pub fn isolate_source(&self) -> Option<InHand<'a>> {
-        let groups = self.state.occupied.get() & !(1 << Group::EMPTY.number());
+        let groups = self.state.occupied.get() & !Group::EMPTY.bit();
         let group = Group::new(groups.trailing_zeros() as usize)?;
         if group == Group::FULL {
             return None;
@@ -442,7 +443,7 @@ impl<'a> ClassGuard<'a> {
     }
 }
 
-fn slots_touching(shape: &ClassShape, position: usize) -> Range<u16> {
+fn slots_touching(shape: ClassShape, position: usize) -> Range<u16> {
     let index_at = |offset: usize| offset.checked_div(shape.size as usize).unwrap_or(0);
     let start = position << PAGE_SHIFT;
     let first = index_at(start);

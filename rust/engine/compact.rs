@@ -14,6 +14,7 @@
 //! - A destination may lack pages. It gets those that its sources no longer need.
 
 use super::class::{ClassGuard, SizeClass};
+use super::geometry::MAX_CHAIN_LIMIT;
 use super::handle_table::Handle;
 use super::pool::Pool;
 use super::zspage::{InHand, NewPage, Zspage};
@@ -128,13 +129,13 @@ impl Pool {
             let moved = self.move_all(&mut guard, &mut freed, &source, &destination);
             done.objects = done.objects.saturating_add(moved);
             let source_empty = source.inuse() == 0;
-            self.put_back(&guard, source);
+            self.put_back(&guard, &mut freed, source);
             if source_empty && !destination.is_full() {
                 kept = Some(destination);
                 continue;
             }
             let destination_full = destination.is_full();
-            self.put_back(&guard, destination);
+            self.put_back(&guard, &mut freed, destination);
             if !source_empty && !destination_full && moved == 0 {
                 // An object is mapped, or the destination needs a page and there is none: then
                 // those that need none may do.
@@ -145,7 +146,7 @@ impl Pool {
             }
         }
         if let Some(destination) = kept {
-            self.put_back(&guard, destination);
+            self.put_back(&guard, &mut freed, destination);
         }
         drop(guard);
         done.pages = freed.balance.try_into().unwrap_or(0);
@@ -243,7 +244,14 @@ impl Pool {
     }
 
     // Puts a zspage back on the list it belongs on now, or releases it.
-    fn put_back(&self, guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    fn put_back(&self, guard: &ClassGuard<'_>, freed: &mut Freed, hand: InHand<'_>) {
+        // Pages that somebody had locked when they were last needed.
+        for position in 0..MAX_CHAIN_LIMIT {
+            let unused = hand.unused_page(position);
+            if let Some(page) = unused.and_then(|page| guard.detach_unused(&hand, page)) {
+                freed.add(page);
+            }
+        }
         if hand.inuse() != 0 {
             guard.put(hand);
         } else if let Some(hand) = self.settle_empty(guard, hand) {

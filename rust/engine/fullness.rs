@@ -37,6 +37,12 @@ impl Group {
         Group(self.0.wrapping_add(1))
     }
 
+    /// The bit of the group in a set of groups.
+    #[inline]
+    pub const fn bit(self) -> u16 {
+        1u16.wrapping_shl(self.0 as u32)
+    }
+
     /// What an array by group has for this one.
     #[inline]
     pub fn of<T>(self, by_group: &[T; NR_GROUPS]) -> &T {

@@ -46,7 +46,7 @@ pub struct Handle(u64);
 impl Handle {
     #[inline]
     fn new(index: u32, generation: u32) -> Self {
-        Self(u64::from(generation) << GENERATION_SHIFT | u64::from(index) << ALIGN_BITS)
+        Self((u64::from(generation) << GENERATION_SHIFT) | (u64::from(index) << ALIGN_BITS))
     }
 
     /// Believes that `raw` may be a handle; whether it is one shows when it is looked up.
@@ -266,7 +266,7 @@ impl HandleTable {
     /// The word that `handle` names, if the table has one of that index. Any context.
     ///
     /// Whether the word belongs to this generation of the handle is for the object to say: see
-    /// [`super::zspage::Zspage::head`].
+    /// [`super::zspage::Object::head`].
     #[inline]
     pub fn word<'a>(&'a self, handle: Handle) -> Option<ObjWord<'a>> {
         self.at(handle.index())
@@ -324,7 +324,7 @@ impl HandleTable {
             .root
             .get(first >> (2 * LEAF_BITS))
             .and_then(OnceBox::get);
-        let place = leaves.and_then(|leaves| leaves.get(first >> LEAF_BITS & (LEAF_WORDS - 1)));
+        let place = leaves.and_then(|leaves| leaves.get((first >> LEAF_BITS) & (LEAF_WORDS - 1)));
         place.ok_or(ENOMEM)?.set(leaf);
         self.pages.fetch_add(1, Relaxed);
         // INVARIANT: The leaf, and what leads to it, was set above.

@@ -46,7 +46,11 @@ struct Bytes {
 }
 
 impl Bytes {
-    // SAFETY: The place must be that of a word that the caller has locked.
+    /// Finds the bytes of the object at `place`.
+    ///
+    /// # Safety
+    ///
+    /// The place must be that of a word that the caller has locked.
     unsafe fn find(pool: &Pool, place: Place) -> Option<Self> {
         let shape = pool.class(place.class())?.shape();
         // SAFETY: The caller's promise.
@@ -76,9 +80,11 @@ impl Bytes {
         self.offset.wrapping_add(self.len) <= PAGE_SIZE
     }
 
-    // Copies between the object and `buffer`, page by page.
-    //
-    // SAFETY: The caller has the object locked, and `buffer` has room for it.
+    /// Copies between the object and `buffer`, page by page.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have the object locked, and `buffer` room for it.
     unsafe fn copy(&self, buffer: NonNull<u8>, to_object: bool) {
         let first = PAGE_SIZE.saturating_sub(self.offset);
         // SAFETY: The object is locked, so its pages stay; it has two, as it does not fit in one.
@@ -89,7 +95,7 @@ impl Bytes {
                 (next, 0, first, self.len.saturating_sub(first)),
             ];
             for (page, offset, start, len) in parts {
-                let buffer = buffer.add(start);
+                let buffer = NonNull::new_unchecked(buffer.as_ptr().add(start));
                 if to_object {
                     page.write_bytes(offset, buffer, len);
                 } else {
@@ -167,7 +173,8 @@ impl Pool {
                 // SAFETY: The object is locked, so its page stays, and it is inside it.
                 let (head, bytes) = unsafe {
                     let object = area.map_page(ZsPage::from_pfn(place.pfn()), place.offset());
-                    (object.cast::<u64>().read(), object.add(HANDLE_SIZE))
+                    let bytes = NonNull::new_unchecked(object.as_ptr().add(HANDLE_SIZE));
+                    (object.as_ptr().cast::<u64>().read(), bytes)
                 };
                 if head == handle.in_object() {
                     area.keep();
@@ -197,8 +204,8 @@ impl Pool {
             Obstacle::NotLocked | Obstacle::NotPlain => {}
         }
         // SAFETY: `map_plain` kept the area.
-        let mut area =
-            unsafe { CpuArea::resume(handle.in_object()) }.ok_or(BadHandle::NotMapped)?;
+        let area = unsafe { CpuArea::resume(handle.in_object()) };
+        let mut area = area.ok_or(BadHandle::NotMapped)?;
         let word = ObjWord::new(area.word());
         let place = match obstacle {
             Obstacle::NotLocked => word.lock()?,

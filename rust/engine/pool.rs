@@ -463,7 +463,8 @@ impl Pool {
 
     /// Takes the right to compact the pool, if nobody has it.
     pub(super) fn begin_compaction(&self) -> Option<Compacting<'_>> {
-        (!self.compacting.swap(true, Acquire)).then_some(Compacting(self))
+        // Not `then_some`: a guard that is made only to be dropped ends somebody else's compaction.
+        (!self.compacting.swap(true, Acquire)).then(|| Compacting(self))
     }
 
     /// Pages that compaction could free now. Any context; an estimate.

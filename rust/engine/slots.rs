@@ -65,9 +65,9 @@ impl SlotMap {
 
     /// Whether a slot is closed.
     pub fn is_closed(&self, index: usize) -> bool {
-        self.words
-            .get(index / WORD_BITS)
-            .is_none_or(|word| word.load(Relaxed) & (1 << (index % WORD_BITS)) != 0)
+        self.words.get(index / WORD_BITS).map_or(true, |word| {
+            word.load(Relaxed) & (1 << (index % WORD_BITS)) != 0
+        })
     }
 
     /// The first closed slot at or after `from` and below `end`.

@@ -71,10 +71,10 @@ impl Place {
     /// kept elsewhere. Bits that do not fit are cut off; see [`PFN_BITS`].
     #[inline]
     pub fn new(pfn: usize, offset: usize, class: usize, spans: bool, huge: bool) -> Self {
-        let address = (pfn as u64) << PAGE_SHIFT | offset as u64;
+        let address = ((pfn as u64) << PAGE_SHIFT) | offset as u64;
         Self(
             (address & ADDRESS_MASK)
-                | (class as u64 & ((1 << CLASS_BITS) - 1)) << CLASS_SHIFT
+                | ((class as u64 & ((1 << CLASS_BITS) - 1)) << CLASS_SHIFT)
                 | if spans { SPANS } else { 0 }
                 | if huge { HUGE } else { 0 },
         )
@@ -129,7 +129,7 @@ pub struct FreeLink {
 impl FreeLink {
     fn encode(self) -> u64 {
         LOCK | FREE
-            | (u64::from(self.generation) & GENERATION_MASK) << NEXT_BITS
+            | ((u64::from(self.generation) & GENERATION_MASK) << NEXT_BITS)
             | u64::from(self.next)
     }
 }
@@ -167,7 +167,7 @@ impl<'a> ObjWord<'a> {
         let bits = self.0.load(Relaxed);
         (bits & FREE != 0).then_some(FreeLink {
             next: bits as u32,
-            generation: (bits >> NEXT_BITS & GENERATION_MASK) as u32,
+            generation: ((bits >> NEXT_BITS) & GENERATION_MASK) as u32,
         })
     }
 

@@ -294,9 +294,11 @@ impl Zspage {
         Ok(opened)
     }
 
-    // Puts a page into the chain.
-    //
-    // SAFETY: The page must be attached to this zspage, for a position that is not present.
+    /// Puts a page into the chain.
+    ///
+    /// # Safety
+    ///
+    /// The page must be attached to this zspage, for a position that is not present.
     unsafe fn link(&self, page: ZsPage, position: u32) {
         let before = self.before(position);
         // SAFETY: By the type invariants, all these belong to the zspage.
@@ -319,7 +321,8 @@ impl Zspage {
             }
         }
         let present = self.present.load(Relaxed);
-        self.present.store(present | 1 << (position & 15), Relaxed);
+        self.present
+            .store(present | (1 << (position & 15)), Relaxed);
     }
 
     // The last page in front of a position.
@@ -341,6 +344,17 @@ impl Zspage {
             .is_none()
             && !self.is_used(slots.start)
             && !self.is_used(last)
+    }
+
+    /// The page at `position`, if it is there and nothing on it is in use.
+    pub(super) fn unused_page(&self, position: usize) -> Option<ZsPage> {
+        if !self.is_present(position) || !self.is_unused(position) {
+            return None;
+        }
+        self.pages().find(|page| {
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            unsafe { page.position() as usize == position }
+        })
     }
 
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
@@ -444,7 +458,7 @@ impl<'a> Object<'a> {
             let page = ZsPage::from_pfn(place.pfn());
             (page, Zspage::of(page)?, page.position() as usize)
         };
-        let start = position << PAGE_SHIFT | place.offset();
+        let start = (position << PAGE_SHIFT) | place.offset();
         Some(Self {
             zspage,
             page,

@@ -82,9 +82,11 @@ impl Shrinkable for Pool {
     }
 }
 
-// What C has is the address of the `pool` field: all calls but two need just that.
-//
-// SAFETY: `raw` must come from `zs_rs_create_pool`, and not have been destroyed.
+/// The pool that C has: the address of the `pool` field, as all calls but two need just that.
+///
+/// # Safety
+///
+/// `raw` must come from [`zs_rs_create_pool`], and not have been destroyed.
 unsafe fn pool<'a>(raw: *mut zs_rs_pool) -> &'a Pool {
     // SAFETY: The caller's promise.
     unsafe { &*raw.cast::<Pool>() }
@@ -166,7 +168,7 @@ pub unsafe extern "C" fn zs_rs_free(raw: *mut zs_rs_pool, handle: c_ulong) {
         return;
     }
     // SAFETY: The caller's promise. What is wrong with a handle was reported.
-    let _ = unsafe { pool(raw) }.free(Handle::from_raw(handle as usize));
+    let _ = unsafe { pool(raw) }.free(Handle::from_raw(handle));
 }
 
 /// The smallest request that gets a page of its own, in bytes.
@@ -193,7 +195,7 @@ pub unsafe extern "C" fn zs_rs_map_object(
 ) -> *mut c_void {
     // SAFETY: The caller's promise.
     let pool = unsafe { pool(raw) };
-    let handle = Handle::from_raw(handle as usize);
+    let handle = Handle::from_raw(handle);
     pool.map_raw(handle, MapMode::from_number(mode as u8))
         .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
 }
@@ -206,7 +208,7 @@ pub unsafe extern "C" fn zs_rs_map_object(
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulong) {
     // SAFETY: The caller's promise.
-    unsafe { pool(raw).unmap_raw(Handle::from_raw(handle as usize)) };
+    unsafe { pool(raw).unmap_raw(Handle::from_raw(handle)) };
 }
 
 /// Pages that objects take.

@@ -78,7 +78,7 @@ struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
 	VM_WARN_ON_ONCE(!in_task());
 	zs_cpu_area_pin();
 	area = this_cpu_ptr(&zs_cpu_area);
-	if (likely(!area->handle)) {
+	if (likely(!area->word)) {
 		area->handle = handle;
 		area->word = word;
 		area->flags = mode;
@@ -96,7 +96,7 @@ struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preempt_count())
 		return NULL;
 	area = raw_cpu_ptr(&zs_cpu_area);
-	return likely(handle && area->handle == handle) ? area : NULL;
+	return likely(area->word && area->handle == handle) ? area : NULL;
 }
 
 void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
@@ -114,6 +114,6 @@ void zs_helper_cpu_area_exit(struct zs_cpu_area *area)
 		kunmap_local(area->page_address);
 		area->page_address = NULL;
 	}
-	area->handle = 0;
+	area->word = NULL;
 	zs_cpu_area_unpin();
 }

@@ -28,7 +28,7 @@
 #define ZS_AREA_BOUNCED 0x100
 
 struct zs_cpu_area {
-	/* What is mapped; 0: nothing. */
+	/* What is mapped. The word is NULL if nothing is. */
 	u64 handle;
 	const void *word;
 	/* The mode, and whether the buffer is used: one store for both. */
@@ -43,8 +43,8 @@ void zs_helper_cpu_areas_exit(void);
 __zs_inline struct zs_cpu_area *
 zs_helper_cpu_area_enter(u64 handle, const void *word, u8 mode);
 __zs_inline struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle);
-__zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
-			     size_t offset);
+__zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area,
+					 struct page *page, size_t offset);
 __zs_inline void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
 
 /* gfp.c */
@@ -55,7 +55,8 @@ gfp_t zs_helper_gfp_for_compaction(void);
 /* list.c */
 void zs_helper_list_init(struct list_head *head);
 __zs_inline void zs_helper_list_add(struct list_head *entry, struct list_head *head);
-__zs_inline void zs_helper_list_add_tail(struct list_head *entry, struct list_head *head);
+__zs_inline void zs_helper_list_add_tail(struct list_head *entry,
+					 struct list_head *head);
 __zs_inline void zs_helper_list_del(struct list_head *entry);
 
 /* page.c */
@@ -86,8 +87,9 @@ __zs_inline void zs_helper_page_write_u64(struct page *page, size_t offset, u64 
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len);
-__zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
-			 size_t from_offset, size_t len);
+__zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset,
+				     struct page *from, size_t from_offset,
+				     size_t len);
 void zs_helper_page_copy_all(struct page *to, struct page *from);
 __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 

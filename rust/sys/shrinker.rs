@@ -65,6 +65,9 @@ impl Drop for Shrinker {
     }
 }
 
+/// # Safety
+///
+/// Only the kernel calls this, with a shrinker that [`Shrinker::register`] set up for a `T`.
 unsafe extern "C" fn count<T: Shrinkable>(
     shrinker: *mut bindings::shrinker,
     _control: *mut bindings::shrink_control,
@@ -74,6 +77,9 @@ unsafe extern "C" fn count<T: Shrinkable>(
     target.count() as c_ulong
 }
 
+/// # Safety
+///
+/// Only the kernel calls this, with a shrinker that [`Shrinker::register`] set up for a `T`.
 unsafe extern "C" fn scan<T: Shrinkable>(
     shrinker: *mut bindings::shrinker,
     _control: *mut bindings::shrink_control,

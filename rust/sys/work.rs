@@ -51,6 +51,9 @@ impl<T: WorkItem> Work<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Only the kernel calls this, with the target that [`Work::new`] was given.
     unsafe extern "C" fn run(target: *mut c_void) {
         // SAFETY: By the type invariants, the target is valid while the work runs.
         unsafe { &*target.cast::<T>() }.run();
