@@ -1,0 +1,941 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The obvious allocator: a list of objects and their bytes. Property tests and the fuzzer do the
+//! same things to it and to a pool, and after each of them compare every object, every counter and
+//! every report.
+//!
+//! One thread does it all. What others would do meanwhile is made of pieces: objects stay mapped
+//! on other CPUs ([`Op::Hold`]), the kernel has pages locked or isolated for a while, and whatever
+//! follows an [`Op::CompactAmid`] happens where the compactor gives way.
+
+use core::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::engine::fullness::{Grouping, NR_GROUPS};
+use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
+use crate::engine::handle_table::Handle;
+use crate::engine::map::{MapMode, Mapping};
+use crate::engine::pool::{BadHandle, Pool};
+use crate::engine::zspage::Zspage;
+use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::cpu_area::{on_cpu, preempt_depth};
+use crate::sys::machine::{boot, Booted, Config, Placement, Point, Random};
+use crate::sys::mm::{self, Chain, IsolatedPage, LockedPage, Migrated};
+use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::prelude::*;
+use crate::sys::report::Report;
+use crate::sys::sched;
+
+/// CPUs on which objects can be left mapped, beside the one that does everything.
+const OTHER_CPUS: usize = 3;
+
+/// How long anything may wait, where nobody else is there.
+#[cfg(not(loom))]
+const SPINS: usize = 100_000;
+
+/// What kind of pool, and how it ends.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The longest chain.
+    pub chain: usize,
+    /// Whether pages of a chain tend to be neighbours in memory.
+    pub packed: bool,
+    /// Sizes that [`Op::Malloc`] chooses from.
+    pub sizes: Vec<usize>,
+    /// Whether the pool is destroyed with its objects in it.
+    pub destroy_full: bool,
+}
+
+/// Something to do. Numbers choose among what there is, whatever they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Allocates one of the sizes of the [`Setup`], and writes it.
+    Malloc(usize),
+    /// Allocates so many bytes, and writes them.
+    MallocBytes(usize),
+    /// Allocates one of the sizes while the allocation of that number, from now, fails.
+    MallocFailing(usize, usize),
+    /// Frees an object.
+    Free(usize),
+    /// Frees what was freed before.
+    FreeAgain(usize),
+    /// Frees, maps and unmaps a number that is no handle.
+    Bogus(u64),
+    /// Maps an object read-only and compares.
+    Read(usize),
+    /// Maps an object and changes a part of it.
+    Update(usize, u64),
+    /// Maps an object write-only and writes all of it.
+    Overwrite(usize, u64),
+    /// Maps an object on another CPU and leaves it so.
+    Hold(usize, usize, bool),
+    /// Ends that.
+    LetGo(usize),
+    /// Maps an object while the CPU has another mapped.
+    Nest(usize, usize),
+    /// Compacts the pool.
+    Compact,
+    /// Compacts the pool; so many of the operations that follow happen meanwhile.
+    CompactAmid(usize),
+    /// Moves a page.
+    Migrate(usize),
+    /// Moves all pages.
+    MigrateAll,
+    /// Locks a page for a while.
+    LockPage(usize),
+    /// Unlocks all of them.
+    UnlockPages,
+    /// Isolates a page for a while.
+    Isolate(usize),
+    /// Moves a page that was isolated, or puts it back.
+    EndIsolation(usize, bool),
+    /// Runs the work that is scheduled.
+    Work,
+}
+
+struct Object {
+    handle: Handle,
+    class: usize,
+    // All bytes that a mapping shows, not only those asked for: they must stay, too.
+    bytes: Vec<u8>,
+    // Mapped on some other CPU; whether to write.
+    held: Option<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Vec<Object>,
+    stale: Vec<Handle>,
+    // By CPU: what is mapped there.
+    held: [Option<(Handle, bool)>; OTHER_CPUS],
+    locked: Vec<LockedPage>,
+    isolated: Vec<IsolatedPage>,
+    // Every content is another.
+    contents: u64,
+    expected: Vec<(usize, &'static [BadHandle])>,
+    reasons: Vec<(BadHandle, String)>,
+}
+
+/// A pool and its model.
+pub struct Model {
+    setup: Setup,
+    geometry: Geometry,
+    // These two go first, in this order; or never, if a comparison failed.
+    state: Option<RefCell<State>>,
+    pool: Option<PinBox<Pool>>,
+    machine: Booted,
+}
+
+const NAME: &core::ffi::CStr = c"model";
+
+/// Why a number is refused that is no handle.
+const NO_HANDLE: &[BadHandle] = &[BadHandle::NotAllocated, BadHandle::Mismatch];
+
+fn contents(number: u64, len: usize) -> Vec<u8> {
+    let mut random = Random::new(number);
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        bytes.extend(random.next_u64().to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+fn pick(number: usize, len: usize) -> Option<usize> {
+    number.checked_rem(len)
+}
+
+// The index of the word that a number would name.
+fn word_index(raw: usize) -> usize {
+    (raw as u32 >> 3) as usize
+}
+
+impl Model {
+    /// An empty pool.
+    pub fn new(setup: Setup) -> Self {
+        let machine = boot(Config {
+            pages: 2048,
+            placement: if setup.packed {
+                Placement::Packed
+            } else {
+                Placement::Scattered
+            },
+            ..Config::default()
+        });
+        let pool = pin_box(Pool::new(NAME, setup.chain)).unwrap();
+        Self {
+            geometry: Geometry::new(PAGE_SIZE, setup.chain),
+            setup,
+            state: Some(RefCell::default()),
+            pool: Some(pool),
+            machine,
+        }
+    }
+
+    /// Does it all, checks after each, and puts an end to the pool.
+    pub fn run(setup: Setup, ops: &[Op]) {
+        let model = Self::new(setup);
+        let mut ops = ops.iter();
+        while let Some(op) = ops.next() {
+            match *op {
+                Op::CompactAmid(count) => {
+                    let count = count.min(ops.len());
+                    let (amid, rest) = ops.as_slice().split_at(count);
+                    model.compact_amid(amid);
+                    ops = rest.iter();
+                }
+                ref op => {
+                    model.apply(op);
+                    model.compare(false);
+                }
+            }
+        }
+        model.finish();
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool {
+        self.pool.as_ref().unwrap()
+    }
+
+    /// The machine that the pool is on.
+    pub fn machine(&self) -> &Booted {
+        &self.machine
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state().borrow().objects.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn state(&self) -> &RefCell<State> {
+        self.state.as_ref().unwrap()
+    }
+
+    fn class_of(&self, size: usize) -> ClassShape {
+        let index = self.geometry.class_index(size);
+        self.geometry
+            .classes()
+            .find(|shape| usize::from(shape.index) == index)
+            .expect("every size has a class")
+    }
+
+    // Also what another reason is as good as.
+    fn expect_report(&self, raw: usize, why: &'static [BadHandle]) {
+        self.state().borrow_mut().expected.push((raw, why));
+    }
+
+    // One report for each refusal, and one text for each reason.
+    fn compare_reports(&self) {
+        let state = &mut *self.state().borrow_mut();
+        let reports = self.machine.take_reports();
+        assert_eq!(reports.len(), state.expected.len(), "{reports:?}");
+        for (report, (raw, whys)) in reports.iter().zip(state.expected.drain(..)) {
+            let Report::BadHandle {
+                pool,
+                handle,
+                reason,
+            } = report
+            else {
+                panic!("nobody expected {report:?}");
+            };
+            assert_eq!((pool.as_str(), *handle), (NAME.to_str().unwrap(), raw));
+            let known = state.reasons.iter().find(|(_, text)| text == reason);
+            match known {
+                Some((why, _)) => assert!(whys.contains(why), "{raw:#x}: {reason}"),
+                None if whys.len() == 1 => state.reasons.push((whys[0], reason.clone())),
+                None => assert!(!reason.is_empty()),
+            }
+        }
+    }
+
+    /// Does one thing, to the pool and to the model.
+    pub fn apply(&self, op: &Op) {
+        #[cfg(not(loom))]
+        crate::sys::atomic::limit_spins(SPINS);
+        match *op {
+            Op::Malloc(which) => {
+                let size = self.setup.sizes[which % self.setup.sizes.len()];
+                self.malloc(size, Gfp::KERNEL);
+            }
+            Op::MallocBytes(size) => {
+                self.malloc(size, Gfp::ZSWAP);
+            }
+            Op::MallocFailing(which, pass) => self.malloc_failing(which, pass),
+            Op::Free(which) => self.free(which),
+            Op::FreeAgain(which) => {
+                let handle = {
+                    let state = self.state().borrow();
+                    pick(which, state.stale.len()).map(|which| state.stale[which])
+                };
+                if let Some(handle) = handle {
+                    self.bogus(handle.into_raw());
+                }
+            }
+            Op::Bogus(number) => self.bogus_near(number),
+            Op::Read(which) => self.read(which),
+            Op::Update(which, number) => self.write(which, number, MapMode::ReadWrite),
+            Op::Overwrite(which, number) => self.write(which, number, MapMode::WriteOnly),
+            Op::Hold(cpu, which, write) => self.hold(cpu, which, write),
+            Op::LetGo(cpu) => self.let_go(cpu % OTHER_CPUS),
+            Op::Nest(a, b) => self.nest(a, b),
+            // Inside another it has nothing to do.
+            Op::CompactAmid(_) | Op::Compact => self.compact(),
+            Op::Migrate(which) => {
+                let pages = mm::movable_pages();
+                if let Some(which) = pick(which, pages.len()) {
+                    self.migrate(pages[which]);
+                }
+            }
+            Op::MigrateAll => mm::movable_pages()
+                .into_iter()
+                .for_each(|page| self.migrate(page)),
+            Op::LockPage(which) => {
+                let pages = mm::movable_pages();
+                if let Some(which) = pick(which, pages.len()) {
+                    let mut state = self.state().borrow_mut();
+                    state.locked.extend(LockedPage::try_new(pages[which]));
+                }
+            }
+            Op::UnlockPages => self.state().borrow_mut().locked.clear(),
+            Op::Isolate(which) => {
+                let pages = mm::movable_pages();
+                if let Some(which) = pick(which, pages.len()) {
+                    let mut state = self.state().borrow_mut();
+                    state.isolated.extend(IsolatedPage::try_new(pages[which]));
+                }
+            }
+            Op::EndIsolation(which, migrate) => self.end_isolation(which, migrate),
+            Op::Work => {
+                // It waits for page locks.
+                self.state().borrow_mut().locked.clear();
+                self.machine.run_work();
+                assert!(!self.machine.has_work());
+            }
+        }
+    }
+
+    /// Allocates and writes; true if there was memory.
+    pub fn malloc(&self, size: usize, gfp: Gfp) -> bool {
+        let handle = match self.pool().malloc(size, gfp) {
+            Ok(handle) => handle,
+            Err(error) => {
+                let expected = match size {
+                    0 => EINVAL,
+                    _ if size > PAGE_SIZE => ENOSPC,
+                    _ => ENOMEM,
+                };
+                assert_eq!(error, expected, "malloc of {size} bytes");
+                return false;
+            }
+        };
+        assert!((1..=PAGE_SIZE).contains(&size), "malloc of {size} bytes");
+        let raw = handle.into_raw();
+        assert!(raw != 0 && raw < -4095isize as usize, "handle {raw:#x}");
+        let shape = self.class_of(size);
+        let number = {
+            let mut state = self.state().borrow_mut();
+            assert!(
+                state.objects.iter().all(|object| object.handle != handle),
+                "handle {handle:?} was given out twice"
+            );
+            state.contents += 1;
+            state.contents
+        };
+        let mut mapping = self.pool().map(handle, MapMode::WriteOnly).unwrap();
+        let head = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+        assert_eq!(mapping.len(), shape.size as usize - head);
+        assert!(mapping.len() >= size);
+        let bytes = contents(number, mapping.len());
+        mapping.bytes_mut().unwrap().copy_from_slice(&bytes);
+        drop(mapping);
+        self.state().borrow_mut().objects.push(Object {
+            handle,
+            class: shape.index.into(),
+            bytes,
+            held: None,
+        });
+        true
+    }
+
+    fn malloc_failing(&self, which: usize, pass: usize) {
+        let before = self.counters();
+        let kinds = [Point::Page, Point::Slab, Point::Table];
+        self.machine.fail_nth(pass % 3, &kinds);
+        let size = self.setup.sizes[which % self.setup.sizes.len()];
+        let done = self.malloc(size, Gfp::KERNEL);
+        let came = !self.machine.fail_none();
+        let possible = (1..=PAGE_SIZE).contains(&size);
+        assert_eq!(
+            done,
+            possible && !came,
+            "no memory is an error, and the only one"
+        );
+        if !done {
+            assert_eq!(
+                self.counters(),
+                before,
+                "an allocation that fails changes nothing"
+            );
+        }
+    }
+
+    fn free(&self, which: usize) {
+        let (handle, held) = {
+            let state = self.state().borrow();
+            let Some(which) = pick(which, state.objects.len()) else {
+                return;
+            };
+            (state.objects[which].handle, state.objects[which].held)
+        };
+        let result = self.pool().free(handle);
+        if held.is_none() {
+            assert_eq!(result, Ok(()));
+            let mut state = self.state().borrow_mut();
+            state.objects.retain(|object| object.handle != handle);
+            state.stale.push(handle);
+            if state.stale.len() > 64 {
+                state.stale.remove(0);
+            }
+        } else {
+            assert_eq!(result, Err(BadHandle::Mapped));
+            self.expect_report(handle.into_raw(), &[BadHandle::Mapped]);
+        }
+    }
+
+    // A number like those that there are, or one like none.
+    fn bogus_near(&self, number: u64) {
+        let raw = {
+            let state = self.state().borrow();
+            let near = pick(
+                number as usize >> 16,
+                state.objects.len() + state.stale.len(),
+            );
+            let near = near.map_or(0, |which| match state.objects.get(which) {
+                Some(object) => object.handle.into_raw(),
+                None => state.stale[which - state.objects.len()].into_raw(),
+            });
+            match number % 8 {
+                0 => number as usize >> 8,
+                1 => (-1 - (number >> 8 & 0xfff) as isize) as usize,
+                2 => 0,
+                3 => near.wrapping_add(8),
+                4 => near ^ ((number >> 8) as usize & 7),
+                _ => near ^ 1 << (number >> 8 & 63),
+            }
+        };
+        self.bogus(raw);
+    }
+
+    // All that can be done with a number that is no handle of this pool.
+    fn bogus(&self, raw: usize) {
+        {
+            let state = self.state().borrow();
+            let is_one = |object: &Object| object.handle.into_raw() == raw;
+            // A number that names the word of a mapped object would wait for that.
+            let waits = |held: &Option<(Handle, bool)>| {
+                held.is_some_and(|(handle, _)| word_index(handle.into_raw()) == word_index(raw))
+            };
+            if state.objects.iter().any(is_one) || state.held.iter().any(waits) {
+                return;
+            }
+        }
+        let handle = Handle::from_raw(raw);
+        let pool = self.pool();
+        let why = pool.free(handle).expect_err("it is no handle");
+        assert!(NO_HANDLE.contains(&why), "{raw:#x}: {why:?}");
+        self.expect_report(raw, NO_HANDLE);
+        for mode in [MapMode::ReadOnly, MapMode::ReadWrite, MapMode::WriteOnly] {
+            assert!(pool.map(handle, mode).is_none(), "{raw:#x} was mapped");
+            self.expect_report(raw, NO_HANDLE);
+        }
+        assert_eq!(preempt_depth(), 0, "{raw:#x} left something behind");
+        // SAFETY: Nothing is mapped on this CPU.
+        unsafe { pool.unmap_raw(handle) };
+        self.expect_report(raw, &[BadHandle::NotMapped]);
+    }
+
+    // An object that can be mapped now, without waiting for somebody who never lets go.
+    fn mappable(&self, which: usize) -> Option<Handle> {
+        let state = self.state().borrow();
+        let object = &state.objects[pick(which, state.objects.len())?];
+        object.held.is_none().then_some(object.handle)
+    }
+
+    fn read(&self, which: usize) {
+        let Some(handle) = self.mappable(which) else {
+            return;
+        };
+        let mut mapping = self.pool().map(handle, MapMode::ReadOnly).unwrap();
+        self.compare_mapping(handle, &mapping);
+        assert_eq!(mapping.bytes_mut(), None, "read-only is read-only");
+        assert_eq!(mapping.bytes().as_ptr() as usize % 8, 0);
+    }
+
+    fn compare_mapping(&self, handle: Handle, mapping: &Mapping<'_>) {
+        let state = self.state().borrow();
+        let object = state.objects.iter().find(|object| object.handle == handle);
+        compare_bytes(mapping.bytes(), &object.unwrap().bytes, handle);
+    }
+
+    fn write(&self, which: usize, number: u64, mode: MapMode) {
+        let Some(handle) = self.mappable(which) else {
+            return;
+        };
+        let mut mapping = self.pool().map(handle, mode).unwrap();
+        if mode == MapMode::ReadWrite {
+            self.compare_mapping(handle, &mapping);
+        }
+        let mut state = self.state().borrow_mut();
+        state.contents += 1;
+        let number = number ^ state.contents << 32;
+        let object = state
+            .objects
+            .iter_mut()
+            .find(|object| object.handle == handle)
+            .unwrap();
+        let len = mapping.len();
+        let (start, end) = if mode == MapMode::WriteOnly {
+            (0, len)
+        } else {
+            let mut random = Random::new(number);
+            let (a, b) = (random.below(len + 1), random.below(len + 1));
+            (a.min(b), a.max(b))
+        };
+        object.bytes[start..end].copy_from_slice(&contents(number, end - start));
+        let bytes = mapping.bytes_mut().unwrap();
+        bytes[start..end].copy_from_slice(&object.bytes[start..end]);
+    }
+
+    fn hold(&self, cpu: usize, which: usize, write: bool) {
+        let cpu = cpu % OTHER_CPUS;
+        if self.state().borrow().held[cpu].is_some() {
+            self.let_go(cpu);
+        }
+        let Some(handle) = self.mappable(which) else {
+            return;
+        };
+        let mode = if write {
+            MapMode::ReadWrite
+        } else {
+            MapMode::ReadOnly
+        };
+        on_cpu(cpu + 1, || {
+            let mapping = self.pool().map(handle, mode).unwrap();
+            self.compare_mapping(handle, &mapping);
+            // Left to `unmap_raw`, as C does it.
+            std::mem::forget(mapping);
+        });
+        let mut state = self.state().borrow_mut();
+        state.held[cpu] = Some((handle, write));
+        let mut objects = state.objects.iter_mut();
+        let object = objects.find(|object| object.handle == handle).unwrap();
+        object.held = Some(write);
+    }
+
+    fn let_go(&self, cpu: usize) {
+        let Some((handle, _)) = self.state().borrow_mut().held[cpu].take() else {
+            return;
+        };
+        // SAFETY: The bytes were looked at in `hold` only, and the mapping was forgotten.
+        on_cpu(cpu + 1, || unsafe { self.pool().unmap_raw(handle) });
+        let mut state = self.state().borrow_mut();
+        let mut objects = state.objects.iter_mut();
+        let object = objects.find(|object| object.handle == handle).unwrap();
+        object.held = None;
+    }
+
+    fn nest(&self, a: usize, b: usize) {
+        let (Some(a), Some(b)) = (self.mappable(a), self.mappable(b)) else {
+            return;
+        };
+        let mapping = self.pool().map(a, MapMode::ReadOnly).unwrap();
+        let nested = self.pool().map(b, MapMode::ReadOnly);
+        assert!(nested.is_none());
+        self.expect_report(b.into_raw(), &[BadHandle::Nested]);
+        self.compare_mapping(a, &mapping);
+    }
+
+    /// The fewest objects that have to move to free what can be freed; and how many more may, as
+    /// the choice is by groups of a tenth. By class: zspages that are not needed, the emptiest
+    /// ones, have to move all they have. The last zspage moves to its own front.
+    pub fn fewest_moves(&self) -> (usize, usize) {
+        let mut classes: BTreeMap<u16, (ClassShape, Vec<u32>)> = BTreeMap::new();
+        for chain in mm::chains() {
+            let zspage = self.zspage(&chain);
+            let shape = *zspage.class().shape();
+            let (_, inuse) = classes
+                .entry(shape.index)
+                .or_insert_with(|| (shape, Vec::new()));
+            inuse.push(zspage.inuse());
+        }
+        let (mut fewest, mut slack) = (0, 0);
+        for (shape, mut inuse) in classes.into_values() {
+            let objs = u32::from(shape.objs);
+            let needed = inuse.iter().sum::<u32>().div_ceil(objs) as usize;
+            let sources = inuse.len() - needed;
+            inuse.sort_unstable();
+            fewest += inuse[..sources].iter().sum::<u32>() as usize;
+            slack += sources * objs.div_ceil(10) as usize + usize::from(shape.objs);
+        }
+        (fewest, slack)
+    }
+
+    fn compact(&self) {
+        let (fewest, slack) = self.fewest_moves();
+        self.compact_counting(&mut || (), fewest + slack);
+    }
+
+    fn compact_counting(&self, amid: &mut dyn FnMut(), most: usize) {
+        let pool = self.pool();
+        let events = pool.events();
+        let before = (
+            events.pages_compacted.load(Relaxed),
+            events.objects_moved.load(Relaxed),
+        );
+        let pages = pool.total_pages();
+        let quiet = self.is_quiet();
+        let done = sched::with_hook(amid, || pool.compact());
+        assert_eq!(
+            (
+                events.pages_compacted.load(Relaxed),
+                events.objects_moved.load(Relaxed)
+            ),
+            (before.0 + done.pages, before.1 + done.objects)
+        );
+        assert!(
+            done.objects <= most,
+            "{} objects moved where {most} would be many",
+            done.objects
+        );
+        if !quiet || most == usize::MAX {
+            // A page may have been added for objects of which one, it turned out, cannot move.
+            return;
+        }
+        assert_eq!(pool.total_pages(), pages - done.pages, "pages freed");
+        if self.is_quiet() {
+            for class in pool.classes() {
+                assert_eq!(class.stats().freeable, 0, "class {:?}", class.shape());
+            }
+        }
+    }
+
+    fn compact_amid(&self, amid: &[Op]) {
+        let mut amid = amid.iter();
+        // How often the compactor gives way depends on it; about half of the time nothing happens.
+        let mut turn = 0;
+        let mut hook = || {
+            turn += 1;
+            if turn % 2 == 0 {
+                if let Some(op) = amid.next() {
+                    if !matches!(op, Op::Compact | Op::CompactAmid(_)) {
+                        self.apply(op);
+                    } else {
+                        // Somebody compacts this pool already.
+                        assert_eq!(self.pool().compact(), Default::default());
+                    }
+                    self.compare(true);
+                }
+            }
+        };
+        self.compact_counting(&mut hook, usize::MAX);
+        self.compare(false);
+        for op in amid {
+            self.apply(op);
+            self.compare(false);
+        }
+    }
+
+    // Whether nobody is in the way of compaction.
+    fn is_quiet(&self) -> bool {
+        let state = self.state().borrow();
+        state.held.iter().all(Option::is_none)
+            && state.locked.is_empty()
+            && !self.machine.has_work()
+    }
+
+    // Whether an object that is held touches the page.
+    fn is_pinned(&self, page: ZsPage) -> bool {
+        let state = self.state().borrow();
+        let held: Vec<u64> = state
+            .held
+            .iter()
+            .flatten()
+            .map(|(handle, _)| handle.in_object())
+            .collect();
+        let chains = mm::chains();
+        let chain = chains
+            .iter()
+            .find(|chain| chain.pages.values().any(|&other| other == page));
+        chain.is_some_and(|chain| {
+            let zspage = self.zspage(chain);
+            let shape = *zspage.class().shape();
+            used_slots(zspage).any(|index| {
+                let start = index * shape.size as usize;
+                let last = start + shape.size as usize - 1;
+                let touches = |&position: &usize| chain.pages.get(&position) == Some(&page);
+                (start >> PAGE_SHIFT..=last >> PAGE_SHIFT).any(|position| touches(&position))
+                    && held.contains(&head(chain, &shape, index))
+            })
+        })
+    }
+
+    fn migrate(&self, page: ZsPage) {
+        if mm::is_locked(page) {
+            return;
+        }
+        if let Some(isolated) = IsolatedPage::try_new(page) {
+            self.migrate_isolated(page, isolated);
+        }
+    }
+
+    fn migrate_isolated(&self, page: ZsPage, isolated: IsolatedPage) {
+        let movable = mm::movable_pages().contains(&page);
+        let pinned = movable && self.is_pinned(page);
+        let events = self.pool().events();
+        let before = (
+            events.pages_migrated.load(Relaxed),
+            events.migrations_refused.load(Relaxed),
+        );
+        let result = isolated.migrate();
+        let (migrated, refused) = match (movable, pinned) {
+            (false, _) => {
+                assert_eq!(result, Ok(Migrated::Released));
+                (0, 0)
+            }
+            (true, true) => {
+                assert_eq!(result, Err(EBUSY));
+                (0, 1)
+            }
+            (true, false) => {
+                assert!(
+                    matches!(result, Ok(Migrated::To(new)) if new != page),
+                    "{result:?}"
+                );
+                (1, 0)
+            }
+        };
+        assert_eq!(
+            (
+                events.pages_migrated.load(Relaxed),
+                events.migrations_refused.load(Relaxed)
+            ),
+            (before.0 + migrated, before.1 + refused)
+        );
+    }
+
+    fn end_isolation(&self, which: usize, migrate: bool) {
+        let isolated = {
+            let mut state = self.state().borrow_mut();
+            let Some(which) = pick(which, state.isolated.len()) else {
+                return;
+            };
+            // Putting back, and moving, wait for the page lock.
+            if mm::is_locked(state.isolated[which].page()) {
+                return;
+            }
+            state.isolated.swap_remove(which)
+        };
+        if migrate {
+            self.migrate_isolated(isolated.page(), isolated);
+        }
+    }
+
+    fn zspage<'a>(&'a self, chain: &Chain) -> &'a Zspage {
+        // SAFETY: The owner of a page is a zspage, and one thread does everything here.
+        unsafe { chain.owner.cast::<Zspage>().as_ref() }
+    }
+
+    // What `malloc` must leave as it was if it fails.
+    fn counters(&self) -> (usize, usize, usize, Vec<(usize, usize, usize)>) {
+        let classes = self.pool().classes().map(|class| {
+            let stats = class.stats();
+            (stats.objs_allocated, stats.objs_inuse, stats.freeable)
+        });
+        (
+            self.pool().total_pages(),
+            self.machine.zs_pages(),
+            self.machine.slabs(),
+            classes.collect(),
+        )
+    }
+
+    /// Compares everything. While somebody has zspages in hand, not every list is complete.
+    pub fn compare(&self, in_hand: bool) {
+        self.compare_reports();
+        let pool = self.pool();
+        assert_eq!(pool.total_pages(), self.machine.zs_pages(), "pages");
+        assert_eq!(pool.handle_pages(), self.machine.tables(), "handle tables");
+        let chains = mm::chains();
+        let mut found: HashMap<u64, ()> = HashMap::new();
+        let mut lists: BTreeMap<usize, [usize; NR_GROUPS]> = BTreeMap::new();
+        let mut totals: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
+        let mut hands = 0;
+        let state = self.state().borrow();
+        let by_head: HashMap<u64, &Object> = state
+            .objects
+            .iter()
+            .map(|object| (object.handle.in_object(), object))
+            .collect();
+        for chain in &chains {
+            let zspage = self.zspage(chain);
+            let shape = *zspage.class().shape();
+            let class = usize::from(shape.index);
+            assert!(chain.pages.len() <= shape.pages.into());
+            assert_eq!(zspage.page_count(), chain.pages.len());
+            let group = Grouping::new(shape.objs).group(zspage.inuse());
+            match zspage.group() {
+                Some(listed) => {
+                    assert_eq!(listed, group, "the list of a zspage of class {class}");
+                    lists.entry(class).or_default()[group.number()] += 1;
+                }
+                None => hands += 1,
+            }
+            let mut inuse = 0;
+            for index in used_slots(zspage) {
+                inuse += 1;
+                let head = head(chain, &shape, index);
+                let object = by_head.get(&head).unwrap_or_else(|| {
+                    panic!("object {index} of a zspage of class {class} has no owner: {head:#x}")
+                });
+                assert_eq!(object.class, class);
+                assert_eq!(found.insert(head, ()), None, "one object is there twice");
+                if object.held != Some(true) {
+                    let skip = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+                    let mut bytes = vec![0; shape.size as usize - skip];
+                    assert!(chain.read(index * shape.size as usize + skip, &mut bytes));
+                    compare_bytes(&bytes, &object.bytes, object.handle);
+                }
+            }
+            assert_eq!(zspage.inuse(), inuse, "objects in use of a zspage");
+            let total = totals.entry(class).or_default();
+            total.0 += inuse as usize;
+            total.1 += inuse as usize + zspage.open_slots();
+            total.2 += chain.pages.len();
+        }
+        assert_eq!(found.len(), state.objects.len(), "objects");
+        if in_hand {
+            assert!(hands <= 2, "{hands} zspages are in hands");
+        } else {
+            assert_eq!(hands, 0, "a zspage is on no list");
+            assert_eq!(self.machine.slabs(), chains.len(), "zspages without pages");
+        }
+        for class in pool.classes() {
+            let shape = class.shape();
+            let index = usize::from(shape.index);
+            let stats = class.stats();
+            assert_eq!(
+                stats.zspages,
+                lists.get(&index).copied().unwrap_or_default(),
+                "lists of {shape:?}"
+            );
+            assert_eq!(
+                (stats.objs_inuse, stats.objs_allocated, stats.pages),
+                totals.get(&index).copied().unwrap_or_default(),
+                "objects in use, allocated, and pages of {shape:?}"
+            );
+            // Pages that nothing in use touches can be freed at least.
+            let objs = usize::from(shape.objs);
+            let rest = stats.objs_inuse % objs * shape.size as usize;
+            let needed = stats.objs_inuse / objs * usize::from(shape.pages);
+            let needed = needed + rest.div_ceil(PAGE_SIZE);
+            assert_eq!(stats.freeable, stats.pages - needed, "{shape:?}");
+            if stats.zspages[0] > 0 {
+                assert!(
+                    self.machine.has_work(),
+                    "nobody will release the empty zspages of {shape:?}"
+                );
+            }
+        }
+    }
+
+    /// Takes every zspage off its list and puts it back: the lists are whole.
+    fn walk_lists(&self) {
+        use crate::engine::fullness::Group;
+
+        for class in self.pool().classes() {
+            let guard = class.lock();
+            for group in (0..NR_GROUPS).filter_map(Group::new) {
+                let mut hands = Vec::new();
+                while let Some(hand) = guard.pop(group) {
+                    hands.push(hand);
+                }
+                hands.into_iter().for_each(|hand| guard.put(hand));
+            }
+        }
+    }
+
+    /// Ends everything that was begun, and the pool.
+    pub fn finish(mut self) {
+        (0..OTHER_CPUS).for_each(|cpu| self.let_go(cpu));
+        self.state().borrow_mut().locked.clear();
+        self.state().borrow_mut().isolated.clear();
+        self.machine.run_work();
+        self.compare(false);
+        self.compact();
+        self.compare(false);
+        self.walk_lists();
+        self.compare(false);
+        (0..self.len()).for_each(|which| self.read(which));
+        let mut expected = Vec::new();
+        if self.setup.destroy_full {
+            for class in self.pool().classes() {
+                let zspages = class.stats().zspages;
+                for group in (0..NR_GROUPS).filter(|&group| zspages[group] > 0) {
+                    let size = class.shape().size;
+                    expected.push(Report::GroupNotEmpty { size, group });
+                }
+            }
+        } else {
+            while !self.is_empty() {
+                self.free(self.len() / 2);
+            }
+            self.compare(false);
+            self.machine.run_work();
+            assert_eq!(self.pool().total_pages(), 0, "an empty pool has no pages");
+        }
+        drop(self.state.take());
+        drop(self.pool.take());
+        assert_eq!(self.machine.take_reports(), expected);
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A comparison failed: what state the pool is in nobody knows.
+            std::mem::forget(self.state.take());
+            std::mem::forget(self.pool.take());
+        }
+    }
+}
+
+fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
+    (0..usize::from(zspage.class().shape().objs)).filter(|&index| zspage.is_used(index))
+}
+
+// The handle that stands at the head of an object.
+fn head(chain: &Chain, shape: &ClassShape, index: usize) -> u64 {
+    if shape.is_huge() {
+        return chain.huge_head();
+    }
+    let mut head = [0; HANDLE_SIZE];
+    assert!(chain.read(index * shape.size as usize, &mut head));
+    u64::from_ne_bytes(head)
+}
+
+fn compare_bytes(ours: &[u8], model: &[u8], handle: Handle) {
+    if ours != model {
+        let at = ours.iter().zip(model).position(|(a, b)| a != b);
+        panic!(
+            "{handle:?}: {} bytes, should be {}; byte {at:?} differs",
+            ours.len(),
+            model.len()
+        );
+    }
+}

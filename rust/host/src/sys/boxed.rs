@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Zeroed memory, and a place where a box is put once and found without a lock.
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::ptr::{null_mut, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::atomic::AtomicU64;
+use super::machine::{self, Point};
+use super::prelude::*;
+
+/// Types that have a value zero.
+///
+/// On the kernel's side all bytes zero are that value. Atomics of `loom` have to be made.
+///
+/// # Safety
+///
+/// [`ZeroInit::zero`] initialises; dropping a zero does nothing.
+pub unsafe trait ZeroInit: Sized + Send + Sync {
+    /// Writes the value zero.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must be valid for writes.
+    unsafe fn zero(slot: *mut Self);
+}
+
+// SAFETY: Initialises with the number zero.
+unsafe impl ZeroInit for AtomicU64 {
+    unsafe fn zero(slot: *mut Self) {
+        // SAFETY: The caller's promise.
+        unsafe { slot.write(AtomicU64::new(0)) };
+    }
+}
+
+// SAFETY: Initialises with an empty place. Dropping one does nothing.
+unsafe impl<T: ZeroInit> ZeroInit for OnceBox<T> {
+    unsafe fn zero(slot: *mut Self) {
+        // SAFETY: The caller's promise.
+        unsafe { slot.write(OnceBox(AtomicPtr::new(null_mut()))) };
+    }
+}
+
+// SAFETY: As for the elements.
+unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {
+    unsafe fn zero(slot: *mut Self) {
+        for i in 0..N {
+            // SAFETY: The element is inside the array.
+            unsafe { T::zero(slot.cast::<T>().add(i)) };
+        }
+    }
+}
+
+/// A box of zeroed memory.
+///
+/// # Invariants
+///
+/// `0` points to a `T` in an allocation that the box owns.
+pub struct ZeroBox<T: ZeroInit>(NonNull<T>, PhantomData<T>);
+
+impl<T: ZeroInit> ZeroBox<T> {
+    /// Allocates; [`ENOMEM`] if there is no memory. Context: as `gfp` says.
+    pub fn new(gfp: Gfp) -> Result<Self> {
+        let gfp = Gfp::from_raw(gfp.for_metadata());
+        let raw = machine::current().allocate(Point::Table, Layout::new::<T>(), gfp)?;
+        // SAFETY: The memory is fresh, large and aligned enough for a `T`.
+        unsafe { T::zero(raw.cast().as_ptr()) };
+        // INVARIANT: Just allocated and initialised.
+        Ok(Self(raw.cast(), PhantomData))
+    }
+
+    fn into_raw(self) -> *mut T {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl<T: ZeroInit> Drop for ZeroBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants this owns a value in its own allocation.
+        unsafe {
+            core::ptr::drop_in_place(self.0.as_ptr());
+            machine::current().free(Point::Table, self.0.cast(), Layout::new::<T>());
+        }
+    }
+}
+
+/// A place for one box, which stays there until the place is dropped.
+///
+/// # Invariants
+///
+/// The pointer is null or came from a [`ZeroBox`], which the place owns.
+#[repr(transparent)]
+pub struct OnceBox<T: ZeroInit>(AtomicPtr<T>);
+
+// SAFETY: Zero bits are a null pointer: an empty place.
+unsafe impl<T: ZeroInit> Zeroable for OnceBox<T> {}
+
+impl<T: ZeroInit> OnceBox<T> {
+    /// What is in the place.
+    pub fn get(&self) -> Option<&T> {
+        // SAFETY: By the type invariants the pointer is null or ours, and it is not changed any
+        // more once it is not null. Acquire pairs with `set`.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// What is in the place, which is known not to be empty.
+    ///
+    /// # Safety
+    ///
+    /// The place must have been set, by an operation that happened before.
+    pub unsafe fn get_set(&self) -> &T {
+        self.get().expect("BUG: the place is empty")
+    }
+
+    /// Puts a box in the place. If there is one already, the new one is freed.
+    pub fn set(&self, value: ZeroBox<T>) {
+        let raw = value.into_raw();
+        if self
+            .0
+            .compare_exchange(null_mut(), raw, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            // SAFETY: `raw` is what `into_raw` gave up above. It is not null.
+            drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
+        }
+    }
+}
+
+impl<T: ZeroInit> Drop for OnceBox<T> {
+    fn drop(&mut self) {
+        if let Some(raw) = NonNull::new(*self.0.get_mut()) {
+            drop(ZeroBox(raw, PhantomData));
+        }
+    }
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The one mapping that a CPU can have at a time.
+//!
+//! Each thread is a CPU, or several: see [`on_cpu`].
+
+use core::cell::{Cell, RefCell};
+use core::marker::PhantomData;
+use core::ptr::{null, NonNull};
+
+use super::atomic::AtomicU64;
+use super::page::{ZsPage, PAGE_SIZE};
+use super::spinlock::LockClass;
+
+/// What a CPU has.
+struct Area {
+    // Between two canaries.
+    buffer: Box<[u64]>,
+    page: Cell<Option<ZsPage>>,
+    // Of what is mapped; the word is null if nothing is.
+    handle: Cell<u64>,
+    word: Cell<*const AtomicU64>,
+    mode: Cell<u8>,
+    bounced: Cell<bool>,
+    // Spinlocks and mappings that are held.
+    preempt: Cell<usize>,
+    // The spinlock that is held, or waited for.
+    lock: Cell<Option<LockClass>>,
+}
+
+const CANARY: u64 = 0xcccc_cccc_cccc_cccc;
+const CANARY_WORDS: usize = 8;
+const POISON: u64 = 0x5a5a_5a5a_5a5a_5a5a;
+
+struct Cpus {
+    // Boxed, as areas are pointed to.
+    #[expect(clippy::vec_box)]
+    areas: RefCell<Vec<Box<Area>>>,
+    now: Cell<usize>,
+}
+
+impl Cpus {
+    fn new() -> Self {
+        Self {
+            areas: RefCell::new(Vec::new()),
+            now: Cell::new(0),
+        }
+    }
+}
+
+#[cfg(not(loom))]
+thread_local! {
+    static CPUS: Cpus = Cpus::new();
+}
+#[cfg(loom)]
+loom::thread_local! {
+    static CPUS: Cpus = Cpus::new();
+}
+
+impl Area {
+    fn new() -> Box<Self> {
+        let mut buffer = vec![CANARY; PAGE_SIZE / 8 + 2 * CANARY_WORDS];
+        buffer[CANARY_WORDS..][..PAGE_SIZE / 8].fill(POISON);
+        Box::new(Self {
+            buffer: buffer.into(),
+            page: Cell::new(None),
+            word: Cell::new(null()),
+            mode: Cell::new(0),
+            handle: Cell::new(0),
+            bounced: Cell::new(false),
+            preempt: Cell::new(0),
+            lock: Cell::new(None),
+        })
+    }
+
+    fn buffer(&self) -> NonNull<u8> {
+        // The bytes are only ever used through pointers.
+        NonNull::from(&self.buffer[CANARY_WORDS]).cast()
+    }
+
+    // What is left of a mapping must not be read: not by the next one, not by its former user.
+    fn wipe(&self) {
+        let buffer = self.buffer().cast::<u64>();
+        // SAFETY: The canaries and a page of bytes are inside the buffer.
+        unsafe {
+            let (front, back) = (
+                buffer.sub(CANARY_WORDS).as_ptr(),
+                buffer.add(PAGE_SIZE / 8).as_ptr(),
+            );
+            for i in 0..CANARY_WORDS {
+                let intact = front.add(i).read() == CANARY && back.add(i).read() == CANARY;
+                check!(intact, "BUG: a mapping was written beyond its end");
+            }
+            if self.bounced.get() {
+                for i in 0..PAGE_SIZE / 8 {
+                    buffer.add(i).write(POISON);
+                }
+            }
+        }
+    }
+}
+
+// This CPU's area, which exists as long as the thread.
+fn this_cpu() -> NonNull<Area> {
+    CPUS.with(|cpus| {
+        let mut areas = cpus.areas.borrow_mut();
+        while areas.len() <= cpus.now.get() {
+            areas.push(Area::new());
+        }
+        NonNull::from(&*areas[cpus.now.get()])
+    })
+}
+
+fn with_area<R>(f: impl FnOnce(&Area) -> R) -> R {
+    // SAFETY: The thread, and so the area, exists.
+    f(unsafe { this_cpu().as_ref() })
+}
+
+/// Calls `f` on another of this thread's CPUs.
+///
+/// So a test that has only one thread can leave an object mapped and go on doing other things.
+pub fn on_cpu<R>(cpu: usize, f: impl FnOnce() -> R) -> R {
+    struct Reset(usize);
+
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CPUS.with(|cpus| cpus.now.set(self.0));
+        }
+    }
+
+    let _reset = Reset(CPUS.with(|cpus| cpus.now.replace(cpu)));
+    f()
+}
+
+/// Forgets what a test before left on this thread's CPUs when it failed.
+pub(super) fn reset() {
+    CPUS.with(|cpus| {
+        cpus.areas.borrow_mut().clear();
+        cpus.now.set(0);
+    });
+}
+
+/// A number that no other thread has.
+pub fn thread_number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|&number| number)
+}
+
+pub(super) fn preempt_disable() {
+    with_area(|area| area.preempt.set(area.preempt.get() + 1));
+}
+
+pub(super) fn preempt_enable() {
+    with_area(|area| {
+        let depth = area.preempt.get().checked_sub(1);
+        area.preempt
+            .set(depth.expect("BUG: preemption enabled too often"));
+    });
+}
+
+/// Complains, as lockdep would, where locks nest: ours never do.
+pub(super) fn lock_taken(class: LockClass) {
+    let held = with_area(|area| area.lock.replace(Some(class)));
+    check!(
+        held.is_none(),
+        "BUG: possible deadlock: takes a lock of {class:?} with one of {held:?} held"
+    );
+}
+
+pub(super) fn lock_dropped() {
+    with_area(|area| area.lock.set(None));
+}
+
+/// How many spinlocks and mappings this CPU holds: while there are any it must not sleep.
+pub fn preempt_depth() -> usize {
+    with_area(|area| area.preempt.get())
+}
+
+/// The mapping of this CPU, of the object of a handle.
+///
+/// Dropping it ends the mapping; [`CpuArea::keep`] leaves it to [`CpuArea::resume`].
+///
+/// # Invariants
+///
+/// The pointer is to this CPU's area, which is in use by nobody else; its word is valid for `'a`.
+pub struct CpuArea<'a>(NonNull<Area>, PhantomData<(&'a AtomicU64, *mut ())>);
+
+impl<'a> CpuArea<'a> {
+    fn area(&self) -> &Area {
+        // SAFETY: By the type invariants; the thread, and so the area, exists.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Begins a mapping on this CPU; `None` if it has one.
+    pub fn enter(handle: u64, word: &'a AtomicU64, mode: u8) -> Option<Self> {
+        let pointer = this_cpu();
+        // SAFETY: The thread, and so the area, exists.
+        let area = unsafe { pointer.as_ref() };
+        // As `helpers/cpu_area.c` has it: an area with a word is one in use.
+        if !area.word.get().is_null() {
+            return None;
+        }
+        area.handle.set(handle);
+        area.word.set(word);
+        area.mode.set(mode);
+        area.bounced.set(false);
+        area.page.set(None);
+        preempt_disable();
+        // INVARIANT: This CPU's area, just marked as used.
+        Some(Self(pointer, PhantomData))
+    }
+
+    /// Leaves the mapping, for [`CpuArea::resume`].
+    pub fn keep(self) {
+        core::mem::forget(self);
+    }
+
+    /// Takes back the mapping of `handle` that was kept on this CPU; `None` if there is none.
+    ///
+    /// # Safety
+    ///
+    /// The area must have been kept, and its word still be valid.
+    pub unsafe fn resume(handle: u64) -> Option<Self> {
+        let pointer = this_cpu();
+        // SAFETY: The thread, and so the area, exists.
+        let area = unsafe { pointer.as_ref() };
+        if area.word.get().is_null() || area.handle.get() != handle {
+            return None;
+        }
+        // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
+        Some(Self(pointer, PhantomData))
+    }
+
+    /// The word given to [`CpuArea::enter`].
+    pub fn word(&self) -> &'a AtomicU64 {
+        // SAFETY: By the type invariants.
+        unsafe { &*self.area().word.get() }
+    }
+
+    /// The mode given to [`CpuArea::enter`].
+    pub fn mode(&self) -> u8 {
+        self.area().mode.get()
+    }
+
+    /// Whether the buffer is used.
+    pub fn is_bounced(&self) -> bool {
+        self.area().bounced.get()
+    }
+
+    /// The CPU's buffer, of a page.
+    pub fn buffer(&self) -> NonNull<u8> {
+        self.area().buffer()
+    }
+
+    /// Uses the buffer for this mapping.
+    pub fn bounce(&mut self) -> NonNull<u8> {
+        self.area().bounced.set(true);
+        self.buffer()
+    }
+
+    /// Maps a page. Returns the address of the byte at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// The page must be ours, and stay until the area is dropped; `offset` must be inside it.
+    pub unsafe fn map_page(&mut self, page: ZsPage, offset: usize) -> NonNull<u8> {
+        check!(offset < PAGE_SIZE, "BUG: maps beyond the page");
+        self.area().page.set(Some(page));
+        page.address("maps").add_offset(offset)
+    }
+
+    /// Maps a page and the next of its chain, if they are neighbours in memory that is always
+    /// mapped. Returns the address of the byte at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`CpuArea::map_page`], for both pages.
+    pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: The caller's promise.
+        let next = unsafe { page.next()? };
+        if next.pfn() != page.pfn() + 1 {
+            return None;
+        }
+        self.area().page.set(Some(page));
+        next.address("maps");
+        Some(page.address("maps").add_offset(offset))
+    }
+}
+
+trait AddOffset {
+    fn add_offset(self, offset: usize) -> Self;
+}
+
+impl AddOffset for NonNull<u8> {
+    fn add_offset(self, offset: usize) -> Self {
+        // SAFETY: In the machine's memory, which is in one piece; callers stay inside it.
+        unsafe { self.add(offset) }
+    }
+}
+
+impl Drop for CpuArea<'_> {
+    fn drop(&mut self) {
+        check!(
+            self.0 == this_cpu(),
+            "BUG: unmapped on another CPU than mapped"
+        );
+        let area = self.area();
+        if !std::thread::panicking() {
+            if let Some(page) = area.page.take() {
+                page.address("has mapped");
+            }
+            area.wipe();
+        }
+        area.word.set(null());
+        preempt_enable();
+    }
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The computer that the engine believes to run on. Only the host has this.
+//!
+//! Every test boots its own with [`boot`]. A thread that a test starts has to [`Machine::enter`]
+//! it. When it is shut down, everything must have been given back.
+
+use core::cell::{Cell, RefCell};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use std::alloc::Layout;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::cpu_area;
+use super::page::Memory;
+use super::prelude::{Gfp, Result, ENOMEM};
+use super::report::Report;
+use super::sched::might_sleep;
+use super::work::Queued;
+
+/// Where memory is allocated: what [`Machine::fail_nth`] can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A page of a zspage.
+    Page,
+    /// A zspage.
+    Slab,
+    /// A part of the handle table.
+    Table,
+    /// A pool, a class, a name.
+    Boxed,
+}
+
+/// Which page the allocator hands out next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Any: neighbours in a chain are hardly ever neighbours in memory.
+    Scattered,
+    /// The next in memory, for as long as none was freed.
+    Packed,
+}
+
+/// What kind of computer to boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Pages of memory.
+    pub pages: usize,
+    /// Where pages come from.
+    pub placement: Placement,
+    /// For whatever is random.
+    pub seed: u64,
+    /// Whether threads give way to each other at random places.
+    pub chaos: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pages: 4096,
+            placement: Placement::Scattered,
+            seed: 1,
+            chaos: false,
+        }
+    }
+}
+
+/// A generator of numbers that look random (xorshift).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        ((self.next_u64() >> 32) as usize) % end.max(1)
+    }
+}
+
+#[derive(Default)]
+struct Faults {
+    // Allocations of each kind so far.
+    seen: [usize; 4],
+    // How many more to let pass, and of which kinds.
+    pass: Option<(usize, Vec<Point>)>,
+    failed: usize,
+}
+
+// An allocation that was freed: nobody may write to it any more.
+struct Grave {
+    memory: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: The memory belongs to whoever has the grave.
+unsafe impl Send for Grave {}
+
+/// See the module.
+pub struct Machine {
+    memory: Memory,
+    faults: Mutex<Faults>,
+    log: Mutex<Vec<Report>>,
+    work: Mutex<VecDeque<Queued>>,
+    graves: Mutex<VecDeque<Grave>>,
+    slabs: AtomicUsize,
+    tables: AtomicUsize,
+    chaos: bool,
+}
+
+/// The thread's being on a machine.
+pub struct Entered {
+    before: Option<Arc<Machine>>,
+    chaos_before: u64,
+}
+
+/// A machine that this thread booted. When this goes the machine is shut down, and complains if
+/// something was not given back.
+pub struct Booted {
+    machine: Arc<Machine>,
+    _entered: Entered,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Machine>>> = const { RefCell::new(None) };
+    // Zero: no chaos on this thread.
+    static CHAOS: Cell<u64> = const { Cell::new(0) };
+}
+
+const FREED: u8 = 0x6b;
+const REDZONE: u64 = 0xbbbb_bbbb_bbbb_bbbb;
+const GRAVES: usize = 256;
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panic of another test thread left behind is looked at all the same.
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Boots a machine, for this thread.
+pub fn boot(config: Config) -> Booted {
+    cpu_area::reset();
+    let machine = Arc::new(Machine {
+        memory: Memory::new(&config),
+        faults: Mutex::default(),
+        log: Mutex::default(),
+        work: Mutex::default(),
+        graves: Mutex::default(),
+        slabs: AtomicUsize::new(0),
+        tables: AtomicUsize::new(0),
+        chaos: config.chaos,
+    });
+    Booted {
+        _entered: machine.enter(),
+        machine,
+    }
+}
+
+/// The machine of this thread.
+pub fn current() -> Arc<Machine> {
+    CURRENT
+        .with_borrow(Option::clone)
+        .expect("this thread is on no machine: Machine::enter")
+}
+
+/// Lets another thread run, now and then, if the machine was configured so.
+pub fn chaos() {
+    let mut seed = CHAOS.get();
+    if seed != 0 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        CHAOS.set(seed);
+        if seed % 16 == 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Machine {
+    /// Lets this thread run on the machine, until the value returned goes.
+    pub fn enter(self: &Arc<Self>) -> Entered {
+        static THREADS: AtomicUsize = AtomicUsize::new(1);
+        let chaos_before = CHAOS.get();
+        if self.chaos {
+            let number = THREADS.fetch_add(1, Ordering::Relaxed) as u64;
+            CHAOS.set(Random::new(number).next_u64() | 1);
+        }
+        Entered {
+            before: CURRENT.replace(Some(self.clone())),
+            chaos_before,
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Pages that are zsmalloc's (`NR_ZSPAGES`).
+    pub fn zs_pages(&self) -> usize {
+        self.memory.zs_pages()
+    }
+
+    /// Pages that are not free, whoever has them.
+    pub fn used_pages(&self) -> usize {
+        self.memory.used_pages()
+    }
+
+    /// Zspages, that is, objects of their slab.
+    pub fn slabs(&self) -> usize {
+        self.slabs.load(Ordering::Relaxed)
+    }
+
+    /// Says that a test lost a zspage on purpose.
+    pub fn forget_slab(&self) {
+        self.slabs.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Parts of handle tables, each of 4 KiB.
+    pub fn tables(&self) -> usize {
+        self.tables.load(Ordering::Relaxed)
+    }
+
+    /// Takes what was reported since the last time.
+    pub fn take_reports(&self) -> Vec<Report> {
+        std::mem::take(&mut held(&self.log))
+    }
+
+    pub(super) fn log(&self, report: Report) {
+        held(&self.log).push(report);
+    }
+
+    /// Lets `pass` allocations of the given kinds succeed and fails the next one. Once.
+    pub fn fail_nth(&self, pass: usize, kinds: &[Point]) {
+        held(&self.faults).pass = Some((pass, kinds.to_vec()));
+    }
+
+    /// Forgets a failure that has not come yet. True if there was one.
+    pub fn fail_none(&self) -> bool {
+        held(&self.faults).pass.take().is_some()
+    }
+
+    /// How many allocations of this kind there were, those that failed included.
+    pub fn allocations(&self, kind: Point) -> usize {
+        held(&self.faults).seen[kind as usize]
+    }
+
+    /// How many allocations failed because they were meant to.
+    pub fn faults(&self) -> usize {
+        held(&self.faults).failed
+    }
+
+    /// Called by all that allocates: [`ENOMEM`] if it has to fail.
+    pub(super) fn allocation(&self, kind: Point, gfp: Gfp) -> Result {
+        if gfp.may_sleep() {
+            might_sleep("an allocation");
+        }
+        let mut faults = held(&self.faults);
+        faults.seen[kind as usize] += 1;
+        match &mut faults.pass {
+            Some((0, kinds)) if kinds.contains(&kind) => {
+                faults.pass = None;
+                faults.failed += 1;
+                return Err(ENOMEM);
+            }
+            Some((pass, kinds)) if kinds.contains(&kind) => *pass -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Runs all work that is scheduled. True if there was any. May wait for page locks.
+    pub fn run_work(&self) -> bool {
+        let mut any = false;
+        while let Some(queued) = self.take_work(|_| true) {
+            queued.run();
+            any = true;
+        }
+        any
+    }
+
+    /// Whether work is scheduled.
+    pub fn has_work(&self) -> bool {
+        !held(&self.work).is_empty()
+    }
+
+    pub(super) fn queue_work(&self, work: Queued) {
+        held(&self.work).push_back(work);
+    }
+
+    pub(super) fn take_work(&self, wanted: impl Fn(&Queued) -> bool) -> Option<Queued> {
+        let mut work = held(&self.work);
+        let position = work.iter().position(wanted)?;
+        work.remove(position)
+    }
+
+    fn counter(&self, kind: Point) -> &AtomicUsize {
+        match kind {
+            Point::Slab => &self.slabs,
+            Point::Table => &self.tables,
+            Point::Page | Point::Boxed => unreachable!("these are not on the heap"),
+        }
+    }
+
+    // A red zone on both sides, as wide as the alignment or eight bytes.
+    fn layout(inner: Layout) -> (Layout, usize) {
+        let front = inner.align().max(8);
+        let size = (front + inner.size()).next_multiple_of(8) + 8;
+        (Layout::from_size_align(size, front).unwrap(), front)
+    }
+
+    // SAFETY: `memory` must be an allocation of `layout(inner)`.
+    unsafe fn redzones(memory: NonNull<u8>, inner: Layout) -> [NonNull<u64>; 2] {
+        let (layout, front) = Self::layout(inner);
+        // SAFETY: Both are inside the allocation, and aligned.
+        unsafe {
+            [
+                memory.add(front - 8).cast(),
+                memory.add(layout.size() - 8).cast(),
+            ]
+        }
+    }
+
+    /// Allocates memory for a slab or a table; it holds garbage.
+    pub(super) fn allocate(&self, kind: Point, inner: Layout, gfp: Gfp) -> Result<NonNull<u8>> {
+        check!(
+            gfp == Gfp::from_raw(gfp.for_metadata()),
+            "BUG: metadata from high or movable memory"
+        );
+        self.allocation(kind, gfp)?;
+        let (layout, front) = Self::layout(inner);
+        // SAFETY: The layout is not empty, the red zones are inside it.
+        let memory = unsafe {
+            let memory = NonNull::new(std::alloc::alloc(layout)).expect("the host has no memory");
+            memory.write_bytes(0x5a, layout.size());
+            for zone in Self::redzones(memory, inner) {
+                zone.write(REDZONE);
+            }
+            memory.add(front)
+        };
+        self.counter(kind).fetch_add(1, Ordering::Relaxed);
+        Ok(memory)
+    }
+
+    /// Frees what [`Machine::allocate`] returned.
+    ///
+    /// # Safety
+    ///
+    /// It must be what was returned for the same kind and layout, and not be used any more.
+    pub(super) unsafe fn free(&self, kind: Point, memory: NonNull<u8>, inner: Layout) {
+        let (layout, front) = Self::layout(inner);
+        // SAFETY: This is the allocation, by the caller's promise.
+        let memory = unsafe {
+            let memory = memory.sub(front);
+            for zone in Self::redzones(memory, inner) {
+                check!(
+                    zone.read() == REDZONE,
+                    "BUG: {kind:?}: red zone overwritten"
+                );
+            }
+            memory.write_bytes(FREED, layout.size());
+            memory
+        };
+        self.counter(kind).fetch_sub(1, Ordering::Relaxed);
+        let mut graves = held(&self.graves);
+        graves.push_back(Grave { memory, layout });
+        if graves.len() > GRAVES {
+            graves.pop_front();
+        }
+    }
+
+    /// Complains if something was not given back.
+    pub fn check_empty(&self) {
+        assert_eq!(self.zs_pages(), 0, "BUG: pages are still zsmalloc's");
+        assert_eq!(self.used_pages(), 0, "BUG: pages were not freed");
+        assert_eq!(self.slabs(), 0, "BUG: zspages were not freed");
+        assert_eq!(self.tables(), 0, "BUG: handle tables were not freed");
+        check!(!self.has_work(), "BUG: work is left");
+        assert_eq!(*held(&self.log), [], "BUG: reports that no test expected");
+        self.memory.check_free_pages();
+    }
+}
+
+impl Drop for Grave {
+    fn drop(&mut self) {
+        // SAFETY: The memory is ours, and nobody has anything to do with it any more.
+        let clean = unsafe {
+            let bytes = core::slice::from_raw_parts(self.memory.as_ptr(), self.layout.size());
+            let clean = bytes.iter().all(|&byte| byte == FREED);
+            std::alloc::dealloc(self.memory.as_ptr(), self.layout);
+            clean
+        };
+        if !std::thread::panicking() {
+            check!(clean, "BUG: metadata was written to after it was freed");
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.before.take());
+        CHAOS.set(self.chaos_before);
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.machine.check_empty();
+        }
+    }
+}
+
+impl Booted {
+    /// The machine, for other threads.
+    pub fn share(&self) -> Arc<Machine> {
+        self.machine.clone()
+    }
+}
+
+impl Deref for Booted {
+    type Target = Arc<Machine>;
+
+    fn deref(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+}

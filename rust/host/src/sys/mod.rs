@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the engine needs of the kernel, for the host.
+//!
+//! The names are those of `rust/sys`, but for what only tests use: [`machine`] and [`mm`].
+
+/// `assert!`, but for code that also runs while a test unwinds from a failure: a second panic would
+/// hide the first.
+macro_rules! check {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition && !std::thread::panicking() {
+            panic!($($message)+);
+        }
+    };
+}
+
+pub mod atomic;
+pub mod boxed;
+pub mod cpu_area;
+pub mod list;
+pub mod machine;
+pub mod mm;
+pub mod page;
+pub mod prelude;
+pub mod report;
+pub mod sched;
+pub mod slab;
+pub mod spinlock;
+#[cfg(loom)]
+pub mod watch;
+pub mod work;

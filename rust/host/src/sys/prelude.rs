@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the engine uses everywhere: pinned initialisation, errors, allocation flags.
+
+pub use core::ffi::CStr;
+pub use core::pin::Pin;
+pub use pinned_init::{
+    init_zeroed as zeroed, pin_data, pin_init, pin_init_array_from_fn, pinned_drop, try_pin_init,
+    PinInit, Zeroable,
+};
+
+use core::convert::Infallible;
+use core::mem::MaybeUninit;
+use core::ops::Deref;
+
+use super::machine::{self, Point};
+
+/// An error of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Error(i32);
+
+/// Device or resource busy.
+pub const EBUSY: Error = Error(-16);
+/// Invalid argument.
+pub const EINVAL: Error = Error(-22);
+/// Out of memory.
+pub const ENOMEM: Error = Error(-12);
+/// No space left on device.
+pub const ENOSPC: Error = Error(-28);
+
+/// As `kernel::error::Result`.
+pub type Result<T = (), E = Error> = core::result::Result<T, E>;
+
+impl Error {
+    /// The negative number that C returns.
+    pub fn to_errno(self) -> i32 {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {
+            EBUSY => f.write_str("EBUSY"),
+            EINVAL => f.write_str("EINVAL"),
+            ENOMEM => f.write_str("ENOMEM"),
+            ENOSPC => f.write_str("ENOSPC"),
+            Error(number) => write!(f, "Error({number})"),
+        }
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// As `kernel::str::CString`: making one may fail.
+pub struct CString(std::ffi::CString);
+
+impl TryFrom<&CStr> for CString {
+    type Error = Error;
+
+    fn try_from(text: &CStr) -> Result<Self> {
+        machine::current().allocation(Point::Boxed, Gfp::KERNEL)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Deref for CString {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        &self.0
+    }
+}
+
+/// A pinned box.
+pub type PinBox<T> = Pin<Box<T>>;
+
+/// Allocates and initialises in place. May sleep.
+pub fn pin_box<T, E>(init: impl PinInit<T, E>) -> Result<PinBox<T>>
+where
+    Error: From<E>,
+{
+    machine::current().allocation(Point::Boxed, Gfp::KERNEL)?;
+    let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
+    // SAFETY: The memory is valid, it is dropped as uninitialised if this fails, and otherwise
+    // never moved again.
+    unsafe {
+        init.__pinned_init(memory.as_mut_ptr())?;
+        Ok(Pin::new_unchecked(memory.assume_init()))
+    }
+}
+
+/// Allocation flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gfp(u32);
+
+impl Gfp {
+    /// May sleep (`__GFP_DIRECT_RECLAIM`).
+    pub const DIRECT_RECLAIM: u32 = 1;
+    /// Memory that is not always mapped will do (`__GFP_HIGHMEM`).
+    pub const HIGHMEM: u32 = 2;
+    /// What is allocated can be moved (`__GFP_MOVABLE`).
+    pub const MOVABLE: u32 = 4;
+
+    /// For allocations that may sleep.
+    pub const KERNEL: Gfp = Gfp(Gfp::DIRECT_RECLAIM);
+    /// For allocations that may not.
+    pub const NOWAIT: Gfp = Gfp(0);
+    /// What zram asks for.
+    pub const ZRAM: Gfp = Gfp(Gfp::DIRECT_RECLAIM | Gfp::HIGHMEM | Gfp::MOVABLE);
+    /// What zswap asks for.
+    pub const ZSWAP: Gfp = Gfp(Gfp::HIGHMEM | Gfp::MOVABLE);
+
+    /// Takes a caller's flags.
+    pub fn from_raw(flags: u32) -> Self {
+        Self(flags)
+    }
+
+    /// For pages that compaction puts objects into: it cannot sleep, and gives back more.
+    pub fn for_compaction() -> Gfp {
+        Gfp::ZSWAP
+    }
+
+    /// The flags for pages of objects.
+    pub fn for_pages(self) -> u32 {
+        self.0
+    }
+
+    /// The flags for metadata: slabs can be neither high memory nor movable.
+    pub fn for_metadata(self) -> u32 {
+        self.0 & !(Gfp::HIGHMEM | Gfp::MOVABLE)
+    }
+
+    /// Whether an allocation with these flags may sleep.
+    pub fn may_sleep(self) -> bool {
+        self.0 & Gfp::DIRECT_RECLAIM != 0
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random things done to a pool, and to an obvious model of it: see `src/model.rs`.
+//!
+//! The runs are the same each time. `PROPTEST_RNG_SEED=<number>` makes others,
+//! `PROPTEST_CASES=<number>` more; a failure prints the shortest sequence that fails.
+#![cfg(not(loom))]
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
+use zsmalloc_host::model::{Model, Op, Setup};
+
+fn config(cases: u32) -> Config {
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
+        config.rng_seed = RngSeed::Fixed(20230416);
+    }
+    config.failure_persistence = None;
+    config.max_shrink_iters = 1500;
+    config
+}
+
+// Shown in one line, however the failure is printed.
+#[derive(Clone)]
+struct Script(Vec<Op>);
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    // Where objects lie: small, over page borders, huge, two to a page.
+    let size = prop_oneof![
+        3 => 1usize..=4096,
+        1 => 24usize..=128,
+        2 => 1000usize..=3300,
+        1 => 3600usize..=4096,
+        1 => prop::sample::select(vec![1, 24, 25, 2040, 2041, 3256, 3257, 3625, 4088, 4089, 4096]),
+    ];
+    (
+        prop_oneof![Just(4usize), Just(8), 4usize..=16, Just(16)],
+        any::<bool>(),
+        prop::collection::vec(size, 1..4),
+        any::<bool>(),
+    )
+        .prop_map(|(chain, packed, sizes, destroy_full)| Setup {
+            chain,
+            packed,
+            sizes,
+            destroy_full,
+        })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let which = any::<usize>;
+    prop_oneof![
+        24 => which().prop_map(Op::Malloc),
+        2 => prop_oneof![0usize..=4200, Just(usize::MAX)].prop_map(Op::MallocBytes),
+        3 => (which(), which()).prop_map(|(size, pass)| Op::MallocFailing(size, pass)),
+        16 => which().prop_map(Op::Free),
+        1 => which().prop_map(Op::FreeAgain),
+        2 => any::<u64>().prop_map(Op::Bogus),
+        2 => which().prop_map(Op::Read),
+        3 => (which(), any::<u64>()).prop_map(|(which, number)| Op::Update(which, number)),
+        2 => (which(), any::<u64>()).prop_map(|(which, number)| Op::Overwrite(which, number)),
+        3 => (which(), which(), any::<bool>()).prop_map(|(cpu, which, write)| Op::Hold(cpu, which, write)),
+        3 => which().prop_map(Op::LetGo),
+        1 => (which(), which()).prop_map(|(a, b)| Op::Nest(a, b)),
+        2 => Just(Op::Compact),
+        3 => (1usize..12).prop_map(Op::CompactAmid),
+        4 => which().prop_map(Op::Migrate),
+        1 => Just(Op::MigrateAll),
+        3 => which().prop_map(Op::LockPage),
+        2 => Just(Op::UnlockPages),
+        2 => which().prop_map(Op::Isolate),
+        2 => (which(), any::<bool>()).prop_map(|(which, migrate)| Op::EndIsolation(which, migrate)),
+        2 => Just(Op::Work),
+    ]
+}
+
+// Fills first, then thins out: there is something to compact.
+fn fragmented() -> impl Strategy<Value = Script> {
+    let malloc = prop::collection::vec(any::<usize>().prop_map(Op::Malloc), 20..120);
+    let free = prop::collection::vec(any::<usize>().prop_map(Op::Free), 10..100);
+    let rest = prop::collection::vec(op(), 1..40);
+    (malloc, free, rest).prop_map(|(malloc, free, rest)| Script([malloc, free, rest].concat()))
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    #[test]
+    fn any_sequence(setup in setups(), ops in prop::collection::vec(op(), 1..120).prop_map(Script)) {
+        Model::run(setup, &ops.0);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    #[test]
+    fn any_sequence_in_a_fragmented_pool(setup in setups(), ops in fragmented()) {
+        Model::run(setup, &ops.0);
+    }
+}

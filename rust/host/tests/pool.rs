@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool's API, case by case.
+#![cfg(not(loom))]
+
+use std::collections::HashSet;
+
+use zsmalloc_host::engine::fullness::Group;
+use zsmalloc_host::engine::geometry::{HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
+use zsmalloc_host::engine::handle_table::Handle;
+use zsmalloc_host::engine::map::MapMode;
+use zsmalloc_host::engine::pool::{BadHandle, Pool};
+use zsmalloc_host::engine::zspage::Zspage;
+use zsmalloc_host::sys::atomic::Ordering::Relaxed;
+use zsmalloc_host::sys::cpu_area::{on_cpu, preempt_depth};
+use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point, Random};
+use zsmalloc_host::sys::mm::{self, LockedPage, Migrated};
+use zsmalloc_host::sys::page::PAGE_SIZE;
+use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::report::Report;
+use zsmalloc_host::sys::sched;
+
+fn pool(chain: usize) -> PinBox<Pool> {
+    pin_box(Pool::new(c"pool", chain)).unwrap()
+}
+
+fn pattern(number: usize, len: usize) -> Vec<u8> {
+    let mut random = Random::new(number as u64);
+    (0..len).map(|_| random.next_u64() as u8).collect()
+}
+
+fn store(pool: &Pool, size: usize, number: usize) -> Handle {
+    let handle = pool.malloc(size, Gfp::ZRAM).unwrap();
+    let mut mapping = pool.map(handle, MapMode::WriteOnly).unwrap();
+    let bytes = &mut mapping.bytes_mut().unwrap()[..size];
+    bytes.copy_from_slice(&pattern(number, size));
+    handle
+}
+
+fn check(pool: &Pool, handle: Handle, size: usize, number: usize) {
+    let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+    let same = mapping.bytes()[..size] == pattern(number, size);
+    assert!(same, "object {number} of {size} bytes");
+}
+
+fn reported(machine: &Booted, handle: usize, count: usize) {
+    let reports = machine.take_reports();
+    assert_eq!(reports.len(), count, "{reports:?}");
+    for report in reports {
+        let Report::BadHandle {
+            pool,
+            handle: bad,
+            reason,
+        } = report
+        else {
+            panic!("nobody expected {report:?}");
+        };
+        assert_eq!((pool.as_str(), bad), ("pool", handle));
+        assert!(!reason.is_empty());
+    }
+}
+
+#[test]
+fn wrong_sizes_are_errors() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    assert_eq!(pool.malloc(0, Gfp::KERNEL), Err(EINVAL));
+    assert_eq!(pool.malloc(PAGE_SIZE + 1, Gfp::KERNEL), Err(ENOSPC));
+    assert_eq!(pool.malloc(usize::MAX, Gfp::KERNEL), Err(ENOSPC));
+    assert_eq!(pool.total_pages(), 0);
+}
+
+#[test]
+fn a_new_pool_takes_no_pages() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    assert_eq!((pool.total_pages(), machine.zs_pages()), (0, 0));
+    assert_eq!((pool.handle_pages(), machine.tables()), (0, 0));
+    assert_eq!(pool.name(), c"pool");
+    assert_eq!(pool.compact(), Default::default());
+    assert_eq!(pool.freeable_pages(), 0);
+}
+
+// Every size there is, at every chain length, over a move of every page and a compaction.
+#[test]
+fn every_size_is_stored_and_comes_back() {
+    for placement in [Placement::Scattered, Placement::Packed] {
+        for chain in [MIN_CHAIN_LIMIT, 8, MAX_CHAIN_LIMIT] {
+            let machine = boot(Config {
+                pages: 8192,
+                placement,
+                ..Config::default()
+            });
+            let pool = pool(chain);
+            let objects: Vec<(usize, Handle)> = (1..=PAGE_SIZE)
+                .map(|size| (size, store(&pool, size, size)))
+                .collect();
+            let check_all = || {
+                for &(size, handle) in &objects {
+                    check(&pool, handle, size, size);
+                }
+            };
+            check_all();
+            for page in mm::movable_pages() {
+                assert!(matches!(mm::migrate(page), Some(Ok(Migrated::To(_)))));
+            }
+            check_all();
+            // Every third goes.
+            for &(_, handle) in objects.iter().step_by(3) {
+                pool.free(handle).unwrap();
+            }
+            let freeable = pool.freeable_pages();
+            assert_eq!(pool.compact().pages, freeable);
+            for (_, &(size, handle)) in objects.iter().enumerate().filter(|(i, _)| i % 3 != 0) {
+                check(&pool, handle, size, size);
+                pool.free(handle).unwrap();
+            }
+            assert_eq!((pool.total_pages(), machine.zs_pages()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn objects_of_a_class_do_not_overlap() {
+    let _machine = boot(Config::default());
+    for size in [1, 24, 100, 1000, 1353, 2040, 2500, 3000, 3256] {
+        let pool = pool(16);
+        let handles: Vec<Handle> = (0..200).map(|i| store(&pool, size, i)).collect();
+        for (i, &handle) in handles.iter().enumerate() {
+            check(&pool, handle, size, i);
+        }
+        for handle in handles {
+            pool.free(handle).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_mapping_is_aligned_and_large_enough() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    for size in 1..=PAGE_SIZE {
+        let handle = pool.malloc(size, Gfp::KERNEL).unwrap();
+        let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+        assert!(mapping.len() >= size && mapping.len() % 8 == 0 && !mapping.is_empty());
+        assert_eq!(mapping.bytes().as_ptr() as usize % 8, 0);
+        let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
+        let head = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+        assert_eq!(mapping.len(), shape.size as usize - head);
+        assert_eq!(size >= pool.huge_class_size(), shape.is_huge());
+        drop(mapping);
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn a_handle_is_freed_once() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    for size in [50, 3000, 4096] {
+        let handle = store(&pool, size, 1);
+        let neighbour = store(&pool, size, 2);
+        pool.free(handle).unwrap();
+        assert_eq!(pool.free(handle), Err(BadHandle::NotAllocated));
+        reported(&machine, handle.into_raw(), 1);
+        // Its word belongs to another object now: the generation differs.
+        let next = store(&pool, size, 3);
+        assert_ne!(next, handle);
+        assert_eq!(pool.free(handle), Err(BadHandle::Mismatch));
+        assert!(pool.map(handle, MapMode::ReadOnly).is_none());
+        assert!(pool.map(handle, MapMode::ReadWrite).is_none());
+        reported(&machine, handle.into_raw(), 3);
+        check(&pool, neighbour, size, 2);
+        check(&pool, next, size, 3);
+        pool.free(neighbour).unwrap();
+        pool.free(next).unwrap();
+    }
+}
+
+#[test]
+fn an_object_that_is_mapped_cannot_be_freed() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    for mode in [MapMode::ReadOnly, MapMode::ReadWrite, MapMode::WriteOnly] {
+        let handle = store(&pool, 100, 1);
+        let mapping = pool.map(handle, mode).unwrap();
+        assert_eq!(pool.free(handle), Err(BadHandle::Mapped));
+        reported(&machine, handle.into_raw(), 1);
+        drop(mapping);
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn one_mapping_at_a_time_on_a_cpu() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let (a, b) = (store(&pool, 100, 1), store(&pool, 3000, 2));
+    let mapping = pool.map(a, MapMode::ReadOnly).unwrap();
+    assert!(pool.map(b, MapMode::ReadOnly).is_none());
+    assert!(pool.map(a, MapMode::ReadOnly).is_none());
+    let reports = machine.take_reports();
+    assert_eq!(reports.len(), 2);
+    // The mapping is as it was.
+    assert_eq!(mapping.bytes()[..100], pattern(1, 100));
+    drop(mapping);
+    check(&pool, b, 3000, 2);
+    pool.free(a).unwrap();
+    pool.free(b).unwrap();
+}
+
+#[test]
+fn numbers_that_are_no_handles_leave_nothing_behind() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    for size in [100, 3000, 4096] {
+        // The word of index 0 is among these.
+        let handles: Vec<Handle> = (0..20).map(|i| store(&pool, size, i)).collect();
+        let numbers = (0..64).flat_map(|bit| [0usize, 1 << bit, -1isize as usize - (1 << bit)]);
+        for raw in numbers.chain((1..4096).map(|error: isize| -error as usize)) {
+            for mode in [MapMode::ReadOnly, MapMode::ReadWrite, MapMode::WriteOnly] {
+                assert!(pool.map(Handle::from_raw(raw), mode).is_none(), "{raw:#x}");
+                assert_eq!(preempt_depth(), 0, "{raw:#x}");
+            }
+            assert!(pool.free(Handle::from_raw(raw)).is_err(), "{raw:#x}");
+            reported(&machine, raw, 4);
+        }
+        for (i, &handle) in handles.iter().enumerate() {
+            check(&pool, handle, size, i);
+            pool.free(handle).unwrap();
+        }
+    }
+}
+
+#[test]
+fn unmap_wants_what_is_mapped_on_this_cpu() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let (a, b) = (store(&pool, 3000, 1), store(&pool, 3000, 2));
+    // SAFETY: Nothing is mapped.
+    unsafe { pool.unmap_raw(a) };
+    reported(&machine, a.into_raw(), 1);
+    pool.map_raw(a, MapMode::ReadWrite).unwrap();
+    // SAFETY: The bytes of `a` are not used.
+    unsafe {
+        pool.unmap_raw(b);
+        reported(&machine, b.into_raw(), 1);
+        // On another CPU there is none.
+        on_cpu(1, || pool.unmap_raw(a));
+        reported(&machine, a.into_raw(), 1);
+        // It is still mapped after all that.
+        assert_eq!(pool.free(a), Err(BadHandle::Mapped));
+        reported(&machine, a.into_raw(), 1);
+        pool.unmap_raw(a);
+        pool.unmap_raw(a);
+        reported(&machine, a.into_raw(), 1);
+    }
+    pool.free(a).unwrap();
+    pool.free(b).unwrap();
+}
+
+#[test]
+fn what_c_maps_write_only_is_written_back() {
+    let _machine = boot(Config::default());
+    let pool = pool(16);
+    // Spans pages, at some index.
+    let handles: Vec<Handle> = (0..20).map(|i| store(&pool, 3000, i)).collect();
+    for (i, &handle) in handles.iter().enumerate() {
+        let bytes = pool.map_raw(handle, MapMode::WriteOnly).unwrap();
+        let content = pattern(100 + i, 3000);
+        // SAFETY: The mapping has 3000 bytes and lives until `unmap`.
+        unsafe {
+            bytes.as_ptr().copy_from(content.as_ptr(), 3000);
+            pool.unmap_raw(handle);
+        }
+    }
+    for (i, &handle) in handles.iter().enumerate() {
+        check(&pool, handle, 3000, 100 + i);
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn a_second_compactor_is_refused_and_stays_refused() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    let mut handles: Vec<Handle> = (0..600).map(|i| store(&pool, 200, i)).collect();
+    let mut i = 0;
+    handles.retain(|&handle| {
+        i += 1;
+        if i % 3 != 0 {
+            pool.free(handle).unwrap();
+        }
+        i % 3 == 0
+    });
+    let mut turns = 0;
+    let done = sched::with_hook(
+        &mut || {
+            turns += 1;
+            // Each time: being refused must not take the right from who has it.
+            for _ in 0..2 {
+                assert_eq!(pool.compact(), Default::default(), "in turn {turns}");
+            }
+        },
+        || pool.compact(),
+    );
+    assert!(turns > 10 && done.pages > 0 && done.objects > 0, "{done:?}");
+    assert_eq!(pool.events().pages_compacted.load(Relaxed), done.pages);
+    assert_eq!(pool.events().objects_moved.load(Relaxed), done.objects);
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn a_mapped_object_is_not_moved() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..100).map(|i| store(&pool, 500, i)).collect();
+    let (kept, freed): (Vec<_>, Vec<_>) = handles.iter().enumerate().partition(|(i, _)| i % 4 == 0);
+    for (_, &handle) in freed {
+        pool.free(handle).unwrap();
+    }
+    let (number, &held) = kept[kept.len() / 2];
+    let bytes = on_cpu(1, || pool.map_raw(held, MapMode::ReadOnly).unwrap());
+    pool.compact();
+    for page in mm::movable_pages() {
+        let _ = mm::migrate(page).unwrap();
+    }
+    assert!(pool.events().migrations_refused.load(Relaxed) > 0);
+    // SAFETY: It is mapped.
+    let now = unsafe { std::slice::from_raw_parts(bytes.as_ptr(), 500) };
+    assert_eq!(now, pattern(number, 500), "the bytes are where they were");
+    // SAFETY: The bytes are not used any more.
+    on_cpu(1, || unsafe { pool.unmap_raw(held) });
+    pool.compact();
+    assert_eq!(pool.freeable_pages(), 0);
+    for (i, &handle) in kept {
+        check(&pool, handle, 500, i);
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn a_zspage_whose_page_is_locked_is_freed_later() {
+    for size in [100, 1353, 3000, 4096] {
+        let machine = boot(Config::default());
+        let pool = pool(8);
+        let handle = store(&pool, size, 1);
+        let before = machine.zs_pages();
+        let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+        pool.free(handle).unwrap();
+        assert!(machine.has_work() && machine.zs_pages() > 0 && before > 0);
+        let (_, stats) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
+        assert_eq!(stats.zspages[Group::EMPTY.number()], 1);
+        drop(locked);
+        assert!(machine.run_work());
+        assert_eq!((machine.zs_pages(), pool.total_pages()), (0, 0));
+        assert_eq!(pool.events().deferred_frees.load(Relaxed), 1);
+    }
+}
+
+#[test]
+fn deferred_free_waits_for_who_has_the_page() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handle = store(&pool, 3000, 1);
+    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    std::thread::scope(|scope| {
+        let shared = machine.share();
+        let worker = scope.spawn(move || {
+            let _entered = shared.enter();
+            shared.run_work()
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!worker.is_finished() && machine.zs_pages() > 0);
+        drop(locked);
+        assert!(worker.join().unwrap());
+    });
+    assert_eq!(machine.zs_pages(), 0);
+}
+
+#[test]
+fn an_empty_zspage_that_waits_to_be_freed_can_be_used() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handle = store(&pool, 3000, 1);
+    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    let pages = machine.zs_pages();
+    let handle = store(&pool, 3000, 2);
+    assert_eq!(machine.zs_pages(), pages, "it needed no other page");
+    drop(locked);
+    machine.run_work();
+    check(&pool, handle, 3000, 2);
+    pool.free(handle).unwrap();
+    assert_eq!(machine.zs_pages(), 0);
+}
+
+#[test]
+fn a_page_that_was_locked_when_it_came_free_is_freed_by_compaction() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..12).map(|i| store(&pool, 1353, i)).collect();
+    // Everybody has a page locked while all but one object go.
+    let locked: Vec<LockedPage> = mm::movable_pages()
+        .into_iter()
+        .filter_map(LockedPage::try_new)
+        .collect();
+    for &handle in &handles[1..] {
+        pool.free(handle).unwrap();
+    }
+    drop(locked);
+    machine.run_work();
+    pool.compact();
+    assert_eq!(pool.freeable_pages(), 0, "of {} pages", pool.total_pages());
+    check(&pool, handles[0], 1353, 0);
+    pool.free(handles[0]).unwrap();
+}
+
+// Who writes in front of an object's bytes spoils its head.
+#[test]
+fn an_overwritten_head_is_found() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..60).map(|i| store(&pool, 500, i)).collect();
+    for &handle in handles.iter().skip(1).step_by(2) {
+        pool.free(handle).unwrap();
+    }
+    let victim = handles[20];
+    let page = mm::chains()
+        .iter()
+        .flat_map(|chain| chain.pages.values().copied().collect::<Vec<_>>())
+        .find(|page| {
+            (0..PAGE_SIZE).step_by(8).any(|offset| {
+                // SAFETY: The page is ours, nobody else uses it.
+                unsafe {
+                    let found = page.read_u64(offset) == victim.in_object();
+                    if found {
+                        page.write_u64(offset, 0x4141_4141_4141_4141);
+                    }
+                    found
+                }
+            })
+        })
+        .unwrap();
+    assert_eq!(pool.free(victim), Err(BadHandle::Mismatch));
+    assert!(pool.map(victim, MapMode::ReadOnly).is_none());
+    reported(&machine, victim.into_raw(), 2);
+    // It can never be moved, and nobody waits for that.
+    assert_eq!(mm::migrate(page), Some(Err(EINVAL)));
+    pool.compact();
+    for (i, &handle) in handles.iter().enumerate().step_by(2) {
+        if handle != victim {
+            check(&pool, handle, 500, i);
+            pool.free(handle).unwrap();
+        }
+    }
+    drop(pool);
+    let reports = machine.take_reports();
+    assert!(
+        matches!(reports[..], [Report::GroupNotEmpty { .. }]),
+        "{reports:?}"
+    );
+}
+
+#[test]
+fn a_pool_with_objects_is_destroyed() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    for size in [10, 10, 500, 3000, 4096] {
+        store(&pool, size, 1);
+    }
+    let classes = 4;
+    drop(pool);
+    let reports = machine.take_reports();
+    assert_eq!(reports.len(), classes, "{reports:?}");
+    for report in &reports {
+        assert!(matches!(report, Report::GroupNotEmpty { .. }), "{report:?}");
+    }
+    assert_eq!(machine.zs_pages(), 0);
+}
+
+#[test]
+fn a_pool_is_destroyed_while_work_is_scheduled() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handle = store(&pool, 3000, 1);
+    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    drop(locked);
+    assert!(machine.has_work());
+    drop(pool);
+    assert!(!machine.has_work());
+    assert_eq!(machine.take_reports(), []);
+}
+
+#[test]
+fn pools_do_not_know_each_others_handles() {
+    let machine = boot(Config::default());
+    let (a, b) = (pool(8), pool(8));
+    let handle = store(&a, 3000, 1);
+    assert_eq!(b.free(handle), Err(BadHandle::NotAllocated));
+    assert!(b.map(handle, MapMode::ReadOnly).is_none());
+    reported(&machine, handle.into_raw(), 2);
+    check(&a, handle, 3000, 1);
+    a.free(handle).unwrap();
+}
+
+#[test]
+fn a_zspage_that_is_dropped_is_reported() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let class = pool.class(pool.lookup_class_index(3000)).unwrap();
+    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
+    drop(hand);
+    assert_eq!(machine.take_reports(), [Report::ForgottenZspage]);
+    assert_eq!(machine.slabs(), 1, "it is lost, not freed");
+    machine.forget_slab();
+}
+
+#[test]
+fn malloc_does_not_sleep_where_it_may_not() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    let held = store(&pool, 100, 1);
+    let mapping = pool.map(held, MapMode::ReadOnly).unwrap();
+    let handles: Vec<Handle> = [50, 1000, 3000, 4096]
+        .map(|size| pool.malloc(size, Gfp::ZSWAP).unwrap())
+        .into();
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+    drop(mapping);
+    pool.free(held).unwrap();
+}
+
+// Fails each allocation of a scenario, one at a time, until there is none left to fail.
+fn fail_each(kinds: &[Point], scenario: impl Fn(&Booted) -> Result) -> usize {
+    for pass in 0.. {
+        let machine = boot(Config::default());
+        machine.fail_nth(pass, kinds);
+        let result = scenario(&machine);
+        let came = !machine.fail_none();
+        assert_eq!(
+            result.is_err(),
+            came,
+            "failure {pass} of {kinds:?}: {result:?}"
+        );
+        assert_eq!(result.err().unwrap_or(ENOMEM), ENOMEM);
+        // Whatever happened, nothing is left: `machine` complains otherwise.
+        if !came {
+            return pass;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn pool_creation_survives_any_failure() {
+    for chain in [4, 8, 16] {
+        let points = fail_each(&[Point::Boxed], |_| {
+            pin_box(Pool::new(c"pool", chain)).map(drop)
+        });
+        // The pool, its name, and its classes.
+        assert!(points > 50, "{points} allocations");
+    }
+}
+
+#[test]
+fn malloc_survives_any_failure() {
+    let kinds = [Point::Page, Point::Slab, Point::Table];
+    for kinds in [&kinds[..], &[Point::Page], &[Point::Slab], &[Point::Table]] {
+        let points = fail_each(kinds, |machine| {
+            let pool = pool(8);
+            let mut handles = Vec::new();
+            let mut result = Ok(());
+            for i in 0..300 {
+                let size = [40, 300, 1353, 3000, 4000][i % 5];
+                let before = (pool.total_pages(), machine.slabs());
+                match pool.malloc(size, Gfp::KERNEL) {
+                    Ok(handle) => handles.push(handle),
+                    Err(error) => {
+                        assert_eq!((pool.total_pages(), machine.slabs()), before);
+                        result = Err(error);
+                        // The pool still serves.
+                        handles.push(store(&pool, size, i));
+                    }
+                }
+            }
+            let distinct: HashSet<&Handle> = handles.iter().collect();
+            assert_eq!(distinct.len(), handles.len());
+            handles
+                .iter()
+                .for_each(|&handle| pool.free(handle).unwrap());
+            assert_eq!((pool.total_pages(), machine.slabs()), (0, 0));
+            result
+        });
+        assert!(points > 1, "{points} allocations of {kinds:?}");
+    }
+}
+
+#[test]
+fn compaction_survives_any_failure() {
+    for pass in 0..60 {
+        let machine = boot(Config::default());
+        let pool = pool(16);
+        let mut handles: Vec<(usize, Handle)> =
+            (0..400).map(|i| (i, store(&pool, 1353, i))).collect();
+        let mut random = Random::new(7);
+        for _ in 0..300 {
+            let (_, handle) = handles.swap_remove(random.below(handles.len()));
+            pool.free(handle).unwrap();
+        }
+        machine.fail_nth(pass, &[Point::Page, Point::Slab, Point::Table]);
+        pool.compact();
+        machine.fail_none();
+        for &(i, handle) in &handles {
+            check(&pool, handle, 1353, i);
+        }
+        pool.compact();
+        assert_eq!(pool.freeable_pages(), 0);
+        for (i, handle) in handles {
+            check(&pool, handle, 1353, i);
+            pool.free(handle).unwrap();
+        }
+    }
+}
+
+#[test]
+fn memory_that_ends_is_an_error_and_comes_back() {
+    let machine = boot(Config {
+        pages: 64,
+        ..Config::default()
+    });
+    let pool = pool(8);
+    let mut handles = Vec::new();
+    let error = loop {
+        match pool.malloc(3000, Gfp::KERNEL) {
+            Ok(handle) => handles.push(handle),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, ENOMEM);
+    assert!(
+        handles.len() >= 64 * PAGE_SIZE / 3300,
+        "{} objects",
+        handles.len()
+    );
+    pool.free(handles.pop().unwrap()).unwrap();
+    handles.push(pool.malloc(3000, Gfp::KERNEL).unwrap());
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+    assert_eq!(machine.zs_pages(), 0);
+}
+
+#[test]
+fn zspages_are_small() {
+    // One for each zspage, beside its pages: a bitmap for the most objects that there can be.
+    assert!(
+        std::mem::size_of::<Zspage>() <= 320,
+        "{}",
+        std::mem::size_of::<Zspage>()
+    );
+}
