@@ -9,7 +9,7 @@ OUT ?= build/modules/test
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## set up, build, boot QEMU, store real data in zram and zswap, check it, report
@@ -44,9 +44,30 @@ modules: ## build the modules: make modules KDIR=<kernel build tree> OUT=<folder
 modules_install: ## install them for that kernel under updates/, for modprobe
 	@scripts/build-modules --install "$(KDIR)" "$(OUT)"
 
+.PHONY: check
+check: ## is the tree in order: formatting, lints, licenses, commits; N passed, N failed
+	@scripts/setup check
+	@scripts/kernel-build
+	@scripts/check
+
+.PHONY: doc
+doc: ## HTML of Documentation/ and of the source's own, in build/doc
+	@scripts/setup doc
+	@scripts/doc
+
+.PHONY: rust-analyzer
+rust-analyzer: ## write rust-project.json, for editors
+	@scripts/setup
+	@scripts/kernel-build
+	@scripts/rust-analyzer
+
+.PHONY: zsview
+zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
+	@scripts/zsview $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built, but keep the kernel and the tools
-	@rm -rf build/modules build/guest build/run build/test build/shell build/log
+	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check
 	@rm -rf rust/host/target
 
 .PHONY: distclean

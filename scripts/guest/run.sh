@@ -23,6 +23,11 @@ zram_end() {
 	wait $ZRAM_JOB || fail "zram: $(cat $WORK/zram.out)"
 }
 
+# The classes table of zram's pool, for scripts/zsview.
+classes() {
+	cat $DEBUGFS/zsmalloc*/zram0/classes >"/run/result/classes-$1"
+} 2>/dev/null
+
 zswap() {
 	hog "$@" >$WORK/hog.last || fail "zswap: $(cat $WORK/hog.last)"
 }
@@ -80,7 +85,9 @@ frag_used=$(mm_stat zram0 used) frag_compr=$(mm_stat zram0 compr)
 
 say "compacting through sysfs"
 freed_sysfs=$(mm_stat zram0 compacted)
+classes before
 echo 1 >/sys/block/zram0/compact
+classes after
 freed_sysfs=$(($(mm_stat zram0 compacted) - freed_sysfs))
 comp_used=$(mm_stat zram0 used)
 [ "$freed_sysfs" -gt 0 ] || fail "compaction through sysfs freed nothing"
