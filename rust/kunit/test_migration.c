@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Page migration, of chosen pages: through the movable operations directly, as
- * mm/migrate.c calls them, and through the kernel's own path, by asking for a
- * range of memory that is just that page.
+ * mm/migrate.c calls them, and through the kernel's own path, by taking just
+ * that page out of use.
  */
 
 #include <linux/gfp.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/pfn.h>
 
 #include "kunit.h"
 
@@ -54,6 +55,16 @@ static void move_all(struct kunit *test, struct zs_pool *pool)
 	}
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), total);
 	kunit_kfree(test, pages.pfn);
+}
+
+/* The page that an object is on, which may not span two. */
+static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
+{
+	void *bytes = zs_map_object(pool, object->handle, ZS_MM_RO);
+	struct page *page = virt_to_page(bytes);
+
+	zs_unmap_object(pool, object->handle);
+	return page;
 }
 
 static void move_each_class(struct kunit *test, struct zs_pool *pool)
@@ -233,12 +244,9 @@ static void mapped_on_another_cpu(struct kunit *test)
 	struct zs_objects objects;
 	struct zs_holder holder;
 	struct page *page;
-	void *bytes;
 
 	zs_objects_full(test, pool, &objects, 1100, 1);
-	bytes = zs_map_object(pool, objects.object[0].handle, ZS_MM_RO);
-	page = virt_to_page(bytes);
-	zs_unmap_object(pool, objects.object[0].handle);
+	page = page_of(pool, &objects.object[0]);
 	zs_holder_start(test, &holder, pool, objects.object[0].handle, ZS_MM_RW);
 	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
@@ -249,41 +257,78 @@ static void mapped_on_another_cpu(struct kunit *test)
 }
 
 /*
- * The kernel's own path, with its isolation, retries and putback. It fails for
- * pages in whose neighbourhood is something that cannot move.
+ * The kernel's own path, with its isolation, retries and putback: a page is to
+ * be taken out of use, so that what is on it has to go elsewhere. Then it is
+ * taken into use again.
  */
+#define ZS_SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
+
+static int soft_offline(unsigned long pfn)
+{
+	char text[24];
+	int err;
+
+	snprintf(text, sizeof(text), "%#llx", (u64)PFN_PHYS(pfn));
+	err = zs_write_file(ZS_SOFT_OFFLINE, text);
+#ifdef CONFIG_MEMORY_FAILURE
+	if (!err)
+		err = unpoison_memory(pfn);
+#endif
+	return err;
+}
+
+static void needs_soft_offline(struct kunit *test)
+{
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) ||
+	    !IS_ENABLED(CONFIG_MEMORY_HOTPLUG))
+		kunit_skip(test, "needs CONFIG_MEMORY_FAILURE");
+}
+
 static void by_the_kernel(struct kunit *test)
 {
-#ifdef CONFIG_CONTIG_ALLOC
 	static const size_t sizes[] = { 100, 1100, 2500, PAGE_SIZE };
 	struct zs_pool *pool = zs_pool(test);
-	unsigned int i, j, moved = 0;
 	struct zs_objects objects;
 	struct zs_pages pages;
+	unsigned int i, j;
 
+	needs_soft_offline(test);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		zs_objects_full(test, pool, &objects, sizes[i], 4);
 		pages_find(test, pool, &pages);
 		for (j = 0; j < pages.count; j++) {
-			unsigned long pfn = pages.pfn[j];
-
-			if (alloc_contig_range(pfn, pfn + 1, MIGRATE_MOVABLE,
-					       GFP_KERNEL))
-				continue;
-			free_contig_range(pfn, 1);
-			moved++;
+			KUNIT_EXPECT_EQ_MSG(test, 0, soft_offline(pages.pfn[j]),
+					    "page %u of %u", j, pages.count);
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		}
+		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), pages.count);
 		kunit_kfree(test, pages.pfn);
-		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		zs_objects_free(pool, &objects);
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 	}
-	KUNIT_EXPECT_GT(test, moved, 0);
-	kunit_info(test, "zs-test: pages moved: %u\n", moved);
-#else
-	kunit_skip(test, "needs CONFIG_CONTIG_ALLOC");
-#endif
+}
+
+static void refused_to_the_kernel(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	struct zs_holder holder;
+	unsigned long pfn;
+	unsigned int i;
+
+	needs_soft_offline(test);
+	zs_objects_full(test, pool, &objects, 1100, 2);
+	for (i = 0; i < 3; i++) {
+		pfn = page_to_pfn(page_of(pool, &objects.object[0]));
+		zs_holder_start(test, &holder, pool, objects.object[0].handle,
+				i ? ZS_MM_RO : ZS_MM_RW);
+		KUNIT_EXPECT_LT(test, soft_offline(pfn), 0);
+		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		KUNIT_EXPECT_EQ(test, 0, soft_offline(pfn));
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	}
+	zs_objects_free(pool, &objects);
 }
 
 static void by_compact_memory(struct kunit *test)
@@ -300,16 +345,6 @@ static void by_compact_memory(struct kunit *test)
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
-}
-
-/* The first page of the object's zspage that is found by its address. */
-static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
-{
-	void *bytes = zs_map_object(pool, object->handle, ZS_MM_RO);
-	struct page *page = virt_to_page(bytes);
-
-	zs_unmap_object(pool, object->handle);
-	return page;
 }
 
 /* Isolated, and put back: nothing has happened. */
@@ -499,6 +534,7 @@ static struct kunit_case zs_migration_cases[] = {
 	ZS_CASE_RUST(pages_of_a_mapped_object_stay),
 	ZS_CASE_RUST(mapped_on_another_cpu),
 	ZS_CASE(by_the_kernel),
+	ZS_CASE_RUST(refused_to_the_kernel),
 	ZS_CASE(by_compact_memory),
 	ZS_CASE(isolated_and_put_back),
 	ZS_CASE(freed_while_isolated),

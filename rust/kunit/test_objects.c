@@ -303,11 +303,10 @@ static void neighbours_are_independent(struct kunit *test)
 		zs_holder_start(test, &holder, pool, objects.object[i].handle,
 				i % 2 ? ZS_MM_RO : ZS_MM_RW);
 		for (j = 0; j < objects.count; j++) {
-			if (j == i)
-				continue;
-			KUNIT_EXPECT_TRUE(test, zs_object_modify(pool,
-							 &objects.object[j],
-							 i * j));
+			struct zs_object *other = &objects.object[j];
+
+			if (j != i)
+				KUNIT_EXPECT_TRUE(test, zs_object_modify(pool, other, i * j));
 		}
 		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
 	}

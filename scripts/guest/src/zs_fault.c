@@ -38,8 +38,9 @@ int main(int argc, char **argv)
 	long ret;
 	char op;
 
-	if (argc < 4 || argc > 5 || !strchr("wib", argv[2][0]) ||
-	    (argv[2][0] == 'i') != (argc == 4)) {
+	/* Only insmod has no text. */
+	if (argc != (argc > 2 && argv[2][0] == 'i' ? 4 : 5) ||
+	    !strchr("wib", argv[2][0])) {
 		fprintf(stderr, "usage: zs_fault N write|insmod|block FILE [TEXT|BLOCK]\n");
 		return 2;
 	}
