@@ -85,14 +85,13 @@ inject() {
 	[ ! -e min-order ] || echo 0 >min-order
 	echo 20 >probability
 	for seed in 11 12 13; do
-		(
-			echo 1 >/proc/self/make-it-fail
-			# Stops at the first error; begin anew behind it.
-			for skip in $(seq 0 50 2000); do
-				dd if=$DATA of=/dev/zram0 bs=4k skip=$((seed + skip)) seek=$skip \
-					count=50 oflag=direct conv=notrunc
-			done
-		) >/dev/null 2>&1 || :
+		# Stops at the first error; begin anew behind it.
+		for skip in $(seq 0 50 2000); do
+			# In the child alone: a fork that fails is in the log.
+			bash -c 'echo 1 >/proc/self/make-it-fail; exec dd "$@"' dd \
+				if=$DATA of=/dev/zram0 bs=4k skip=$((seed + skip)) seek=$skip \
+				count=50 oflag=direct conv=notrunc >/dev/null 2>&1 || :
+		done
 	done
 	echo 0 >probability
 	cd /
