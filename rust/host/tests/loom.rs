@@ -12,12 +12,26 @@
 //! to explore; `Bound(n)` leaves out what takes more than `n` preemptions.
 #![cfg(loom)]
 
+use std::sync::Arc as StdArc;
+
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
+use zsmalloc_host::engine::handle_table::Handle;
+use zsmalloc_host::engine::map::MapMode;
+use zsmalloc_host::engine::pool::{BadHandle, Pool};
 use zsmalloc_host::engine::word::{FreeLink, ObjWord, Place, Refused};
-use zsmalloc_host::sys::atomic::AtomicU64;
+use zsmalloc_host::sys::atomic::{begin_execution, AtomicU64};
+
+use zsmalloc_host::sys::machine::{boot, Booted, Config};
+use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
+use zsmalloc_host::sys::page::{touch, Access, ZsPage};
+use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::watch::watch;
+
+/// Turns of waiting in one execution, of all threads, up to which it is explored.
+const WAITS: usize = 4;
 
 #[derive(Clone, Copy)]
 enum Extent {
@@ -38,6 +52,7 @@ fn explore(extent: Extent, model: impl Fn() + Send + Sync + 'static) {
     let start = std::time::Instant::now();
     builder.check(move || {
         counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        begin_execution(WAITS);
         model();
     });
     println!(
@@ -135,6 +150,46 @@ impl Object {
         self.set(place, 666);
         Ok(())
     }
+}
+
+// Whoever has the object finds it whole; nobody writes to what is read.
+#[test]
+fn word_a_mapping_and_a_mover() {
+    explore(Exhaustive, || {
+        let object = Object::new();
+        let writer = {
+            let object = object.clone();
+            thread::spawn(move || object.write(8))
+        };
+        let moved = object.relocate();
+        assert_eq!(writer.join().unwrap(), Some(7));
+        assert_eq!(object.read(), Some(8));
+        // Nobody is left who could keep it from moving.
+        assert!(object.relocate());
+        let place = object.word().place().unwrap();
+        assert_eq!(place.pfn(), usize::from(!moved));
+    });
+}
+
+// Two that map: a lock is a lock.
+#[test]
+fn word_two_mappings() {
+    explore(Exhaustive, || {
+        let object = Object::new();
+        let writer = {
+            let object = object.clone();
+            thread::spawn(move || object.write(8))
+        };
+        let before = [object.write(9), writer.join().unwrap()];
+        let after = object.read();
+        assert!(
+            matches!(
+                (before, after),
+                ([Some(7), Some(9)], Some(8)) | ([Some(8), Some(7)], Some(9))
+            ),
+            "{before:?} {after:?}"
+        );
+    });
 }
 
 // Two that map and a mover: whoever has the object finds it whole, nobody writes to what is read.
@@ -250,30 +305,38 @@ fn word_two_frees() {
 // A word is freed and used again while somebody still uses the old handle: he gets the old
 // object, nothing, or all of the new one, by whose head he sees that it is not his.
 #[test]
-fn word_reuse_and_stale_mappings() {
-    explore(Bound(2), || {
-        // What is at a place is its head as well: 7 of the old object, 8 of the new.
-        let object = Object::new();
-        let stale: Vec<_> = (0..2)
-            .map(|_| {
-                let object = object.clone();
-                thread::spawn(move || {
-                    let Ok(place) = object.word().lock() else {
-                        return;
-                    };
-                    let expected = if place.pfn() == 0 { 7 } else { 8 };
-                    assert_eq!(object.get(place), expected);
-                    object.word().unlock(place);
-                })
+fn word_reuse_and_a_stale_mapping() {
+    explore(Exhaustive, || reuse(1));
+}
+
+// The same with two of them.
+#[test]
+fn word_reuse_and_two_stale_mappings() {
+    explore(Bound(3), || reuse(2));
+}
+
+fn reuse(stale: usize) {
+    // What is at a place is its head as well: 7 of the old object, 8 of the new.
+    let object = Object::new();
+    let stale: Vec<_> = (0..stale)
+        .map(|_| {
+            let object = object.clone();
+            thread::spawn(move || {
+                let Ok(place) = object.word().lock() else {
+                    return;
+                };
+                let expected = if place.pfn() == 0 { 7 } else { 8 };
+                assert_eq!(object.get(place), expected);
+                object.word().unlock(place);
             })
-            .collect();
-        if object.free().is_ok() {
-            let _class = object.class.lock().unwrap();
-            object.set(place(1), 8);
-            object.word().publish(place(1));
-        }
-        stale.into_iter().for_each(|stale| stale.join().unwrap());
-    });
+        })
+        .collect();
+    if object.free().is_ok() {
+        let _class = object.class.lock().unwrap();
+        object.set(place(1), 8);
+        object.word().publish(place(1));
+    }
+    stale.into_iter().for_each(|stale| stale.join().unwrap());
 }
 
 // Free words change hands between classes while somebody tries a handle that was freed: he is
@@ -295,5 +358,385 @@ fn word_relink_and_a_stale_mapping() {
         assert_eq!(object.word().link(), Some(link));
         stale.join().unwrap();
         assert_eq!(object.word().link(), Some(link));
+    });
+}
+
+/// A pool that some threads use. What it takes to make one is not explored.
+struct Shop {
+    pool: StdArc<PinBox<Pool>>,
+    machine: Booted,
+}
+
+/// Two objects of this size share a page.
+const HALF: usize = 2040;
+/// The heads of both, their first and their last words.
+const WATCHED: &[usize] = &[0, 8, 2040, 2048, 2056, 4088];
+
+impl Shop {
+    fn open() -> Self {
+        loom::stop_exploring();
+        watch(WATCHED);
+        let machine = boot(Config {
+            pages: 16,
+            ..Config::default()
+        });
+        let pool = StdArc::new(pin_box(Pool::new(c"loom", 4)).unwrap());
+        // What comes into being when it is first used has to do so before the threads do.
+        pool.compact();
+        Self { pool, machine }
+    }
+
+    fn begin(&self) {
+        loom::explore();
+    }
+
+    // A thread that uses the pool.
+    fn spawn<R: 'static>(&self, f: impl FnOnce(&Pool) -> R + 'static) -> thread::JoinHandle<R> {
+        let pool = self.pool.clone();
+        thread::spawn(move || f(&pool))
+    }
+
+    // Two pages with an object each: 1 on the first, 2 on the second.
+    fn fragmented(&self) -> [Handle; 2] {
+        let handles = [1, 11, 2, 12].map(|value| store(&self.pool, value));
+        self.pool.free(handles[1]).unwrap();
+        self.pool.free(handles[3]).unwrap();
+        assert_eq!(self.pool.total_pages(), 2);
+        [handles[0], handles[2]]
+    }
+
+    // Nothing is lost, and nothing is left.
+    fn close(self, objects: &[(Handle, u64)]) {
+        loom::stop_exploring();
+        self.machine.run_work();
+        self.pool.compact();
+        for &(handle, value) in objects {
+            assert_eq!(load(&self.pool, handle), Some(value));
+        }
+        assert_eq!(self.pool.freeable_pages(), 0);
+        assert_eq!(self.pool.total_pages(), self.machine.zs_pages());
+        for &(handle, _) in objects {
+            self.pool.free(handle).unwrap();
+        }
+        self.machine.run_work();
+        assert_eq!(self.pool.total_pages(), 0);
+        assert_eq!(self.machine.take_reports(), []);
+        let Ok(pool) = StdArc::try_unwrap(self.pool) else {
+            panic!("a thread is left");
+        };
+        drop(pool);
+    }
+}
+
+fn store(pool: &Pool, value: u64) -> Handle {
+    let handle = pool.malloc(HALF, Gfp::KERNEL).unwrap();
+    write(pool, handle, value);
+    handle
+}
+
+fn write(pool: &Pool, handle: Handle, value: u64) {
+    let mut mapping = pool.map(handle, MapMode::WriteOnly).unwrap();
+    let bytes = mapping.bytes_mut().unwrap();
+    touch(Access::Write, bytes);
+    bytes[..8].copy_from_slice(&value.to_le_bytes());
+    bytes[HALF - 8..].copy_from_slice(&value.to_le_bytes());
+}
+
+fn load(pool: &Pool, handle: Handle) -> Option<u64> {
+    let mapping = pool.map(handle, MapMode::ReadOnly)?;
+    let bytes = mapping.bytes();
+    touch(Access::Read, bytes);
+    assert_eq!(bytes[..8], bytes[HALF - 8..], "half of an object");
+    Some(u64::from_le_bytes(bytes[..8].try_into().unwrap()))
+}
+
+// Compaction, while objects are written: one of the two moves.
+#[test]
+fn pool_compact_and_map() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        shop.begin();
+        let writer = shop.spawn(move |pool| {
+            write(pool, a, 3);
+            write(pool, b, 4);
+        });
+        shop.pool.compact();
+        writer.join().unwrap();
+        shop.close(&[(a, 3), (b, 4)]);
+    });
+}
+
+// Compaction, while objects are freed: of the source, and of the destination.
+#[test]
+fn pool_compact_and_free() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        shop.begin();
+        let other = shop.spawn(move |pool| {
+            pool.free(a).unwrap();
+            pool.free(b).unwrap();
+        });
+        shop.pool.compact();
+        other.join().unwrap();
+        shop.close(&[]);
+    });
+}
+
+// Compaction, while objects of the class are allocated, into a zspage that is in a hand or not.
+#[test]
+fn pool_compact_and_malloc() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        shop.begin();
+        let other = shop.spawn(move |pool| [3, 4].map(|value| store(pool, value)));
+        shop.pool.compact();
+        let [c, d] = other.join().unwrap();
+        shop.close(&[(a, 1), (b, 2), (c, 3), (d, 4)]);
+    });
+}
+
+// Two compactors: one of them does it all.
+#[test]
+fn pool_two_compactions() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        shop.begin();
+        let other = shop.spawn(|pool| pool.compact());
+        let mine = shop.pool.compact();
+        let theirs = other.join().unwrap();
+        assert_eq!(
+            (mine.pages + theirs.pages, mine.objects + theirs.objects),
+            (1, 1)
+        );
+        shop.close(&[(a, 1), (b, 2)]);
+    });
+}
+
+fn any_page() -> ZsPage {
+    mm::movable_pages()[0]
+}
+
+// The kernel moves a page while both objects on it are written.
+#[test]
+fn pool_migrate_and_map() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        shop.begin();
+        let writer = shop.spawn(move |pool| {
+            write(pool, a, 3);
+            write(pool, b, 4);
+        });
+        let result = mm::migrate(any_page()).unwrap();
+        assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
+        writer.join().unwrap();
+        shop.close(&[(a, 3), (b, 4)]);
+    });
+}
+
+// The kernel moves a page while what is on it is freed: the zspage is freed at once, or later, or
+// the page is gone before it can be moved.
+#[test]
+fn pool_migrate_and_free() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        let page = any_page();
+        shop.begin();
+        let other = shop.spawn(move |pool| {
+            pool.free(a).unwrap();
+            pool.free(b).unwrap();
+        });
+        if let Some(result) = mm::migrate(page) {
+            assert!(matches!(result, Ok(_)), "{result:?}");
+        }
+        other.join().unwrap();
+        shop.close(&[]);
+    });
+}
+
+// The kernel moves a page while objects are allocated on it.
+#[test]
+fn pool_migrate_and_malloc() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let a = store(&shop.pool, 1);
+        shop.begin();
+        let other = shop.spawn(move |pool| store(pool, 2));
+        let result = mm::migrate(any_page()).unwrap();
+        assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
+        let b = other.join().unwrap();
+        shop.close(&[(a, 1), (b, 2)]);
+    });
+}
+
+// The kernel moves pages while the pool is compacted.
+#[test]
+fn pool_migrate_and_compact() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        let page = any_page();
+        shop.begin();
+        let other = shop.spawn(|pool| pool.compact());
+        if let Some(result) = mm::migrate(page) {
+            assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
+        }
+        other.join().unwrap();
+        shop.close(&[(a, 1), (b, 2)]);
+    });
+}
+
+// Deferred free: the last objects go while the kernel has the page locked; a worker waits for it;
+// somebody allocates meanwhile, perhaps from the very zspage.
+#[test]
+fn pool_deferred_free() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let a = store(&shop.pool, 1);
+        let locked = LockedPage::try_new(any_page()).unwrap();
+        shop.pool.free(a).unwrap();
+        assert!(shop.machine.has_work());
+        shop.begin();
+        let machine = shop.machine.share();
+        let worker = thread::spawn(move || machine.run_work());
+        let other = shop.spawn(|pool| store(pool, 2));
+        drop(locked);
+        worker.join().unwrap();
+        let b = other.join().unwrap();
+        shop.close(&[(b, 2)]);
+    });
+}
+
+// The same, and the kernel wants to move the page that is to be freed.
+#[test]
+fn pool_deferred_free_and_migrate() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let a = store(&shop.pool, 1);
+        let isolated = IsolatedPage::try_new(any_page()).unwrap();
+        shop.begin();
+        let other = {
+            let machine = shop.machine.share();
+            shop.spawn(move |pool| {
+                pool.free(a).unwrap();
+                machine.run_work();
+            })
+        };
+        isolated.migrate().unwrap();
+        other.join().unwrap();
+        shop.close(&[]);
+    });
+}
+
+// A pool is destroyed while the kernel moves its last page.
+#[test]
+fn pool_destroy_and_migrate() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let a = store(&shop.pool, 1);
+        let page = any_page();
+        shop.begin();
+        let kernel = thread::spawn(move || {
+            mm::migrate(page);
+        });
+        shop.pool.free(a).unwrap();
+        let Ok(pool) = StdArc::try_unwrap(shop.pool) else {
+            unreachable!()
+        };
+        drop(pool);
+        kernel.join().unwrap();
+        assert_eq!(shop.machine.take_reports(), []);
+    });
+}
+
+// Two that free one object: one of them is refused, and says so.
+#[test]
+fn pool_free_twice() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        shop.begin();
+        let other = shop.spawn(move |pool| pool.free(a));
+        let results = [shop.pool.free(a), other.join().unwrap()];
+        assert!(results.contains(&Ok(())), "{results:?}");
+        assert!(
+            results
+                .iter()
+                .any(|result| matches!(result, Err(BadHandle::NotAllocated | BadHandle::Mismatch))),
+            "{results:?}"
+        );
+        assert_eq!(shop.machine.take_reports().len(), 1);
+        shop.close(&[(b, 2)]);
+    });
+}
+
+// A handle is used after it was freed, while its word gets a new object: the stale one is
+// refused, and the new one is as if nothing had been.
+#[test]
+fn pool_stale_handle() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        shop.pool.free(a).unwrap();
+        shop.begin();
+        let other = shop.spawn(move |pool| {
+            assert!(pool.map(a, MapMode::ReadOnly).is_none());
+            assert!(pool.free(a).is_err());
+        });
+        let c = store(&shop.pool, 3);
+        write(&shop.pool, c, 4);
+        shop.pool.free(c).unwrap();
+        let c = store(&shop.pool, 5);
+        other.join().unwrap();
+        assert_eq!(shop.machine.take_reports().len(), 2);
+        shop.close(&[(b, 2), (c, 5)]);
+    });
+}
+
+// Two that allocate from an empty class, and so both grow it and the handle table.
+#[test]
+fn pool_two_mallocs() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        shop.begin();
+        let other = shop.spawn(|pool| store(pool, 1));
+        let b = store(&shop.pool, 2);
+        let a = other.join().unwrap();
+        assert_ne!(a, b);
+        shop.close(&[(a, 1), (b, 2)]);
+    });
+}
+
+// One frees the last object of a zspage while another allocates from it.
+#[test]
+fn pool_free_and_malloc() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let a = store(&shop.pool, 1);
+        shop.begin();
+        let other = shop.spawn(|pool| store(pool, 2));
+        shop.pool.free(a).unwrap();
+        let b = other.join().unwrap();
+        shop.close(&[(b, 2)]);
+    });
+}
+
+// Two objects of one page are freed at once: the page goes once.
+#[test]
+fn pool_two_frees() {
+    explore(Exhaustive, || {
+        let shop = Shop::open();
+        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        shop.begin();
+        let other = shop.spawn(move |pool| pool.free(a).unwrap());
+        shop.pool.free(b).unwrap();
+        other.join().unwrap();
+        assert_eq!(shop.machine.zs_pages(), 0);
+        shop.close(&[]);
     });
 }

@@ -8,7 +8,7 @@ pub use core::sync::atomic::{
 };
 
 #[cfg(loom)]
-pub use self::modelled::{AtomicBool, AtomicU64};
+pub use self::modelled::{AtomicBool, AtomicU64, RefCount};
 // Counters and fields that only change under a lock: modelling them would multiply the states and
 // say nothing.
 #[cfg(loom)]
@@ -38,23 +38,49 @@ pub fn spin_loop() {
         std::thread::yield_now();
     }
     #[cfg(loom)]
-    loom::thread::yield_now();
+    modelled::wait();
 }
+
+/// A count of references to a page.
+#[cfg(not(loom))]
+pub type RefCount = AtomicUsize;
+
+#[cfg(loom)]
+pub use modelled::begin_execution;
 
 #[cfg(loom)]
 mod modelled {
-    use core::cell::OnceCell;
+    use core::cell::{Cell, OnceCell};
     use core::sync::atomic::Ordering;
 
+    std::thread_local! {
+        static WAITS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    /// Begins an execution of a model, in which threads wait `waits` times, all together, before
+    /// what follows is not explored any more: who waits twice learns nothing that who waits once
+    /// does not, but two who wait could do so in turns for ever.
+    pub fn begin_execution(waits: usize) {
+        WAITS_LEFT.set(waits);
+    }
+
+    pub(super) fn wait() {
+        match WAITS_LEFT.get().checked_sub(1) {
+            Some(left) => WAITS_LEFT.set(left),
+            None => loom::skip_branch(),
+        }
+        loom::thread::yield_now();
+    }
+
     macro_rules! modelled {
-        ($name:ident, $value:ty) => {
+        ($name:ident, $modelled:ident, $value:ty) => {
             /// An atomic of `loom` that comes into being when it is first used.
             ///
             /// A pool has thousands of them, a model touches a few; and unlike those of `loom`
             /// itself, this one can be made in a constant.
             pub struct $name {
                 initial: $value,
-                inner: OnceCell<loom::sync::atomic::$name>,
+                inner: OnceCell<loom::sync::atomic::$modelled>,
             }
 
             // SAFETY: All threads of a model run on one thread of the host, and do not switch
@@ -70,9 +96,9 @@ mod modelled {
                     }
                 }
 
-                fn inner(&self) -> &loom::sync::atomic::$name {
+                fn inner(&self) -> &loom::sync::atomic::$modelled {
                     self.inner
-                        .get_or_init(|| loom::sync::atomic::$name::new(self.initial))
+                        .get_or_init(|| loom::sync::atomic::$modelled::new(self.initial))
                 }
 
                 /// As of `core`.
@@ -117,8 +143,9 @@ mod modelled {
         };
     }
 
-    modelled!(AtomicU64, u64);
-    modelled!(AtomicBool, bool);
+    modelled!(AtomicU64, AtomicU64, u64);
+    modelled!(AtomicBool, AtomicBool, bool);
+    modelled!(RefCount, AtomicUsize, usize);
 
     impl AtomicU64 {
         /// As of `core`, but that it writes nothing where it changes nothing.

@@ -10,11 +10,11 @@ use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::atomic::{
     AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicU64 as StdU64, AtomicUsize,
-    Ordering::{self, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::sync::{Mutex, MutexGuard};
 
-use super::atomic::{spin_loop, AtomicBool};
+use super::atomic::{spin_loop, AtomicBool, RefCount};
 use super::cpu_area::thread_number;
 use super::machine::{self, Config, Placement, Point, Random};
 use super::prelude::Gfp;
@@ -34,7 +34,7 @@ pub(super) struct Frame {
     address: usize,
     // Not free.
     used: StdBool,
-    refs: AtomicUsize,
+    refs: RefCount,
     lock: AtomicBool,
     // The thread that has the page locked.
     locker: AtomicUsize,
@@ -43,7 +43,7 @@ pub(super) struct Frame {
     position: AtomicU32,
     // `PG_private`, `PG_movable`, and its being isolated.
     first: StdBool,
-    movable: StdBool,
+    movable: AtomicBool,
     isolated: StdBool,
     // `private`.
     owner: AtomicPtr<()>,
@@ -187,22 +187,26 @@ impl Drop for Memory {
 
 impl Frame {
     fn new(address: usize) -> Self {
-        Self {
+        let frame = Self {
             address,
             used: StdBool::new(false),
-            refs: AtomicUsize::new(0),
+            refs: RefCount::new(0),
             lock: AtomicBool::new(false),
             locker: AtomicUsize::new(0),
             ours: StdBool::new(false),
             position: AtomicU32::new(0),
             first: StdBool::new(false),
-            movable: StdBool::new(false),
+            movable: AtomicBool::new(false),
             isolated: StdBool::new(false),
             owner: AtomicPtr::new(null_mut()),
             link: AtomicUsize::new(0),
             #[cfg(loom)]
             watched: Default::default(),
-        }
+        };
+        // Atomics of `loom` come into being when they are first used: here, before any thread.
+        frame.check_free();
+        frame.refs.load(Relaxed);
+        frame
     }
 
     // "Bad page state".
@@ -537,9 +541,18 @@ impl ZsPage {
     /// The caller must own one.
     pub unsafe fn put(self) {
         let frame = self.frame();
-        let before = frame.refs.fetch_sub(1, Ordering::AcqRel);
-        check!(before > 0, "BUG: drops a reference to a free page");
-        if before == 1 {
+        let mut now = frame.refs.load(Relaxed);
+        loop {
+            check!(now > 0, "BUG: drops a reference to {self:?}, which is free");
+            match frame
+                .refs
+                .compare_exchange_weak(now, now.wrapping_sub(1), AcqRel, Relaxed)
+            {
+                Ok(_) => break,
+                Err(newer) => now = newer,
+            }
+        }
+        if now == 1 {
             machine::current().memory().release(frame);
         }
     }
@@ -711,10 +724,15 @@ impl ZsPage {
 
     /// Takes a reference, if the page is not free.
     pub(super) fn try_get(self) -> bool {
-        self.frame()
-            .refs
-            .fetch_update(Relaxed, Relaxed, |refs| (refs > 0).then_some(refs + 1))
-            .is_ok()
+        let refs = &self.frame().refs;
+        let mut now = refs.load(Relaxed);
+        while now > 0 {
+            match refs.compare_exchange_weak(now, now + 1, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(newer) => now = newer,
+            }
+        }
+        false
     }
 
     pub(super) fn is_movable(self) -> bool {

@@ -4,7 +4,7 @@
 //! a mutex of `loom`, so that waiting for it is not a loop to explore.
 
 use core::cell::UnsafeCell;
-use core::marker::PhantomData;
+use core::marker::{PhantomData, PhantomPinned};
 use core::ops::{Deref, DerefMut};
 
 use super::cpu_area;
@@ -28,6 +28,9 @@ pub enum LockClass {
 #[pin_data]
 pub struct SpinLock<T> {
     class: LockClass,
+    // As the kernel's, it stays where it is.
+    #[pin]
+    _pinned: PhantomPinned,
     raw: RawLock,
     #[pin]
     data: UnsafeCell<T>,
@@ -51,6 +54,7 @@ impl<T> SpinLock<T> {
     pub fn new(class: LockClass, data: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
             class: class,
+            _pinned: PhantomPinned,
             raw: RawLock::new(),
             data <- pin_cell(data),
         })

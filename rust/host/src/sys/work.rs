@@ -4,6 +4,7 @@
 //!
 //! [`Machine::run_work`]: super::machine::Machine::run_work
 
+use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ struct State {
 pub struct Work<T: WorkItem> {
     target: NonNull<T>,
     state: Arc<State>,
+    // As the kernel's, it stays where it is.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: The target may be used from any thread.
@@ -56,13 +59,21 @@ impl<T: WorkItem> Work<T> {
     /// `target` must be valid whenever the work runs: it must flush the work before it goes.
     pub unsafe fn new(target: NonNull<T>) -> impl PinInit<Self> {
         // INVARIANT: The caller's promise.
-        Self {
+        let work = Self {
             target,
             state: Arc::new(State {
                 pending: AtomicBool::new(false),
                 running: AtomicBool::new(false),
             }),
-        }
+            _pinned: PhantomPinned,
+        };
+        // Atomics of `loom` come into being when they are first used: here, before any thread.
+        work.is_idle();
+        work
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.state.pending.load(Ordering::Acquire) & !self.state.running.load(Ordering::Acquire)
     }
 
     // SAFETY: `target` must be a valid `T`.
@@ -86,7 +97,7 @@ impl<T: WorkItem> Work<T> {
     pub fn flush(&self) {
         might_sleep("flush_work()");
         let state = &self.state;
-        while state.pending.load(Ordering::Acquire) || state.running.load(Ordering::Acquire) {
+        while !self.is_idle() {
             let mine = |queued: &Queued| Arc::ptr_eq(&queued.state, state);
             match machine::current().take_work(mine) {
                 Some(queued) => queued.run(),
@@ -98,11 +109,7 @@ impl<T: WorkItem> Work<T> {
 
 impl<T: WorkItem> Drop for Work<T> {
     fn drop(&mut self) {
-        check!(
-            !self.state.pending.load(Ordering::Acquire)
-                && !self.state.running.load(Ordering::Acquire),
-            "BUG: work goes that is still to be done"
-        );
+        check!(self.is_idle(), "BUG: work goes that is still to be done");
     }
 }
 

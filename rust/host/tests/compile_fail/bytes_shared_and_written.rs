@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0502
+
+//! Bytes are not read while they are lent to write.
+
 use zsmalloc_host::engine::map::Mapping;
 
-pub fn write(mut mapping: Mapping<'_>) -> u8 {
-    let bytes = mapping.bytes();
-    mapping.bytes_mut().unwrap()[0] = 1; // offending
-    let byte = bytes[0];
-    let _ = &mut mapping;
-    byte
+pub fn write(mapping: &mut Mapping<'_>) -> Option<()> {
+    let bytes = mapping.bytes_mut()?;
+    mapping.bytes(); //~ E0502
+    bytes[0] = 1;
+    Some(())
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0599
-use zsmalloc_host::engine::{class::SizeClass, zspage::Zspage};
-use zsmalloc_host::sys::prelude::Gfp;
 
-pub fn copy(class: &SizeClass) {
-    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    let _other: zsmalloc_host::engine::zspage::InHand<'_> = hand.clone(); // offending
-    class.lock().put(hand);
+//! There is no second hand for a zspage.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn put_back(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    guard.put(hand.clone()); //~ E0599
+    guard.put(hand);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0382
-use zsmalloc_host::engine::{class::SizeClass, zspage::Zspage};
-use zsmalloc_host::sys::prelude::Gfp;
 
-// The bug of 2023: a source that was put back, and then put back again.
-pub fn compaction(class: &SizeClass) {
-    let source = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    class.lock().put(source);
-    class.lock().put(source); // offending
+//! The bug of the fine-grained fullness series: a compaction's source, put back twice.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn put_back(guard: &ClassGuard<'_>, source: InHand<'_>) {
+    guard.put(source);
+    guard.put(source); //~ E0382
 }

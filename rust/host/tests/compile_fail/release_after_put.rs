@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0382
-use zsmalloc_host::engine::{class::SizeClass, zspage::Zspage};
-use zsmalloc_host::sys::prelude::Gfp;
 
-pub fn release(class: &SizeClass) {
-    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    class.lock().put(hand);
-    hand.release(); // offending
+//! A zspage that is on a list is not freed.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    guard.put(hand);
+    hand.release(); //~ E0382
 }

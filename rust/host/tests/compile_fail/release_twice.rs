@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0382
-use zsmalloc_host::engine::{class::SizeClass, zspage::Zspage};
-use zsmalloc_host::sys::prelude::Gfp;
 
-pub fn release(class: &SizeClass) {
-    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
+//! A zspage is freed once.
+
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn free(hand: InHand<'_>) {
     hand.release();
-    hand.release(); // offending
+    hand.release(); //~ E0382
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0382
-use zsmalloc_host::engine::{class::SizeClass, zspage::Zspage};
-use zsmalloc_host::sys::prelude::Gfp;
 
-pub fn inuse(class: &SizeClass) -> u32 {
-    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    let inuse = hand.inuse();
-    class.lock().put(hand);
-    let inuse = hand.inuse(); // offending
-    inuse
+//! Looking at a zspage that was put back: it is no longer in the hand.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn look(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    guard.put(hand);
+    hand.inuse(); //~ E0382
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-// E0505
+
+//! Nor once the lock is gone for good.
+
 use zsmalloc_host::engine::class::SizeClass;
 
-pub fn fullest(class: &SizeClass) -> u32 {
+pub fn look(class: &SizeClass) -> Option<u32> {
     let guard = class.lock();
-    let zspage = guard.fullest_open().unwrap();
-    drop(guard); // offending
-    zspage.inuse()
+    let zspage = guard.fullest_open()?;
+    drop(guard); //~ E0505
+    Some(zspage.inuse())
 }

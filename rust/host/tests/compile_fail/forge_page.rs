@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A page that is in no zspage comes from the kernel, or out of a zspage.
+
+use zsmalloc_host::engine::zspage::NewPage;
+use zsmalloc_host::sys::page::ZsPage;
+
+pub fn forge(page: ZsPage) {
+    let is_movable = page.pfn() != 0;
+    let _ = is_movable;
+    drop::<NewPage>(NewPage { page, is_movable }); //~ E0451
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a free was refused is not ignored by accident.
+
+#![deny(unused_must_use)]
+
+use zsmalloc_host::engine::handle_table::Handle;
+use zsmalloc_host::engine::pool::Pool;
+
+pub fn free(pool: &Pool, handle: Handle) {
+    pool.free(handle); //~ lint
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A page goes into one zspage.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::{InHand, NewPage};
+
+pub fn grow(guard: &ClassGuard<'_>, a: &InHand<'_>, b: &InHand<'_>, page: NewPage) {
+    let _ = guard.add_page(a, page);
+    let _ = guard.add_page(b, page); //~ E0382
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What was freed does not go on a list.
+
+use zsmalloc_host::engine::class::ClassGuard;
+use zsmalloc_host::engine::zspage::InHand;
+
+pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    hand.release();
+    guard.put(hand); //~ E0382
+}
