@@ -137,7 +137,7 @@ static void never_given_out(struct kunit *test)
 	unsigned long handle[5];
 	int i;
 
-	zs_warnings_reserve(ARRAY_SIZE(handle) + 1);
+	zs_warnings_reserve(ARRAY_SIZE(handle) + 3);
 	others_new(test, &others);
 	handle[0] = 8;
 	/* One bit beside. */
@@ -150,6 +150,10 @@ static void never_given_out(struct kunit *test)
 		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle[i],
 				  zs_free(pool, handle[i]));
 	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[2], ZS_MM_RW);
+	/* To free, these are nothing to do; they cannot be mapped. */
+	expect_not_mapped(test, pool, ZS_POOL_NAME, 0, ZS_MM_RO);
+	expect_not_mapped(test, pool, ZS_POOL_NAME, -ENOMEM, ZS_MM_RW);
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	others_are_unharmed(test, &others);
 }
 
