@@ -561,33 +561,8 @@ impl Model {
         self.compare_mapping(a, &mapping);
     }
 
-    /// The fewest objects that have to move to free what can be freed; and how many more may, as
-    /// the choice is by groups of a tenth. By class: zspages that are not needed, the emptiest
-    /// ones, have to move all they have. The last zspage moves to its own front.
-    pub fn fewest_moves(&self) -> (usize, usize) {
-        let mut classes: BTreeMap<u16, (ClassShape, Vec<u32>)> = BTreeMap::new();
-        for chain in mm::chains() {
-            let zspage = self.zspage(&chain);
-            let shape = *zspage.class().shape();
-            let (_, inuse) = classes
-                .entry(shape.index)
-                .or_insert_with(|| (shape, Vec::new()));
-            inuse.push(zspage.inuse());
-        }
-        let (mut fewest, mut slack) = (0, 0);
-        for (shape, mut inuse) in classes.into_values() {
-            let objs = u32::from(shape.objs);
-            let needed = inuse.iter().sum::<u32>().div_ceil(objs) as usize;
-            let sources = inuse.len() - needed;
-            inuse.sort_unstable();
-            fewest += inuse[..sources].iter().sum::<u32>() as usize;
-            slack += sources * objs.div_ceil(10) as usize + usize::from(shape.objs);
-        }
-        (fewest, slack)
-    }
-
     fn compact(&self) {
-        let (fewest, slack) = self.fewest_moves();
+        let (fewest, slack) = fewest_moves();
         self.compact_counting(&mut || (), fewest + slack);
     }
 
@@ -673,7 +648,7 @@ impl Model {
             .iter()
             .find(|chain| chain.pages.values().any(|&other| other == page));
         chain.is_some_and(|chain| {
-            let zspage = self.zspage(chain);
+            let zspage = owner(chain);
             let shape = *zspage.class().shape();
             used_slots(zspage).any(|index| {
                 let start = index * shape.size as usize;
@@ -746,11 +721,6 @@ impl Model {
         }
     }
 
-    fn zspage<'a>(&'a self, chain: &Chain) -> &'a Zspage {
-        // SAFETY: The owner of a page is a zspage, and one thread does everything here.
-        unsafe { chain.owner.cast::<Zspage>().as_ref() }
-    }
-
     // What `malloc` must leave as it was if it fails.
     fn counters(&self) -> (usize, usize, usize, Vec<(usize, usize, usize)>) {
         let classes = self.pool().classes().map(|class| {
@@ -783,7 +753,7 @@ impl Model {
             .map(|object| (object.handle.in_object(), object))
             .collect();
         for chain in &chains {
-            let zspage = self.zspage(chain);
+            let zspage = owner(chain);
             let shape = *zspage.class().shape();
             let class = usize::from(shape.index);
             assert!(chain.pages.len() <= shape.pages.into());
@@ -914,6 +884,36 @@ impl Drop for Model {
             std::mem::forget(self.pool.take());
         }
     }
+}
+
+/// The fewest objects that compaction has to move to free all zspages that are not needed; and how
+/// many more it may, as it chooses by groups of a tenth, and the last zspage of a class moves its
+/// own to its front. Of all pools of the machine; nothing else may run.
+pub fn fewest_moves() -> (usize, usize) {
+    let mut classes: BTreeMap<u16, (ClassShape, Vec<u32>)> = BTreeMap::new();
+    for chain in mm::chains() {
+        let zspage = owner(&chain);
+        let shape = *zspage.class().shape();
+        let (_, inuse) = classes
+            .entry(shape.index)
+            .or_insert_with(|| (shape, Vec::new()));
+        inuse.push(zspage.inuse());
+    }
+    let (mut fewest, mut slack) = (0, 0);
+    for (shape, mut inuse) in classes.into_values() {
+        let objs = u32::from(shape.objs);
+        let needed = inuse.iter().sum::<u32>().div_ceil(objs) as usize;
+        let sources = inuse.len() - needed;
+        inuse.sort_unstable();
+        fewest += inuse[..sources].iter().sum::<u32>() as usize;
+        slack += sources * objs.div_ceil(10) as usize + usize::from(shape.objs);
+    }
+    (fewest, slack)
+}
+
+fn owner(chain: &Chain) -> &Zspage {
+    // SAFETY: The owner of a page is a zspage, and one thread does everything here.
+    unsafe { chain.owner.cast::<Zspage>().as_ref() }
 }
 
 fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {

@@ -382,6 +382,11 @@ impl Machine {
         }
     }
 
+    /// Allocates metadata, and loses it, for a test of the checks.
+    pub fn allocate_metadata(&self, gfp: Gfp) {
+        let _ = self.allocate(Point::Slab, Layout::new::<u64>(), gfp);
+    }
+
     /// Complains if something was not given back.
     pub fn check_empty(&self) {
         assert_eq!(self.zs_pages(), 0, "BUG: pages are still zsmalloc's");

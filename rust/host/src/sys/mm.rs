@@ -97,6 +97,11 @@ impl IsolatedPage {
         self.0
     }
 
+    /// What must not happen, for a test of the check.
+    pub fn isolate_again(&self) {
+        self.0.set_isolated(true);
+    }
+
     /// Moves the page to one that is allocated for that.
     pub fn migrate(self) -> Result<Migrated> {
         might_sleep("migrate_pages()");

@@ -53,6 +53,9 @@ pub(super) struct Frame {
     watched: super::watch::Watched,
 }
 
+// Address and pages of the memory of machines that are gone.
+static LEFT_BEHIND: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
 /// All pages of a machine.
 pub(super) struct Memory {
     bytes: NonNull<u8>,
@@ -72,11 +75,22 @@ impl Memory {
         Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).unwrap()
     }
 
+    // What another machine left behind, or new. As with real memory, anything may be in there.
+    fn bytes(pages: usize) -> NonNull<u8> {
+        let mut left = LEFT_BEHIND
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(index) = left.iter().position(|&(_, size)| size == pages) {
+            return NonNull::new(left.swap_remove(index).0 as *mut u8).unwrap();
+        }
+        // SAFETY: The layout is not empty.
+        let bytes = unsafe { std::alloc::alloc_zeroed(Self::layout(pages)) };
+        NonNull::new(bytes).expect("the host has no memory")
+    }
+
     pub(super) fn new(config: &Config) -> Self {
         check!(config.pages > 0, "a machine without memory");
-        // SAFETY: The layout is not empty. Zeroed memory costs nothing until it is used.
-        let bytes = unsafe { std::alloc::alloc_zeroed(Self::layout(config.pages)) };
-        let bytes = NonNull::new(bytes).expect("the host has no memory");
+        let bytes = Self::bytes(config.pages);
         let mut free: Vec<usize> = (0..config.pages).collect();
         if config.placement == Placement::Scattered {
             let mut random = Random::new(config.seed);
@@ -180,8 +194,11 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: As it was allocated.
-        unsafe { std::alloc::dealloc(self.bytes.as_ptr(), Self::layout(self.frames.len())) };
+        // Kept: zeroing so much takes longer than most tests.
+        LEFT_BEHIND
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push((self.bytes.as_ptr() as usize, self.frames.len()));
     }
 }
 

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine complains: each of its checks, shown to fail. A test that cannot fail is a defect,
+//! and so is a check.
+#![cfg(not(loom))]
+
+use core::mem::offset_of;
+
+use zsmalloc_host::engine::handle_table::Handle;
+use zsmalloc_host::engine::map::MapMode;
+use zsmalloc_host::engine::pool::Pool;
+use zsmalloc_host::sys::atomic::limit_spins;
+use zsmalloc_host::sys::list::{Linked, Links, List};
+use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point};
+use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
+use zsmalloc_host::sys::page::{ZsPage, PAGE_SIZE};
+use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::sched;
+use zsmalloc_host::sys::slab::SlabBox;
+
+fn machine() -> Booted {
+    boot(Config::default())
+}
+
+fn pool() -> PinBox<Pool> {
+    pin_box(Pool::new(c"machine", 8)).unwrap()
+}
+
+struct Item {
+    links: Links,
+    _number: u32,
+}
+
+// SAFETY: The links are where it says, and only the list uses them.
+unsafe impl Linked for Item {
+    const OFFSET: usize = offset_of!(Item, links);
+}
+
+fn item(number: u32) -> SlabBox<Item> {
+    let item = Item {
+        links: Links::new(),
+        _number: number,
+    };
+    SlabBox::new(item, Gfp::KERNEL).unwrap()
+}
+
+fn list() -> PinBox<List<Item>> {
+    pin_box(List::new()).unwrap()
+}
+
+// A second owner of an item, which safe code cannot have.
+fn double(item: SlabBox<Item>) -> [SlabBox<Item>; 2] {
+    let raw = item.into_raw();
+    // SAFETY: None. That is the point.
+    unsafe { [SlabBox::from_raw(raw), SlabBox::from_raw(raw)] }
+}
+
+#[test]
+fn a_list_is_a_list() {
+    let machine = machine();
+    let list = list();
+    assert!(list.is_empty() && list.front().is_none());
+    for number in 0..3 {
+        list.push_front(item(number));
+        list.push_back(item(10 + number));
+    }
+    assert_eq!(list.audit(), 6);
+    let numbers: Vec<u32> = std::iter::from_fn(|| {
+        // SAFETY: The item is on the list.
+        Some(unsafe { list.remove(list.front()?) }._number)
+    })
+    .collect();
+    assert_eq!(numbers, [2, 1, 0, 10, 11, 12]);
+    assert!(list.is_empty());
+    assert_eq!((list.audit(), machine.slabs()), (0, 0));
+}
+
+#[test]
+#[should_panic(expected = "list_add double add")]
+fn adding_twice() {
+    let _machine = machine();
+    let list = list();
+    let [a, b] = double(item(1));
+    list.push_front(a);
+    list.push_front(b);
+}
+
+#[test]
+#[should_panic(expected = "list_add of what is on a list")]
+fn adding_twice_with_another_in_between() {
+    let _machine = machine();
+    let list = list();
+    let [a, b] = double(item(1));
+    list.push_front(a);
+    list.push_front(item(2));
+    list.push_front(b);
+}
+
+#[test]
+#[should_panic(expected = "list_add of what is on a list")]
+fn adding_to_two_lists() {
+    let _machine = machine();
+    let (one, other) = (list(), list());
+    let [a, b] = double(item(1));
+    one.push_front(a);
+    other.push_front(b);
+}
+
+#[test]
+#[should_panic(expected = "list_del corruption")]
+fn deleting_twice() {
+    let _machine = machine();
+    let list = list();
+    list.push_front(item(1));
+    // SAFETY: The first time it is on the list.
+    unsafe {
+        let item = list.remove(list.front().unwrap());
+        std::mem::forget(list.remove(&item));
+    }
+}
+
+#[test]
+#[should_panic(expected = "list_del of what is on another list")]
+fn deleting_from_another_list() {
+    let _machine = machine();
+    let (one, other) = (list(), list());
+    one.push_front(item(1));
+    // SAFETY: None. That is the point.
+    std::mem::forget(unsafe { other.remove(one.front().unwrap()) });
+}
+
+#[test]
+#[should_panic(expected = "use after free")]
+fn a_page_that_was_freed() {
+    let _machine = machine();
+    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    // SAFETY: The page is ours, for the first of these.
+    unsafe {
+        page.discard();
+        page.read_u64(0);
+    }
+}
+
+#[test]
+#[should_panic(expected = "written to after it was freed")]
+fn a_write_to_a_page_that_was_freed() {
+    let _machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(4096, Gfp::KERNEL).unwrap();
+    let bytes = pool.map_raw(handle, MapMode::WriteOnly).unwrap();
+    // SAFETY: The bytes are not used before they are unmapped; afterwards is the point.
+    unsafe {
+        pool.unmap_raw(handle);
+        pool.free(handle).unwrap();
+        bytes.as_ptr().add(100).write(1);
+    }
+}
+
+#[test]
+#[should_panic(expected = "freed while locked")]
+fn a_page_that_is_freed_while_locked() {
+    let _machine = machine();
+    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    // SAFETY: The page is ours.
+    unsafe { page.put() };
+}
+
+#[test]
+#[should_panic(expected = "discards a movable page")]
+fn a_page_that_is_discarded_while_movable() {
+    let _machine = machine();
+    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    // SAFETY: The page is ours, and locked.
+    unsafe {
+        page.make_movable();
+        page.discard();
+    }
+}
+
+#[test]
+#[should_panic(expected = "which is not locked")]
+fn a_page_that_is_unlocked_twice() {
+    let _machine = machine();
+    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    // SAFETY: The page is ours, and locked, the first time.
+    unsafe {
+        page.unlock();
+        page.unlock();
+    }
+}
+
+#[test]
+#[should_panic(expected = "which this thread has locked")]
+fn waiting_for_oneself() {
+    let machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
+    let _locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    std::mem::forget(pool);
+    machine.run_work();
+}
+
+#[test]
+#[should_panic(expected = "isolated twice")]
+fn a_page_that_is_isolated_twice() {
+    let _machine = machine();
+    let pool = pool();
+    pool.malloc(3000, Gfp::KERNEL).unwrap();
+    let isolated = IsolatedPage::try_new(mm::movable_pages()[0]).unwrap();
+    assert!(IsolatedPage::try_new(isolated.page()).is_none());
+    std::mem::forget(pool);
+    isolated.isolate_again();
+}
+
+#[test]
+#[should_panic(expected = "sleeping function called from invalid context")]
+fn sleeping_while_something_is_mapped() {
+    let _machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
+    let _mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+    let _ = pool.malloc(100, Gfp::KERNEL);
+}
+
+#[test]
+#[should_panic(expected = "sleeping function called from invalid context")]
+fn sleeping_with_a_lock() {
+    let _machine = machine();
+    let pool = pool();
+    let _guard = pool.class(0).unwrap().lock();
+    sched::cond_resched();
+}
+
+#[test]
+#[should_panic(expected = "possible deadlock")]
+fn taking_two_locks() {
+    let _machine = machine();
+    let pool = pool();
+    let mut classes = pool.classes();
+    let _one = classes.next().unwrap().lock();
+    let _other = classes.next().unwrap().lock();
+}
+
+#[test]
+#[should_panic(expected = "possible deadlock")]
+fn taking_a_lock_twice() {
+    let _machine = machine();
+    let pool = pool();
+    let class = pool.class(0).unwrap();
+    let _one = class.lock();
+    let _other = class.lock();
+}
+
+#[test]
+#[should_panic(expected = "waits for what will never come")]
+fn waiting_for_nobody() {
+    let _machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(100, Gfp::KERNEL).unwrap();
+    std::mem::forget(pool.map(handle, MapMode::ReadOnly).unwrap());
+    limit_spins(1000);
+    zsmalloc_host::sys::cpu_area::on_cpu(1, || pool.map(handle, MapMode::ReadOnly).is_some());
+}
+
+#[test]
+#[should_panic(expected = "a mapping was written beyond its end")]
+fn writing_beyond_the_buffer_of_a_cpu() {
+    let _machine = machine();
+    let pool = pool();
+    // The second spans pages that are not neighbours, so it is copied.
+    let handles: Vec<Handle> = (0..2)
+        .map(|_| pool.malloc(3000, Gfp::KERNEL).unwrap())
+        .collect();
+    let bytes = pool.map_raw(handles[1], MapMode::ReadWrite).unwrap();
+    // SAFETY: In the buffer's canary. That is the point.
+    unsafe {
+        bytes.as_ptr().add(PAGE_SIZE).write(1);
+        pool.unmap_raw(handles[1]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "red zone overwritten")]
+fn writing_beyond_metadata() {
+    let _machine = machine();
+    let item = item(1);
+    let end = std::ptr::from_ref::<Item>(&item).cast_mut().wrapping_add(1);
+    // SAFETY: In the red zone. That is the point.
+    unsafe { end.cast::<u8>().write(1) };
+    drop(item);
+}
+
+#[test]
+#[should_panic(expected = "metadata was written to after it was freed")]
+fn writing_to_metadata_that_was_freed() {
+    let machine = machine();
+    let item = item(1);
+    let stale = std::ptr::from_ref::<Item>(&item).cast_mut();
+    drop(item);
+    // SAFETY: The memory is kept for a while. That is the point.
+    unsafe { stale.cast::<u8>().write(1) };
+    let shared = machine.share();
+    drop(machine);
+    drop(shared);
+}
+
+#[test]
+#[should_panic(expected = "metadata from high or movable memory")]
+fn metadata_that_can_be_moved() {
+    let machine = machine();
+    machine.allocate_metadata(Gfp::ZRAM);
+}
+
+#[test]
+#[should_panic(expected = "pages are still zsmalloc's")]
+fn a_page_that_is_lost() {
+    let machine = machine();
+    ZsPage::alloc(Gfp::KERNEL).unwrap();
+    drop(machine);
+}
+
+#[test]
+#[should_panic(expected = "zspages were not freed")]
+fn a_zspage_that_is_lost() {
+    let machine = machine();
+    std::mem::forget(item(1));
+    drop(machine);
+}
+
+#[test]
+#[should_panic(expected = "handle tables were not freed")]
+fn a_table_that_is_lost() {
+    let machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
+    pool.free(handle).unwrap();
+    std::mem::forget(pool);
+    drop(machine);
+}
+
+#[test]
+#[should_panic(expected = "reports that no test expected")]
+fn a_report_that_nobody_looks_at() {
+    let machine = machine();
+    let pool = pool();
+    let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
+    pool.free(handle).unwrap();
+    pool.free(handle).unwrap_err();
+    drop(pool);
+    drop(machine);
+}
+
+#[test]
+#[should_panic(expected = "this thread is on no machine")]
+fn a_thread_without_a_machine() {
+    let _ = ZsPage::alloc(Gfp::KERNEL);
+}
+
+#[test]
+fn the_allocation_that_is_meant_to_fail_fails() {
+    let machine = machine();
+    for pass in 0..3 {
+        machine.fail_nth(pass, &[Point::Page]);
+        for n in 0..5 {
+            // Others do not count.
+            drop(item(n));
+            let page = ZsPage::alloc(Gfp::KERNEL);
+            assert_eq!(page.is_none(), n as usize == pass);
+            if let Some(page) = page {
+                // SAFETY: The page is ours.
+                unsafe { page.discard() };
+            }
+        }
+        assert!(!machine.fail_none());
+    }
+    assert_eq!(
+        (machine.faults(), machine.allocations(Point::Page)),
+        (3, 15)
+    );
+    machine.fail_nth(0, &[Point::Table]);
+    drop(item(0));
+    assert!(machine.fail_none(), "it has not come");
+}
+
+#[test]
+fn placement_is_as_configured() {
+    let neighbours = |placement| {
+        let _machine = boot(Config {
+            placement,
+            ..Config::default()
+        });
+        let pages: Vec<ZsPage> = (0..100)
+            .map(|_| ZsPage::alloc(Gfp::KERNEL).unwrap())
+            .collect();
+        let count = pages
+            .windows(2)
+            .filter(|pair| pair[1].pfn() == pair[0].pfn() + 1)
+            .count();
+        for page in pages {
+            // SAFETY: The page is ours.
+            unsafe { page.discard() };
+        }
+        count
+    };
+    assert_eq!(neighbours(Placement::Packed), 99);
+    assert!(neighbours(Placement::Scattered) < 5);
+}
+
+#[test]
+fn what_runs_in_between_runs_in_between() {
+    let _machine = machine();
+    assert!(!sched::need_resched());
+    let mut turns = 0;
+    sched::with_hook(&mut || turns += 1, || {
+        assert!(sched::need_resched());
+        sched::cond_resched();
+        sched::cond_resched();
+    });
+    assert!(!sched::need_resched());
+    assert_eq!(turns, 2);
+}
