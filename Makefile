@@ -4,6 +4,8 @@
 
 KDIR ?= build/kernel/test
 OUT ?= build/modules/test
+# Minutes.
+T ?= 10
 
 .DEFAULT_GOAL := help
 
@@ -22,6 +24,11 @@ test: ## all tests, on the host and in the guest; last line: N passed, N failed
 .PHONY: bench
 bench: ## compare with the kernel's own allocator: table, JSON, plots in build/bench
 	@scripts/bench/main
+
+.PHONY: fuzz
+fuzz: ## look for operations that break the engine, guided by coverage: make fuzz T=<minutes>
+	@scripts/setup fuzz
+	@rust/host/fuzz/run $$(($(T) * 60))
 
 .PHONY: shell
 shell: ## the same guest with the modules loaded and a prompt
@@ -68,8 +75,9 @@ zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
 .PHONY: clean
 clean: ## remove what was built, but keep the kernel and the tools
 	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check
+	@rm -rf build/fuzz/target
 	@rm -rf rust/host/target
 
 .PHONY: distclean
 distclean: ## remove everything that was built
-	@rm -rf build rust/host/target
+	@rm -rf build rust/host/target rust/host/fuzz/target

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lets libFuzzer think of things to do to a pool, and to its model: see `run` in this folder.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use zsmalloc_host::model::{decode, Model};
+
+fuzz_target!(|bytes: &[u8]| {
+    let (setup, ops) = decode(bytes);
+    Model::run(setup, &ops);
+});
