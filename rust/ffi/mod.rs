@@ -3,6 +3,7 @@
 //! The C face: thin conversions between C and [`crate::engine::pool`].
 
 mod registration;
+mod trace;
 pub mod zs_pool;
 
 pub(crate) use registration::{DebugfsRoot, ZpoolDriver};

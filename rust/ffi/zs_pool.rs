@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use kernel::prelude::*;
 
-use super::check_prototype;
+use super::{check_prototype, trace};
 use crate::bindings::{self, zs_rs_pool};
 use crate::engine::fullness::NR_GROUPS;
 use crate::engine::handle_table::Handle;
@@ -78,8 +78,16 @@ impl Shrinkable for Pool {
     }
 
     fn scan(&self) -> usize {
-        self.compact().pages
+        compact(self)
     }
+}
+
+// Pages freed. Every compaction of a pool comes through here.
+fn compact(pool: &Pool) -> usize {
+    trace::compact_start(pool);
+    let done = pool.compact();
+    trace::compact_end(pool, &done);
+    done.pages
 }
 
 /// The pool that C has: the address of the `pool` field, as all calls but two need just that.
@@ -151,9 +159,13 @@ pub unsafe extern "C" fn zs_rs_malloc(
     gfp: kernel::bindings::gfp_t,
 ) -> c_ulong {
     // SAFETY: The caller's promise.
-    match unsafe { pool(raw) }.malloc(size, Gfp::from_raw(gfp)) {
+    let pool = unsafe { pool(raw) };
+    match pool.malloc(size, Gfp::from_raw(gfp)) {
         Ok(handle) => handle.into_raw() as c_ulong,
-        Err(error) => error_handle(error),
+        Err(error) => {
+            trace::malloc_fail(pool, size, gfp, error);
+            error_handle(error)
+        }
     }
 }
 
@@ -230,7 +242,7 @@ pub unsafe extern "C" fn zs_rs_get_total_pages(raw: *mut zs_rs_pool) -> c_ulong 
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_compact(raw: *mut zs_rs_pool) -> c_ulong {
     // SAFETY: The caller's promise.
-    unsafe { pool(raw) }.compact().pages as c_ulong
+    compact(unsafe { pool(raw) }) as c_ulong
 }
 
 /// The index of the class for requests of `size` bytes.

@@ -49,5 +49,11 @@ void zs_glue_debugfs_remove(struct dentry *dentry);
 void zs_glue_zpool_init(void);
 int zs_glue_zpool_exit(void);
 unsigned int zs_glue_chain_limit(void);
+void zs_glue_trace_malloc_fail(const char *pool, size_t size, gfp_t gfp,
+			       int error);
+bool zs_glue_trace_compact_start_enabled(void);
+void zs_glue_trace_compact_start(const char *pool, unsigned long pages_freeable);
+void zs_glue_trace_compact_end(const char *pool, unsigned long pages_compacted,
+			       unsigned long objects_moved);
 
 #endif /* ZS_GLUE_H */

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Tracepoints for the Rust code: 6.12 can neither make nor hit them in Rust. */
+
+#define CREATE_TRACE_POINTS
+#include "tracepoints.h"
+
+#include "glue.h"
+
+void zs_glue_trace_malloc_fail(const char *pool, size_t size, gfp_t gfp,
+			       int error)
+{
+	trace_zs_malloc_fail(pool, size, gfp, error);
+}
+
+/* Whether somebody wants to know: what there is to free has to be counted. */
+bool zs_glue_trace_compact_start_enabled(void)
+{
+	return trace_zs_compact_start_enabled();
+}
+
+void zs_glue_trace_compact_start(const char *pool, unsigned long pages_freeable)
+{
+	trace_zs_compact_start(pool, pages_freeable);
+}
+
+void zs_glue_trace_compact_end(const char *pool, unsigned long pages_compacted,
+			       unsigned long objects_moved)
+{
+	trace_zs_compact_end(pool, pages_compacted, objects_moved);
+}

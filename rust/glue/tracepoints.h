@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The tracepoints, in events/zsmalloc_rs/ of tracefs. Their names and fields are
+ * those that Ganesh Mahendran proposed for mm/zsmalloc.c in 2016, where there is
+ * one. Without CONFIG_TRACEPOINTS, <linux/tracepoint.h> makes nothing of them.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM zsmalloc_rs
+
+#if !defined(ZS_TRACEPOINTS_H) || defined(TRACE_HEADER_MULTI_READ)
+#define ZS_TRACEPOINTS_H
+
+#include <linux/tracepoint.h>
+#include <linux/types.h>
+#include <trace/events/mmflags.h>
+
+/* An allocation failed: with -ENOMEM, or because nobody can have that size. */
+TRACE_EVENT(zs_malloc_fail,
+	TP_PROTO(const char *pool, size_t size, gfp_t gfp, int error),
+	TP_ARGS(pool, size, gfp, error),
+	TP_STRUCT__entry(
+		__string(pool, pool)
+		__field(size_t, size)
+		__field(unsigned long, gfp)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__assign_str(pool);
+		__entry->size = size;
+		__entry->gfp = (__force unsigned long)gfp;
+		__entry->error = error;
+	),
+	TP_printk("pool %s: size=%zu gfp=%s error=%d", __get_str(pool),
+		  __entry->size, show_gfp_flags(__entry->gfp), __entry->error)
+);
+
+/* A compaction begins; so many pages it can free, if no object is mapped. */
+TRACE_EVENT(zs_compact_start,
+	TP_PROTO(const char *pool, unsigned long pages_freeable),
+	TP_ARGS(pool, pages_freeable),
+	TP_STRUCT__entry(
+		__string(pool, pool)
+		__field(unsigned long, pages_freeable)
+	),
+	TP_fast_assign(
+		__assign_str(pool);
+		__entry->pages_freeable = pages_freeable;
+	),
+	TP_printk("pool %s: pages_freeable=%lu", __get_str(pool),
+		  __entry->pages_freeable)
+);
+
+/* It ends, and did this much. */
+TRACE_EVENT(zs_compact_end,
+	TP_PROTO(const char *pool, unsigned long pages_compacted,
+		 unsigned long objects_moved),
+	TP_ARGS(pool, pages_compacted, objects_moved),
+	TP_STRUCT__entry(
+		__string(pool, pool)
+		__field(unsigned long, pages_compacted)
+		__field(unsigned long, objects_moved)
+	),
+	TP_fast_assign(
+		__assign_str(pool);
+		__entry->pages_compacted = pages_compacted;
+		__entry->objects_moved = objects_moved;
+	),
+	TP_printk("pool %s: pages_compacted=%lu objects_moved=%lu",
+		  __get_str(pool), __entry->pages_compacted,
+		  __entry->objects_moved)
+);
+
+#endif /* ZS_TRACEPOINTS_H */
+
+/* Kbuild has this folder searched for headers. */
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE tracepoints
+#include <trace/define_trace.h>

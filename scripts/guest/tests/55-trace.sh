@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# The tracepoints say what other counters say, too.
+
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/86-faults.sh"
+
+TRACING=/sys/kernel/tracing
+EVENTS=$TRACING/events/zsmalloc_rs
+
+trace_on() {
+	[ -e $EVENTS/enable ] || fail "no tracepoints of zsmalloc_rs"
+	echo 8192 >$TRACING/buffer_size_kb
+	echo >$TRACING/trace
+	echo 1 >$EVENTS/enable
+}
+
+# What was seen, in $WORK/trace. No event may have been lost.
+trace_off() {
+	echo 0 >$EVENTS/enable
+	cat $TRACING/trace >$WORK/trace
+	local kept
+	kept=$(sed -n 's|^# entries-in-buffer/entries-written: ||p' $WORK/trace)
+	[ "${kept%%/*}" -eq "$(echo ${kept#*/} | cut -d' ' -f1)" ] ||
+		fail "events were lost: $kept"
+}
+
+# A field, summed up over the events of a name.
+# usage: trace_sum EVENT FIELD
+trace_sum() {
+	awk -v e=" $1: " -v f="$2=" 'index($0, e) {
+		for (i = 1; i <= NF; i++)
+			if (index($i, f) == 1)
+				s += substr($i, length(f) + 1)
+	} END { print s + 0 }' $WORK/trace
+}
+
+# usage: trace_count EVENT [PATTERN]
+trace_count() {
+	grep " $1: " $WORK/trace | grep -cE "${2:-.}" || :
+}
+
+# usage: same WHAT ACTUAL EXPECTED
+same() {
+	[ "$2" -eq "$3" ] || fail "$1: the trace says $2, not $3"
+}
+
+two_pools() {
+	load_allocator
+	load_zram 2
+	local z
+	for z in zram0 zram1; do
+		zram_setup $z $((16 << 20))
+		blk copy /dev/$z $((16 << 20))
+		blk scatter /dev/$z $((16 << 20)) 1:50:10
+	done
+}
+
+test_compaction_is_traced() {
+	needs_rust
+	two_pools
+	local freeable
+	freeable=$(awk '$1 == "Total" { print $NF }' $DEBUGFS/zsmalloc_rs/zram0/classes)
+	trace_on
+	echo 1 >/sys/block/zram0/compact
+	trace_off
+	cat $WORK/trace
+	same "starts" "$(trace_count zs_compact_start 'pool zram0:')" 1
+	same "ends" "$(trace_count zs_compact_end 'pool zram0:')" 1
+	same "of zram1" "$(trace_count zs_compact_ 'pool zram1:')" 0
+	same "pages that can be freed" "$(trace_sum zs_compact_start pages_freeable)" $freeable
+	[ $freeable -gt 0 ] || fail "there is nothing to free"
+	same "pages freed" "$(trace_sum zs_compact_end pages_compacted)" \
+		"$(mm_stat zram0 compacted)"
+	same "objects moved" "$(trace_sum zs_compact_end objects_moved)" "$(rs_stat objects_moved)"
+	[ "$(rs_stat objects_moved)" -gt 0 ] || fail "no object moved"
+
+	# Of the other one, by its shrinker, and on top of what is there.
+	local moved
+	moved=$(rs_stat objects_moved)
+	trace_on
+	echo "0 0 100000" >$DEBUGFS/shrinker/mm-zspool:zram1-*/scan
+	trace_off
+	same "of zram0" "$(trace_count zs_compact_ 'pool zram0:')" 0
+	same "pages freed by the shrinker" "$(trace_sum zs_compact_end pages_compacted)" \
+		"$(mm_stat zram1 compacted)"
+	same "objects moved by it" "$(trace_sum zs_compact_end objects_moved)" \
+		$(($(rs_stat objects_moved) - moved))
+	same "ends by it" "$(trace_count zs_compact_end)" "$(trace_count zs_compact_start)"
+}
+
+# By several at once, of which each says what it did itself.
+test_compactions_at_once_are_traced() {
+	needs_rust
+	two_pools
+	trace_on
+	local i pids=()
+	for i in 1 2 3 4; do
+		(
+			for _ in 1 2 3 4 5; do
+				echo 1 >/sys/block/zram$((i % 2))/compact
+			done
+		) &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	trace_off
+	same "starts" "$(trace_count zs_compact_start)" 20
+	same "ends" "$(trace_count zs_compact_end)" 20
+	same "pages freed" "$(trace_sum zs_compact_end pages_compacted)" \
+		"$(rs_stat pages_compacted)"
+	same "objects moved" "$(trace_sum zs_compact_end objects_moved)" "$(rs_stat objects_moved)"
+}
+
+test_nothing_is_traced_unasked() {
+	needs_rust
+	two_pools
+	trace_on
+	trace_off
+	echo 1 >/sys/block/zram0/compact
+	cat $TRACING/trace >$WORK/trace
+	same "events" "$(trace_count 'zs_[a-z_]*')" 0
+}
+
+# Unit tests, whose results are those of 80-kunit.
+kunit_traced() {
+	trace_on
+	kunit "$1"
+	trace_off
+	rm $WORK/results
+}
+
+test_failed_malloc_is_traced() {
+	needs_rust
+	load_allocator
+	faults_possible || :
+	# One request of no bytes, six of more than a page.
+	kunit_traced "zsmalloc_objects.sizes_that_are_none"
+	same "requests of no bytes" "$(trace_count zs_malloc_fail 'size=0 .*error=-22$')" 1
+	same "requests that are too large" "$(trace_count zs_malloc_fail 'error=-28$')" 6
+	same "of a page and a byte" "$(trace_count zs_malloc_fail 'size=4097 .*error=-28$')" 1
+	same "failed requests" "$(trace_count zs_malloc_fail)" 7
+	grep -q ' gfp=[^ ]*__GFP_NOWARN' $WORK/trace || fail "the flags are not named"
+
+	# Each allocation of a malloc fails in turn.
+	kunit_traced "zsmalloc_faults.malloc_in_a_filled_pool"
+	local hit
+	hit=$(sed -n 's/.*fault points hit: //p' $WORK/ktap | head -n 1)
+	[ "$(trace_count zs_malloc_fail 'error=-12$')" -gt 0 ] || fail "no -ENOMEM was traced"
+	[ "$(trace_count zs_malloc_fail 'error=-12$')" -le "$hit" ] ||
+		fail "$(trace_count zs_malloc_fail) failures traced for $hit failed allocations"
+	same "other errors" "$(trace_count zs_malloc_fail 'error=-(22|28)$')" 0
+}
