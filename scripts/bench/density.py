@@ -52,13 +52,14 @@ def pool(guest, backend, objects, put):
     guest.do("destroy")
 
 
-def run(sizes, workloads, pools, mem):
-    """{workload: {objects: {state_measure: {backend: number}}}}"""
+def run(sizes, more, pools, mem):
+    """{workload: {objects: {state_measure: {backend: number}}}}: of sizes pools of
+    all those numbers of objects, of more the largest."""
     results = {}
-    guest = Guest("icount", "density", sizes, mem)
-    for workload in workloads:
+    guest = Guest("plain", "density", {**sizes, **more}, mem)
+    for workload in guest.sizes:
         guest.do(f"sizes {workload}")
-        for objects in pools:
+        for objects in pools if workload in sizes else pools[-1:]:
             for backend in BACKENDS:
                 pool(guest, backend, objects,
                      recorder(results, workload, str(objects), backend))

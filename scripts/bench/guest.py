@@ -48,14 +48,15 @@ def contents(path):
         return f.read()
 
 
-def initramfs(flavour, plan, sizes, path):
-    modules = os.path.join(BUILD, "modules", flavour)
+def initramfs(flavour, modules, plan, sizes, path):
+    folder = os.path.join(BUILD, "modules", flavour)
     files = {name: (0o40755, b"") for name in
              ("bin", "dev", "proc", "sys", "modules", "sizes")}
     files["bin/busybox"] = (0o100755, contents("/bin/busybox"))
     files["init"] = (0o100755, contents(os.path.join(HERE, "init")))
-    for m in MODULES:
-        files[f"modules/{m}.ko"] = (0o100644, contents(os.path.join(modules, m + ".ko")))
+    for m in modules:
+        files[f"modules/{m}.ko"] = (0o100644, contents(os.path.join(folder, m + ".ko")))
+    files["modules/order"] = (0o100644, "\n".join(modules).encode() + b"\n")
     for name, text in sizes.items():
         files[f"sizes/{name}"] = (0o100644, text.encode())
     files["plan"] = (0o100644, ("\n".join(plan) + "\n").encode())
@@ -79,6 +80,8 @@ HOW = {
     # One instruction is one nanosecond of the guest's time.
     "icount": ("bench", lambda i, c, m: qemu(
         i, c, m, ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"], 1)),
+    # What is not timed.
+    "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
     "uml": ("uml", lambda i, c, m: [
         os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={m}", f"initrd={i}",
@@ -98,8 +101,9 @@ def parse(answer):
 class Guest:
     """Collects a plan, then runs it in one boot."""
 
-    def __init__(self, how, name, sizes, mem="1G"):
+    def __init__(self, how, name, sizes, mem="1G", modules=MODULES, disks=()):
         self.how, self.name, self.sizes, self.mem = how, name, sizes, mem
+        self.modules, self.disks = modules, disks
         self.plan = []
         self.handlers = []
 
@@ -114,10 +118,12 @@ class Guest:
         initrd = os.path.join(folder, "initrd.img")
         console = os.path.join(folder, "console.log")
         flavour, command = HOW[self.how]
-        initramfs(flavour, self.plan, self.sizes, initrd)
+        initramfs(flavour, self.modules, self.plan, self.sizes, initrd)
+        drives = [word for disk in self.disks for word in
+                  ("-drive", f"file={disk},if=virtio,format=raw,readonly=on")]
         begin = time.monotonic()
         with open(os.path.join(folder, "stderr.log"), "wb") as errors:
-            process = subprocess.Popen(command(initrd, console, self.mem),
+            process = subprocess.Popen(command(initrd, console, self.mem) + drives,
                                        stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=errors)
             watchdog = threading.Timer(timeout, process.kill)

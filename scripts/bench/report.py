@@ -33,19 +33,21 @@ def excess(of):
     return {backend: value - 1 for backend, value in of.items()}
 
 
-def operations(table, results):
-    """Costs of one workload in one unit."""
+def operations(table, results, workloads):
+    """Costs, in one unit."""
     for measure, name, goal in (
             ("free + malloc of a random object", "churn", 0.5),
             ("malloc into an empty pool", "malloc", 0.8),
             ("map + unmap, object inside a page", "map_in", 0.4),
             ("map + unmap, object across pages", "map_span", 0.3)):
-        table.ratio(measure, results[name], goal)
+        for workload in workloads:
+            table.ratio(f"{measure}, {workload}", results[workload][name], goal)
 
 
-def compaction(table, results, workload):
+def compaction(table, results, workloads):
     """Cost and moves; moves against the least, for the worst pattern."""
-    table.ratio("compaction, per page freed", results[workload]["per_page"], 0.6)
+    for workload in workloads:
+        table.ratio(f"compaction, per page freed, {workload}", results[workload]["per_page"], 0.6)
     against = [{backend: of["moved"][backend] / of["least_moves"][backend]
                 for backend in ("c", "rust")} for of in results.values()]
     worst = max(against, key=lambda of: of["rust"])
@@ -55,14 +57,13 @@ def compaction(table, results, workload):
     table.row("freeable pages left, worst pattern", left["c"], left["rust"], left["rust"], 0)
 
 
-def density(table, results, pool, small):
-    """The excess above 1.0, for the workload that is worst."""
-    of = [w[pool] for name, w in results.items() if name != "empty"]
-    for measure, state, goal in (
-            ("excess of pool bytes, fresh", "fresh", 0.5),
-            ("the same after freeing 60 % at random", "freed", 0.9),
-            ("the same after compaction", "compacted", 0.6)):
-        table.worst(measure, [excess(w[state + "_all"]) for w in of], goal)
-    table.worst("a small pool, pages", [
-        {b: w[small]["fresh_pages"][b] + w[small]["fresh_meta_pages"][b]
-         for b in ("c", "rust")} for name, w in results.items() if name != "empty"], 1.0)
+def density(table, results, workloads, pool, small):
+    """The excess above 1.0, and of a small pool all its pages."""
+    for measure, state, goal in (("fresh", "fresh", 0.5), ("60 % freed", "freed", 0.9),
+                                 ("compacted", "compacted", 0.6)):
+        for workload in workloads:
+            table.ratio(f"excess of pool bytes, {measure}, {workload}",
+                        excess(results[workload][pool][state + "_all"]), goal)
+    table.worst("a small pool, pages, worst workload", [
+        {b: of[small]["fresh_pages"][b] + of[small]["fresh_meta_pages"][b]
+         for b in ("c", "rust")} for of in results.values() if small in of], 1.0)

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * zsmalloc_histogram.ko: what sizes pages compress to, by the kernel's own
+ * compressors with zram's parameters.
+ *
+ * Pages are written to debugfs zsmalloc_histogram/pages; opening it forgets
+ * those before. zsmalloc_histogram/counts then has a line "SIZE COUNT..." for
+ * each size, one count per compressor. What does not get smaller than a page
+ * counts as a page. Pages that hold one word all over are counted apart: zram
+ * does not store them.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/lz4.h>
+#include <linux/lzo.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <linux/zstd.h>
+
+/* A compressor may need more room than it is given data. */
+#define ZH_ROOM (2 * PAGE_SIZE)
+
+static DEFINE_MUTEX(zh_mutex);
+static struct dentry *zh_dir;
+static void *zh_lzo_memory;
+static void *zh_lz4_memory;
+static void *zh_zstd_memory;
+static zstd_cctx *zh_zstd;
+static zstd_parameters zh_zstd_parameters;
+static void *zh_page;
+static void *zh_out;
+
+static size_t zh_lzo_rle(void)
+{
+	size_t len = ZH_ROOM;
+
+	return lzorle1x_1_compress(zh_page, PAGE_SIZE, zh_out, &len, zh_lzo_memory) ? 0 : len;
+}
+
+static size_t zh_lz4(void)
+{
+	return LZ4_compress_fast(zh_page, zh_out, PAGE_SIZE, ZH_ROOM, LZ4_ACCELERATION_DEFAULT,
+				 zh_lz4_memory);
+}
+
+static size_t zh_zstd_level_3(void)
+{
+	size_t len = zstd_compress_cctx(zh_zstd, zh_out, ZH_ROOM, zh_page, PAGE_SIZE,
+					&zh_zstd_parameters);
+
+	return zstd_is_error(len) ? 0 : len;
+}
+
+static const struct {
+	const char *name;
+	size_t (*compress)(void);
+} zh_compressors[] = {
+	{ "lzo-rle", zh_lzo_rle },
+	{ "lz4", zh_lz4 },
+	{ "zstd", zh_zstd_level_3 },
+};
+
+static u32 zh_counts[PAGE_SIZE + 1][ARRAY_SIZE(zh_compressors)];
+static u32 zh_same;
+
+static bool zh_is_same(const unsigned long *page)
+{
+	return !memcmp(page, page + 1, PAGE_SIZE - sizeof(*page));
+}
+
+static int zh_add_page(void)
+{
+	size_t len;
+	int i;
+
+	if (zh_is_same(zh_page)) {
+		zh_same++;
+		return 0;
+	}
+	for (i = 0; i < ARRAY_SIZE(zh_compressors); i++) {
+		len = zh_compressors[i].compress();
+		if (!len)
+			return -EIO;
+		zh_counts[min(len, PAGE_SIZE)][i]++;
+	}
+	return 0;
+}
+
+static int zh_pages_open(struct inode *inode, struct file *file)
+{
+	mutex_lock(&zh_mutex);
+	memset(zh_counts, 0, sizeof(zh_counts));
+	zh_same = 0;
+	mutex_unlock(&zh_mutex);
+	return 0;
+}
+
+static ssize_t zh_pages_write(struct file *file, const char __user *from, size_t len, loff_t *at)
+{
+	size_t done;
+	int ret = 0;
+
+	if (len % PAGE_SIZE)
+		return -EINVAL;
+	mutex_lock(&zh_mutex);
+	for (done = 0; !ret && done < len; done += PAGE_SIZE) {
+		if (copy_from_user(zh_page, from + done, PAGE_SIZE))
+			ret = -EFAULT;
+		else
+			ret = zh_add_page();
+		cond_resched();
+	}
+	mutex_unlock(&zh_mutex);
+	return ret ?: len;
+}
+
+static const struct file_operations zh_pages_fops = {
+	.owner = THIS_MODULE,
+	.open = zh_pages_open,
+	.write = zh_pages_write,
+};
+
+static int zh_counts_show(struct seq_file *s, void *v)
+{
+	u32 size;
+	int i;
+
+	mutex_lock(&zh_mutex);
+	seq_printf(s, "same %u\nsize", zh_same);
+	for (i = 0; i < ARRAY_SIZE(zh_compressors); i++)
+		seq_printf(s, " %s", zh_compressors[i].name);
+	seq_putc(s, '\n');
+	for (size = 1; size <= PAGE_SIZE; size++) {
+		if (!memchr_inv(zh_counts[size], 0, sizeof(zh_counts[size])))
+			continue;
+		seq_printf(s, "%u", size);
+		for (i = 0; i < ARRAY_SIZE(zh_compressors); i++)
+			seq_printf(s, " %u", zh_counts[size][i]);
+		seq_putc(s, '\n');
+	}
+	mutex_unlock(&zh_mutex);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(zh_counts);
+
+static void zh_release(void)
+{
+	vfree(zh_zstd_memory);
+	vfree(zh_lz4_memory);
+	vfree(zh_lzo_memory);
+	kfree(zh_out);
+	kfree(zh_page);
+}
+
+static int __init zh_init(void)
+{
+	size_t len;
+
+	/* As zram's backend_zstd.c has it. */
+	zh_zstd_parameters = zstd_get_params(zstd_default_clevel(), PAGE_SIZE);
+	len = zstd_cctx_workspace_bound(&zh_zstd_parameters.cParams);
+	zh_page = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	zh_out = kmalloc(ZH_ROOM, GFP_KERNEL);
+	zh_lzo_memory = vzalloc(LZO1X_MEM_COMPRESS);
+	zh_lz4_memory = vzalloc(LZ4_MEM_COMPRESS);
+	zh_zstd_memory = vzalloc(len);
+	if (!zh_page || !zh_out || !zh_lzo_memory || !zh_lz4_memory || !zh_zstd_memory) {
+		zh_release();
+		return -ENOMEM;
+	}
+	zh_zstd = zstd_init_cctx(zh_zstd_memory, len);
+	if (!zh_zstd) {
+		zh_release();
+		return -EINVAL;
+	}
+	zh_dir = debugfs_create_dir("zsmalloc_histogram", NULL);
+	debugfs_create_file("pages", 0200, zh_dir, NULL, &zh_pages_fops);
+	debugfs_create_file("counts", 0400, zh_dir, NULL, &zh_counts_fops);
+	return 0;
+}
+
+static void __exit zh_exit(void)
+{
+	debugfs_remove(zh_dir);
+	zh_release();
+}
+
+module_init(zh_init);
+module_exit(zh_exit);
+
+MODULE_LICENSE("GPL");
+MODULE_AUTHOR("The zsmalloc-rs developers");
+MODULE_DESCRIPTION("Histogram of the sizes that pages compress to");
