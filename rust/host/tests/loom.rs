@@ -7,6 +7,8 @@
 //! RUSTFLAGS="--cfg loom" cargo test --release --test loom
 //! ```
 //!
+//! With `ZS_BOUND=n`, or `ZS_BOUND=none`, all are explored with that bound instead of their own.
+//!
 //! Only the atomics that the protocols are made of are explored (`sys/atomic.rs`); of the bytes of
 //! pages, those words that a model names (`sys/watch.rs`). A model ends when there is nothing left
 //! to explore; `Bound(n)` leaves out what takes more than `n` preemptions.
@@ -23,7 +25,6 @@ use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::{BadHandle, Pool};
 use zsmalloc_host::engine::word::{FreeLink, ObjWord, Place, Refused};
 use zsmalloc_host::sys::atomic::{begin_execution, AtomicU64};
-
 use zsmalloc_host::sys::machine::{boot, Booted, Config};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
 use zsmalloc_host::sys::page::{touch, Access, ZsPage};
@@ -40,14 +41,17 @@ enum Extent {
 }
 use Extent::{Bound, Exhaustive};
 
+// Says on one line, for `scripts/test`, how much there was to explore.
 fn explore(extent: Extent, model: impl Fn() + Send + Sync + 'static) {
+    let bound = match (std::env::var("ZS_BOUND").as_deref(), extent) {
+        (Ok("none"), _) | (Err(_), Exhaustive) => None,
+        (Ok(bound), _) => Some(bound.parse().expect("ZS_BOUND is a number, or none")),
+        (Err(_), Bound(bound)) => Some(bound),
+    };
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 100_000;
-    builder.preemption_bound = match extent {
-        Exhaustive => None,
-        Bound(bound) => Some(bound),
-    };
-    let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    builder.preemption_bound = bound;
+    let runs = StdArc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = runs.clone();
     let start = std::time::Instant::now();
     builder.check(move || {
@@ -56,9 +60,11 @@ fn explore(extent: Extent, model: impl Fn() + Send + Sync + 'static) {
         model();
     });
     println!(
-        "{} executions in {:?}",
+        "explored {}: {} executions, {}, {:.1} s",
+        std::thread::current().name().unwrap_or("?"),
         runs.load(std::sync::atomic::Ordering::Relaxed),
-        start.elapsed()
+        bound.map_or("all".into(), |bound| format!("up to {bound} preemptions")),
+        start.elapsed().as_secs_f64()
     );
 }
 
@@ -195,7 +201,7 @@ fn word_two_mappings() {
 // Two that map and a mover: whoever has the object finds it whole, nobody writes to what is read.
 #[test]
 fn word_two_mappings_and_a_mover() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let object = Object::new();
         let reader = {
             let object = object.clone();
@@ -217,7 +223,7 @@ fn word_two_mappings_and_a_mover() {
 // Two writers: a lock is a lock, and one sees what the other wrote, wherever it is by then.
 #[test]
 fn word_two_writers_and_a_mover() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let object = Object::new();
         let writers: Vec<_> = [8, 9]
             .map(|value| {
@@ -245,7 +251,7 @@ fn word_two_writers_and_a_mover() {
 // object where the other left it.
 #[test]
 fn word_two_movers_and_a_mapping() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let object = Object::new();
         let mover = {
             let object = object.clone();
@@ -523,7 +529,7 @@ fn any_page() -> ZsPage {
 // The kernel moves a page while both objects on it are written.
 #[test]
 fn pool_migrate_and_map() {
-    explore(Bound(2), || {
+    explore(Exhaustive, || {
         let shop = Shop::open();
         let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
         shop.begin();
@@ -542,7 +548,7 @@ fn pool_migrate_and_map() {
 // the page is gone before it can be moved.
 #[test]
 fn pool_migrate_and_free() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let shop = Shop::open();
         let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
         let page = any_page();
@@ -562,7 +568,7 @@ fn pool_migrate_and_free() {
 // The kernel moves a page while objects are allocated on it.
 #[test]
 fn pool_migrate_and_malloc() {
-    explore(Bound(2), || {
+    explore(Exhaustive, || {
         let shop = Shop::open();
         let a = store(&shop.pool, 1);
         shop.begin();
@@ -577,7 +583,7 @@ fn pool_migrate_and_malloc() {
 // The kernel moves pages while the pool is compacted.
 #[test]
 fn pool_migrate_and_compact() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let shop = Shop::open();
         let [a, b] = shop.fragmented();
         let page = any_page();
@@ -595,7 +601,7 @@ fn pool_migrate_and_compact() {
 // somebody allocates meanwhile, perhaps from the very zspage.
 #[test]
 fn pool_deferred_free() {
-    explore(Bound(2), || {
+    explore(Exhaustive, || {
         let shop = Shop::open();
         let a = store(&shop.pool, 1);
         let locked = LockedPage::try_new(any_page()).unwrap();
@@ -615,7 +621,7 @@ fn pool_deferred_free() {
 // The same, and the kernel wants to move the page that is to be freed.
 #[test]
 fn pool_deferred_free_and_migrate() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let shop = Shop::open();
         let a = store(&shop.pool, 1);
         let isolated = IsolatedPage::try_new(any_page()).unwrap();
@@ -679,7 +685,7 @@ fn pool_free_twice() {
 // refused, and the new one is as if nothing had been.
 #[test]
 fn pool_stale_handle() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let shop = Shop::open();
         let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
         shop.pool.free(a).unwrap();
@@ -701,7 +707,7 @@ fn pool_stale_handle() {
 // Two that allocate from an empty class, and so both grow it and the handle table.
 #[test]
 fn pool_two_mallocs() {
-    explore(Bound(2), || {
+    explore(Bound(3), || {
         let shop = Shop::open();
         shop.begin();
         let other = shop.spawn(|pool| store(pool, 1));
