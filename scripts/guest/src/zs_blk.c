@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Known data on a block device: put it there, change parts of it in a way that
+ * Known data on a block device or in a file: put it there, change parts of it in a way that
  * can be computed again, and check every byte.
  *
  *	zs_blk copy SRC DST BYTES
@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
@@ -120,17 +121,28 @@ static void copy(int dst, unsigned char *buf)
 	printf("wrote %zu bytes\n", bytes);
 }
 
+static void discard(int dst, size_t page)
+{
+	uint64_t range[2] = { page * PAGE, PAGE };
+	struct stat st;
+
+	if (fstat(dst, &st))
+		die("stat");
+	if (S_ISREG(st.st_mode) ?
+		    fallocate(dst, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      page * PAGE, PAGE) :
+		    ioctl(dst, BLKDISCARD, range))
+		die("discard");
+}
+
 static void scatter(int dst, unsigned char *buf, const struct round *r)
 {
 	size_t discarded = 0, overwritten = 0;
 
 	for (size_t page = 0; page < pages; page++) {
-		uint64_t range[2] = { page * PAGE, PAGE };
-
 		switch (action(r, page)) {
 		case DISCARD:
-			if (ioctl(dst, BLKDISCARD, range))
-				die("BLKDISCARD");
+			discard(dst, page);
 			discarded++;
 			break;
 		case OVERWRITE:
