@@ -14,7 +14,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "bench.h"
+#include "smp.h"
 
 #define ZB_MAX_WRITE SZ_1M
 
@@ -35,6 +35,8 @@ static const struct {
 	{ "punch", zb_cmd_punch },
 	{ "minimum", zb_cmd_minimum },
 	{ "compact", zb_cmd_compact },
+	{ "mixed", zb_cmd_mixed },
+	{ "waits", zb_cmd_waits },
 };
 
 static struct zb_bench zb_bench;

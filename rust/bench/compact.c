@@ -4,7 +4,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
-#include "bench.h"
+#include "timed.h"
 
 /* Which objects of a class are kept, by their number @k of @n in the class. */
 static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, u32 n)
@@ -24,37 +24,35 @@ static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, 
 	return zb_below(r, 100) < percent;
 }
 
-static u64 zb_free_order(struct zb_bench *b, u32 n)
+static int zb_free(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < n; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[b->order[i]];
 
 		zs_free(b->pool, o->handle);
 		o->handle = 0;
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
-static u64 zb_free_loop(struct zb_bench *b, u32 n)
+static int zb_free_loop(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < n; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[b->order[i]];
 		unsigned long handle = o->handle;
 
 		OPTIMIZER_HIDE_VAR(handle);
 		WRITE_ONCE(o->handle, handle);
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
 /*
- * punch keep=PERCENT seed=S: frees the other objects, in random order. Instead
+ * punch keep=PERCENT seed=S [lap=N]: frees the other objects, in random order. Instead
  * of a percentage: keep=random, one of 20 to 80 for each class; or alternate,
  * halves, skewed, runs.
  */
@@ -63,7 +61,6 @@ int zb_cmd_punch(struct zb_bench *b, const char *args)
 	struct zb_random r;
 	u32 (*classes)[3];	/* how many objects, how many seen, percentage */
 	u32 i, class, n = 0;
-	u64 ns, loop_ns;
 	int ret;
 
 	if (!b->pool)
@@ -92,10 +89,7 @@ int zb_cmd_punch(struct zb_bench *b, const char *args)
 	kfree(classes);
 	zb_shuffle(&r, b->order, n);
 
-	loop_ns = zb_free_loop(b, n);
-	ns = zb_free_order(b, n);
-	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", n, ns, loop_ns);
-	return 0;
+	return zb_time(b, args, zb_free, zb_free_loop, n);
 }
 
 static int zb_compare_u32(const void *a, const void *b)

@@ -7,7 +7,10 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "bench.h"
+#include "timed.h"
+
+/* "fill trace=1" found out what zspages of each class hold. */
+static bool zb_was_traced;
 
 /* Room for @nr objects, none of which exist. */
 int zb_resize(struct zb_bench *b, u32 nr)
@@ -122,41 +125,37 @@ int zb_cmd_pools(struct zb_bench *b, const char *args)
 }
 
 /* One object after the other; the timed part has nothing else in it. */
-static int zb_fill(struct zb_bench *b, u64 *ns)
+static int zb_fill(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < b->nr; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[i];
 
 		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
-		if (IS_ERR_VALUE(o->handle))
-			break;
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			return -ENOMEM;
+		}
 	}
-	*ns = ktime_get_ns() - begin;
-	if (i == b->nr)
-		return 0;
-	b->objects[i].handle = 0;
-	return -ENOMEM;
+	return 0;
 }
 
 /* The loop of zb_fill() without the call. */
-static u64 zb_fill_loop(struct zb_bench *b)
+static int zb_fill_loop(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < b->nr; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[i];
 		unsigned long handle = o->size;
 
 		OPTIMIZER_HIDE_VAR(handle);
-		if (IS_ERR_VALUE(handle))
-			break;
 		WRITE_ONCE(o->handle, 0);
+		if (IS_ERR_VALUE(handle))
+			return -ENOMEM;
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
 /*
@@ -209,6 +208,7 @@ static int zb_fill_traced(struct zb_bench *b, bool watch)
 	}
 	kfree(in_last);
 	b->is_traced = i == b->nr;
+	zb_was_traced |= b->is_traced && watch;
 	return b->is_traced ? 0 : -ENOMEM;
 }
 
@@ -247,26 +247,24 @@ static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 }
 
 /*
- * fill n=N seed=S [trace=1|2], or fill per_class=N [trace=1|2]: allocates into
- * the pool, after everything that was in it is freed. For trace see
+ * fill n=N seed=S, or fill per_class=N, [lap=N | trace=1|2]: allocates into the
+ * pool, after everything that was in it is freed. For trace see
  * zb_fill_traced(); 1 is to watch.
  */
 int zb_cmd_fill(struct zb_bench *b, const char *args)
 {
 	u32 nr = zb_arg(args, "n", 0), per_class = zb_arg(args, "per_class", 0);
 	u32 trace = zb_arg(args, "trace", 0);
-	u64 ns = 0, loop_ns;
 	int ret;
 
-	if (!b->pool || (!nr && !per_class))
+	if (!b->pool || (!nr && !per_class) || (trace == 2 && !zb_was_traced))
 		return -EINVAL;
 	ret = zb_draw_sizes(b, nr, per_class, zb_arg(args, "seed", 1));
 	if (ret)
 		return ret;
-	loop_ns = zb_fill_loop(b);
-	ret = trace ? zb_fill_traced(b, trace == 1) : zb_fill(b, &ns);
-	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", b->nr, ns, loop_ns);
-	return ret;
+	if (trace)
+		return zb_fill_traced(b, trace == 1);
+	return zb_time(b, args, zb_fill, zb_fill_loop, b->nr);
 }
 
 /* What object @i holds depends on its number and its size. */

@@ -7,7 +7,7 @@
 #include <linux/smp.h>
 #include <linux/sort.h>
 
-#include "bench.h"
+#include "timed.h"
 
 /* This many objects are enough to see an address twice. */
 #define ZB_SAMPLE 4096
@@ -115,40 +115,55 @@ static bool zb_in_set(const struct zb_object *o, const char *args)
 	return true;
 }
 
-static u64 zb_map(struct zb_bench *b, u32 rounds)
+static int zb_map(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = from; i < to; i++) {
 		unsigned long handle = b->objects[b->order[i]].handle;
 		void *address = zs_map_object(b->pool, handle, ZS_MM_RO);
 
 		OPTIMIZER_HIDE_VAR(address);
 		zs_unmap_object(b->pool, handle);
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
-static u64 zb_map_loop(struct zb_bench *b, u32 rounds)
+/* And reads what its user would read first: on its way there it may miss the cache. */
+static int zb_map_read(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = from; i < to; i++) {
+		unsigned long handle = b->objects[b->order[i]].handle;
+		u64 *address = zs_map_object(b->pool, handle, ZS_MM_RO);
+
+		READ_ONCE(*address);
+		zs_unmap_object(b->pool, handle);
+	}
+	return 0;
+}
+
+static int zb_map_loop(struct zb_bench *b, u32 from, u32 to)
+{
+	u32 i;
+
+	for (i = from; i < to; i++) {
 		unsigned long handle = b->objects[b->order[i]].handle;
 
 		OPTIMIZER_HIDE_VAR(handle);
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
-/* map n=ROUNDS set=SET seed=S: maps a random object to read it, and unmaps it. */
+/*
+ * map n=ROUNDS set=SET seed=S [read=1] [lap=N]: maps a random object to read it,
+ * which it does with read=1, and unmaps it.
+ */
 int zb_cmd_map(struct zb_bench *b, const char *args)
 {
 	u32 i, n, rounds = zb_arg(args, "n", 0);
 	struct zb_random r;
-	u64 ns, loop_ns;
 	int ret;
 
 	if (!b->pool || !rounds)
@@ -171,18 +186,16 @@ int zb_cmd_map(struct zb_bench *b, const char *args)
 	zb_seed(&r, zb_arg(args, "seed", 1));
 	zb_shuffle(&r, b->order, max(n, rounds));
 
-	loop_ns = zb_map_loop(b, rounds);
-	ns = zb_map(b, rounds);
-	seq_buf_printf(&b->out, "ops=%u objects=%u ns=%llu loop_ns=%llu\n", rounds, n, ns, loop_ns);
-	return 0;
+	seq_buf_printf(&b->out, "objects=%u ", n);
+	return zb_time(b, args, zb_arg(args, "read", 0) ? zb_map_read : zb_map, zb_map_loop,
+		       rounds);
 }
 
-static int zb_churn(struct zb_bench *b, u32 rounds, u64 *ns)
+static int zb_churn(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[b->order[i]];
 
 		zs_free(b->pool, o->handle);
@@ -193,16 +206,14 @@ static int zb_churn(struct zb_bench *b, u32 rounds, u64 *ns)
 			return -ENOMEM;
 		}
 	}
-	*ns = ktime_get_ns() - begin;
 	return 0;
 }
 
-static u64 zb_churn_loop(struct zb_bench *b, u32 rounds)
+static int zb_churn_loop(struct zb_bench *b, u32 from, u32 to)
 {
-	u64 begin = ktime_get_ns();
 	u32 i;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[b->order[i]];
 		unsigned long handle = o->handle;
 
@@ -212,15 +223,17 @@ static u64 zb_churn_loop(struct zb_bench *b, u32 rounds)
 		if (IS_ERR_VALUE(handle))
 			break;
 	}
-	return ktime_get_ns() - begin;
+	return 0;
 }
 
-/* churn n=ROUNDS seed=S: frees a random object, and allocates one of another size. */
+/*
+ * churn n=ROUNDS seed=S [lap=N]: frees a random object, and allocates one of
+ * another size.
+ */
 int zb_cmd_churn(struct zb_bench *b, const char *args)
 {
 	u32 i, n, rounds = zb_arg(args, "n", 0);
 	struct zb_random r;
-	u64 ns, loop_ns;
 	int ret;
 
 	if (!b->pool || !rounds || !zb_sizes_known())
@@ -240,10 +253,5 @@ int zb_cmd_churn(struct zb_bench *b, const char *args)
 	}
 	b->is_traced = false;
 
-	loop_ns = zb_churn_loop(b, rounds);
-	ret = zb_churn(b, rounds, &ns);
-	if (ret)
-		return ret;
-	seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu\n", rounds, ns, loop_ns);
-	return 0;
+	return zb_time(b, args, zb_churn, zb_churn_loop, rounds);
 }

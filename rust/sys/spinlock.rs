@@ -31,7 +31,7 @@ pub enum LockClass {
 #[pin_data]
 pub struct SpinLock<T> {
     #[pin]
-    raw: Opaque<kernel::bindings::spinlock_t>,
+    raw: Opaque<bindings::spinlock_t>,
     #[pin]
     data: UnsafeCell<T>,
 }

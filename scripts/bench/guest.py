@@ -48,8 +48,8 @@ def contents(path):
         return f.read()
 
 
-def initramfs(flavour, modules, plan, sizes, path):
-    folder = os.path.join(BUILD, "modules", flavour)
+def initramfs(folder, modules, plan, sizes, path):
+    folder = os.path.join(BUILD, "modules", folder)
     files = {name: (0o40755, b"") for name in
              ("bin", "dev", "proc", "sys", "modules", "sizes")}
     files["bin/busybox"] = (0o100755, contents("/bin/busybox"))
@@ -75,7 +75,12 @@ def qemu(initrd, console, mem, accel, smp):
     ] + accel
 
 
-# How the guest runs: flavour of the kernel, and the command.
+def uml(initrd, mem):
+    return [os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={mem}", f"initrd={initrd}",
+            "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]
+
+
+# How the guest runs: folder of the modules, and the command.
 HOW = {
     # One instruction is one nanosecond of the guest's time.
     "icount": ("bench", lambda i, c, m: qemu(
@@ -83,9 +88,9 @@ HOW = {
     # What is not timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
-    "uml": ("uml", lambda i, c, m: [
-        os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={m}", f"initrd={i}",
-        "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]),
+    "uml": ("uml", lambda i, c, m: uml(i, m)),
+    # The modules with the locks of a kernel for several CPUs.
+    "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),
 }
 
 
@@ -117,8 +122,8 @@ class Guest:
         os.makedirs(folder, exist_ok=True)
         initrd = os.path.join(folder, "initrd.img")
         console = os.path.join(folder, "console.log")
-        flavour, command = HOW[self.how]
-        initramfs(flavour, self.modules, self.plan, self.sizes, initrd)
+        of_modules, command = HOW[self.how]
+        initramfs(of_modules, self.modules, self.plan, self.sizes, initrd)
         drives = [word for disk in self.disks for word in
                   ("-drive", f"file={disk},if=virtio,format=raw,readonly=on")]
         begin = time.monotonic()

@@ -9,30 +9,35 @@ BACKENDS = ("c", "rust")
 
 
 def per_op(fields):
-    return (fields["ns"] - fields["loop_ns"]) / fields["ops"]
+    """Of the median lap."""
+    return (fields["lap_ns"] - fields["lap_loop_ns"]) / fields["lap"]
 
 
-def operations(guest, backend, objects, put):
+def operations(guest, backend, objects, put, reference=True, lap=0):
     """One pool of the backend, from its first object to its last; put(measure,
-    value) gets what each operation cost."""
+    value) gets what each operation cost. With reference, the C pool comes before
+    the Rust one. With lap, it is the cost in a median lap of so many operations."""
     def cost(name):
         return lambda fields: put(name, per_op(fields))
 
     guest.do(f"use {backend}")
     guest.do("create")
-    guest.do(f"fill n={objects} seed=1", cost("malloc"))
+    guest.do(f"fill n={objects} seed=1 lap={lap}", cost("malloc"))
     guest.do("write")
     guest.do("verify")
     # The C pool says which objects span pages; the sets named ref_* are those
     # same objects in either pool, the others what each pool itself does.
     guest.do("classify" + (" ref=1" if backend == "c" else ""),
              lambda f: [put(k, f[k]) for k in ("spans", "copied", "ref_spans")])
-    for kind in ("all", "in", "span", "ref_in", "ref_span"):
-        guest.do(f"map n={objects} set={kind} seed=2", cost("map_" + kind))
+    kinds = ("all", "in", "span", "ref_in", "ref_span")
+    for kind in kinds if reference else kinds[:3]:
+        guest.do(f"map n={objects} set={kind} seed=2 lap={lap}", cost("map_" + kind))
+    if lap:
+        guest.do(f"map n={objects} set=in seed=2 read=1 lap={lap}", cost("map_in_read"))
     guest.do("verify")
-    guest.do(f"churn n={2 * objects} seed=3", cost("churn"))
+    guest.do(f"churn n={2 * objects} seed=3 lap={lap}", cost("churn"))
     guest.do("stat", lambda f: put("pages_churned", f["pages"]))
-    guest.do("punch keep=0 seed=4", cost("free"))
+    guest.do(f"punch keep=0 seed=4 lap={lap}", cost("free"))
     guest.do("destroy")
 
 

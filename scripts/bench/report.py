@@ -3,8 +3,8 @@
 
 
 class Table:
-    """Rows of measure, C, Rust, ratio, goal, met; a goal is the most that the
-    ratio may be."""
+    """Rows of measure, C, Rust, ratio, goal, met, note; a goal is the most that the
+    ratio may be; None if there is none."""
 
     def __init__(self):
         self.rows = []
@@ -16,15 +16,24 @@ class Table:
         """Of several {c, rust}, the one that is worst for Rust."""
         self.ratio(measure, max(several, key=lambda of: of["rust"] / of["c"]), goal)
 
-    def row(self, measure, c, rust, value, goal):
+    def paired(self, measure, of, goal):
+        """The median of the ratios of many turns, not the ratio of the medians."""
+        ratio = of["spread_ratio"]
+        self.row(measure, of["c"], of["rust"], ratio["median"], goal,
+                 f"quartiles {ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['n']} turns")
+
+    def row(self, measure, c, rust, value, goal, note="", met=None):
+        if met is None and goal is not None:
+            met = value <= goal
         self.rows.append({"measure": measure, "c": c, "rust": rust, "ratio": value,
-                          "goal": goal, "met": value <= goal})
+                          "goal": goal, "met": met, "note": note})
 
     def text(self):
         lines = [f"{'':58} {'C':>10} {'Rust':>10} {'ratio':>7} {'goal':>6}  met?"]
         for r in self.rows:
+            goal, met = ("", "") if r["goal"] is None else (r["goal"], "yes" if r["met"] else "no")
             lines.append(f"{r['measure']:58} {r['c']:10.4g} {r['rust']:10.4g} "
-                         f"{r['ratio']:7.3f} {r['goal']:6}  {'yes' if r['met'] else 'no'}")
+                         f"{r['ratio']:7.3f} {goal:6}  {met:4} {r['note']}".rstrip())
         return "\n".join(lines)
 
 
@@ -55,6 +64,35 @@ def compaction(table, results, workloads):
               worst["rust"], 1.01)
     left = max((of["freeable_after"] for of in results.values()), key=lambda of: of["rust"])
     table.row("freeable pages left, worst pattern", left["c"], left["rust"], left["rust"], 0)
+
+
+def native(table, results):
+    """Times, of modules with locks; of those without, for completeness."""
+    for locks, workloads in results.items():
+        for measure, name in (
+                ("free + malloc", "churn"), ("malloc, empty pool", "malloc"),
+                ("map + unmap, in a page", "map_in"),
+                ("map, read a word, unmap, in a page", "map_in_read"), ("map + unmap, across pages", "map_span"),
+                ("compaction, per page freed", "compact")):
+            for workload, of in workloads.items():
+                table.paired(f"ns, {measure}, {workload}" + ("" if locks == "smp" else ", no locks"),
+                             of[name],
+                             0.7 if locks == "smp" and name != "map_in_read" else None)
+
+
+def smp(table, results):
+    """What two CPUs get done, and the longest that one waits."""
+    gain = results["gain"]
+    ratio = gain["spread_ratio"]
+    table.row("throughput of 2 CPUs over 1, mixed work", gain["c"], gain["rust"],
+              ratio["median"], ">=1.8", f"quartiles of Rust {gain['spread_rust']['low']:.2f} to "
+              f"{gain['spread_rust']['high']:.2f}, {ratio['n']} turns",
+              gain["rust"] >= 1.8 and ratio["median"] > 1)
+    for what in ("map", "free"):
+        table.paired(f"ns, longest wait of a {what} while compacting", results[f"{what}_longest"],
+                     0.1)
+        table.paired(f"ns, 99.9 % of waits of a {what} are shorter", results[f"{what}_p999"],
+                     None)
 
 
 def density(table, results, workloads, pool, small):

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Several CPUs on one pool: what they get done, and how long one makes another wait. */
+
+#include <linux/completion.h>
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "smp.h"
+
+#define ZB_MAX_CPUS 8
+
+/* Waiting times: eight buckets for each power of two nanoseconds. */
+#define ZB_SUB_BITS 3
+#define ZB_BUCKETS (40 << ZB_SUB_BITS)
+
+struct zb_worker {
+	struct zb_bench *b;
+	struct task_struct *task;
+	struct completion done;
+	const atomic_t *go;	/* 0: wait, 1: work, 2: end */
+	u32 cpu, cpus;
+	u64 seed;
+	u64 ops;
+	u64 ns;			/* from the first operation to the last */
+	bool frees;
+	int ret;
+	u64 longest;
+	u32 *waits;		/* by bucket */
+};
+
+static u32 zb_bucket(u64 ns)
+{
+	u32 power;
+
+	if (ns < BIT(ZB_SUB_BITS))
+		return ns;
+	power = ilog2(ns);
+	return min_t(u32, (power - ZB_SUB_BITS + 1) << ZB_SUB_BITS |
+		     ((ns >> (power - ZB_SUB_BITS)) & (BIT(ZB_SUB_BITS) - 1)), ZB_BUCKETS - 1);
+}
+
+/* The least that is in bucket @i. */
+static u64 zb_bucket_start(u32 i)
+{
+	u32 power = i >> ZB_SUB_BITS, sub = i & (BIT(ZB_SUB_BITS) - 1);
+
+	return power ? (u64)(BIT(ZB_SUB_BITS) | sub) << (power - 1) : sub;
+}
+
+/* One operation on an object of the worker's own: half of them replace it. */
+static int zb_mixed_op(struct zb_worker *w, struct zb_random *r)
+{
+	struct zb_bench *b = w->b;
+	struct zb_object *o = &b->objects[zb_below(r, b->nr / w->cpus) * w->cpus + w->cpu];
+	u64 *address;
+
+	if (zb_below(r, 2)) {
+		zs_free(b->pool, o->handle);
+		o->size = zb_sizes_draw(r);
+		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			return -ENOMEM;
+		}
+		address = zs_map_object(b->pool, o->handle, ZS_MM_WO);
+		*address = o->handle;
+		zs_unmap_object(b->pool, o->handle);
+		return 0;
+	}
+	address = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+	if (*address != o->handle)
+		w->ret = -EIO;
+	zs_unmap_object(b->pool, o->handle);
+	return w->ret;
+}
+
+static int zb_mixed_worker(void *data)
+{
+	struct zb_worker *w = data;
+	struct zb_random r;
+	u64 begin;
+
+	zb_seed(&r, w->seed);
+	while (!atomic_read_acquire(w->go))
+		cond_resched();
+	begin = ktime_get_ns();
+	while (!w->ret && atomic_read(w->go) == 1) {
+		w->ret = zb_mixed_op(w, &r);
+		w->ops++;
+		if (!(w->ops % 256))
+			cond_resched();
+	}
+	w->ns = ktime_get_ns() - begin;
+	complete(&w->done);
+	return 0;
+}
+
+/* How long it took to get at an object, or to be rid of it. */
+static int zb_waiting_op(struct zb_worker *w, u32 i, u64 *ns)
+{
+	struct zb_object *o = &w->b->objects[i];
+	u64 *address;
+
+	*ns = ktime_get_ns();
+	if (w->frees) {
+		zs_free(w->b->pool, o->handle);
+		*ns = ktime_get_ns() - *ns;
+		o->handle = 0;
+		return 0;
+	}
+	address = zs_map_object(w->b->pool, o->handle, ZS_MM_RO);
+	*ns = ktime_get_ns() - *ns;
+	if (*address != o->handle)
+		w->ret = -EIO;
+	zs_unmap_object(w->b->pool, o->handle);
+	return w->ret;
+}
+
+static int zb_waiting_worker(void *data)
+{
+	struct zb_worker *w = data;
+	u32 live = w->ops, i = 0;
+	u64 ns;
+
+	w->ops = 0;
+	while (!atomic_read_acquire(w->go))
+		cond_resched();
+	while (!w->ret && atomic_read(w->go) == 1 && i < live) {
+		w->ret = zb_waiting_op(w, w->b->order[i++], &ns);
+		w->waits[zb_bucket(ns)]++;
+		w->longest = max(w->longest, ns);
+		w->ops++;
+		/* Frees end when all is freed, maps only with the compaction. */
+		if (!w->frees && i == live)
+			i = 0;
+		if (!(w->ops % 256))
+			cond_resched();
+	}
+	complete(&w->done);
+	return 0;
+}
+
+static int zb_start(struct zb_worker *w, int (*run)(void *), const atomic_t *go)
+{
+	w->go = go;
+	init_completion(&w->done);
+	w->task = kthread_create_on_cpu(run, w, w->cpu, "zb/%u");
+	if (IS_ERR(w->task))
+		return PTR_ERR(w->task);
+	wake_up_process(w->task);
+	return 0;
+}
+
+/* Every object holds its handle, which is not known before it is there. */
+static void zb_write_handles(struct zb_bench *b)
+{
+	u32 i;
+
+	for (i = 0; i < b->nr; i++) {
+		u64 *address;
+
+		if (!b->objects[i].handle)
+			continue;
+		address = zs_map_object(b->pool, b->objects[i].handle, ZS_MM_WO);
+		*address = b->objects[i].handle;
+		zs_unmap_object(b->pool, b->objects[i].handle);
+		cond_resched();
+	}
+}
+
+/*
+ * mixed cpus=N ms=T seed=S: for so long, each CPU maps objects and replaces
+ * others. All of them are there, from "fill".
+ */
+int zb_cmd_mixed(struct zb_bench *b, const char *args)
+{
+	u32 cpus = zb_arg(args, "cpus", 1), cpu, started = 0;
+	struct zb_worker *workers;
+	atomic_t go = ATOMIC_INIT(0);
+	u64 ops = 0, ns = 0;
+	int ret = 0;
+
+	if (!b->pool || !b->nr || !zb_sizes_known() || !cpus || cpus > ZB_MAX_CPUS ||
+	    cpus > num_online_cpus())
+		return -EINVAL;
+	workers = kcalloc(cpus, sizeof(*workers), GFP_KERNEL);
+	if (!workers)
+		return -ENOMEM;
+	zb_write_handles(b);
+	for (cpu = 0; !ret && cpu < cpus; cpu++) {
+		workers[cpu].b = b;
+		workers[cpu].cpu = cpu;
+		workers[cpu].cpus = cpus;
+		workers[cpu].seed = zb_arg(args, "seed", 1) + cpu;
+		ret = zb_start(&workers[cpu], zb_mixed_worker, &go);
+		started += !ret;
+	}
+	atomic_set_release(&go, 1);
+	if (!ret)
+		schedule_timeout_uninterruptible(msecs_to_jiffies(zb_arg(args, "ms", 100)));
+	atomic_set(&go, 2);
+	for (cpu = 0; cpu < started; cpu++) {
+		wait_for_completion(&workers[cpu].done);
+		ret = ret ?: workers[cpu].ret;
+		ops += workers[cpu].ops;
+		ns = max(ns, workers[cpu].ns);
+	}
+	kfree(workers);
+	b->is_traced = false;
+	seq_buf_printf(&b->out, "ops=%llu ns=%llu\n", ops, ns);
+	return ret;
+}
+
+/* The waiting time that a part of all, in millionths, is not longer than. */
+static u64 zb_quantile(const struct zb_worker *w, u32 millionths)
+{
+	u64 count = 0;
+	u32 i;
+
+	for (i = 0; i < ZB_BUCKETS - 1; i++) {
+		count += w->waits[i];
+		if (count * 1000000 >= w->ops * millionths)
+			break;
+	}
+	return min(zb_bucket_start(i + 1), w->longest);
+}
+
+/*
+ * waits what=map|free seed=S: compacts the pool on the first CPU, while another
+ * maps or frees objects in random order. Says how long it waited: quantiles, and
+ * a histogram with the least of each bucket.
+ */
+int zb_cmd_waits(struct zb_bench *b, const char *args)
+{
+	struct zb_worker w = { .b = b, .cpu = 1, .frees = zb_arg_is(args, "what", "free") };
+	atomic_t go = ATOMIC_INIT(0);
+	struct zb_random r;
+	unsigned long pages;
+	u64 ns;
+	u32 i;
+	int ret;
+
+	if (!b->pool || num_online_cpus() < 2)
+		return -EINVAL;
+	ret = zb_order_resize(b, b->nr);
+	if (ret)
+		return ret;
+	w.waits = kvcalloc(ZB_BUCKETS, sizeof(*w.waits), GFP_KERNEL);
+	if (!w.waits)
+		return -ENOMEM;
+	zb_write_handles(b);
+	w.ops = zb_list_live(b);
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	zb_shuffle(&r, b->order, w.ops);
+	ret = set_cpus_allowed_ptr(current, cpumask_of(0)) ?:
+	      zb_start(&w, zb_waiting_worker, &go);
+	if (!ret) {
+		atomic_set_release(&go, 1);
+		ns = ktime_get_ns();
+		pages = zs_compact(b->pool);
+		ns = ktime_get_ns() - ns;
+		atomic_set(&go, 2);
+		wait_for_completion(&w.done);
+		ret = w.ret;
+		b->is_traced = false;
+		seq_buf_printf(&b->out, "pages=%lu ns=%llu ops=%llu longest=%llu half=%llu p99=%llu p999=%llu p9999=%llu",
+			       pages, ns, w.ops, w.longest, zb_quantile(&w, 500000),
+			       zb_quantile(&w, 990000), zb_quantile(&w, 999000),
+			       zb_quantile(&w, 999900));
+		for (i = 0; i < ZB_BUCKETS; i++)
+			if (w.waits[i])
+				seq_buf_printf(&b->out, " at%llu=%u", zb_bucket_start(i), w.waits[i]);
+		seq_buf_putc(&b->out, '\n');
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	kvfree(w.waits);
+	return ret;
+}

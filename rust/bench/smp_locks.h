@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The locks of a kernel for several CPUs, in one for one CPU.
+ *
+ * User Mode Linux is such a kernel: its spinlocks and rwlocks compile to
+ * nothing, while atomic operations of Rust stay atomic. A comparison of native
+ * time says something about the kernels that people run only if both
+ * allocators have locks. So this is included, by Kbuild, before everything else
+ * in both when they are built to be measured there: what both lock costs as
+ * much as the fast paths of qspinlock and qrwlock. There is no slow path: on
+ * one CPU nobody waits.
+ *
+ * All headers that define something with a lock in it come first: those keep
+ * the kernel's.
+ */
+#ifndef ZSMALLOC_BENCH_SMP_LOCKS_H
+#define ZSMALLOC_BENCH_SMP_LOCKS_H
+
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/cpumask.h>
+#include <linux/debugfs.h>
+#include <linux/highmem.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+#include <linux/workqueue.h>
+
+#ifdef CONFIG_SMP
+#error "This kernel has locks of its own"
+#endif
+
+struct zs_smp_spinlock {
+	unsigned int val;
+};
+
+struct zs_smp_rwlock {
+	unsigned int cnts;
+	unsigned int wait_lock;
+};
+
+/* Out of line, as _raw_spin_lock() and its like are on x86. */
+static noinline __maybe_unused void zs_smp_spin_lock(struct zs_smp_spinlock *lock)
+{
+	unsigned int free = 0;
+
+	preempt_disable();
+	while (!__atomic_compare_exchange_n(&lock->val, &free, 1, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED))
+		BUG();
+}
+
+static __always_inline void zs_smp_spin_unlock(struct zs_smp_spinlock *lock)
+{
+	__atomic_store_n((unsigned char *)&lock->val, 0, __ATOMIC_RELEASE);
+	preempt_enable();
+}
+
+static __always_inline bool zs_smp_spin_is_contended(struct zs_smp_spinlock *lock)
+{
+	return __atomic_load_n(&lock->val, __ATOMIC_RELAXED) & ~0xffU;
+}
+
+static noinline __maybe_unused void zs_smp_read_lock(struct zs_smp_rwlock *lock)
+{
+	preempt_disable();
+	if (__atomic_add_fetch(&lock->cnts, 0x200, __ATOMIC_ACQUIRE) & 0xff)
+		BUG();
+}
+
+static __always_inline void zs_smp_read_unlock(struct zs_smp_rwlock *lock)
+{
+	__atomic_sub_fetch(&lock->cnts, 0x200, __ATOMIC_RELEASE);
+	preempt_enable();
+}
+
+static noinline __maybe_unused void zs_smp_write_lock(struct zs_smp_rwlock *lock)
+{
+	unsigned int free = 0;
+
+	preempt_disable();
+	while (!__atomic_compare_exchange_n(&lock->cnts, &free, 0xff, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_RELAXED))
+		BUG();
+}
+
+static __always_inline void zs_smp_write_unlock(struct zs_smp_rwlock *lock)
+{
+	__atomic_store_n((unsigned char *)&lock->cnts, 0, __ATOMIC_RELEASE);
+	preempt_enable();
+}
+
+static __always_inline bool zs_smp_rwlock_is_contended(struct zs_smp_rwlock *lock)
+{
+	return __atomic_load_n(&lock->wait_lock, __ATOMIC_RELAXED);
+}
+
+/* Of those who include this, each says what it prints. */
+#undef pr_fmt
+
+#undef spin_lock_init
+#undef spin_is_contended
+#undef assert_spin_locked
+#undef rwlock_init
+#undef read_lock
+#undef read_unlock
+#undef write_lock
+#undef write_unlock
+#undef rwlock_is_contended
+
+#define spinlock_t		struct zs_smp_spinlock
+#define rwlock_t		struct zs_smp_rwlock
+#define spin_lock_init(lock)	((lock)->val = 0)
+#define spin_lock(lock)		zs_smp_spin_lock(lock)
+#define spin_unlock(lock)	zs_smp_spin_unlock(lock)
+#define spin_is_contended(lock)	zs_smp_spin_is_contended(lock)
+#define assert_spin_locked(lock)	WARN_ON_ONCE(!(lock)->val)
+#define rwlock_init(lock)	(*(lock) = (struct zs_smp_rwlock){})
+#define read_lock(lock)		zs_smp_read_lock(lock)
+#define read_unlock(lock)	zs_smp_read_unlock(lock)
+#define write_lock(lock)	zs_smp_write_lock(lock)
+#define write_unlock(lock)	zs_smp_write_unlock(lock)
+#define rwlock_is_contended(lock)	zs_smp_rwlock_is_contended(lock)
+
+#endif /* ZSMALLOC_BENCH_SMP_LOCKS_H */

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Timed loops, see timed.c. */
+#ifndef ZSMALLOC_BENCH_TIMED_H
+#define ZSMALLOC_BENCH_TIMED_H
+
+#include "bench.h"
+
+/* Rounds from @from to before @to; 0 or an error. */
+typedef int (*zb_loop)(struct zb_bench *b, u32 from, u32 to);
+
+int zb_time(struct zb_bench *b, const char *args, zb_loop run, zb_loop loop, u32 rounds);
+
+#endif /* ZSMALLOC_BENCH_TIMED_H */

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Two CPUs, each a thread of the host's: what they get done on one pool, and how
+long a map or a free waits while the other compacts. Time again, so in turns."""
+
+from guest import Guest
+from icount import BACKENDS
+from native import collector, summary
+
+OBJECTS = 40000
+ROUNDS = 6
+BOOTS = 3
+MILLISECONDS = 200
+
+
+def throughput(guest, backend, put):
+    """One CPU and two, one right after the other."""
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={OBJECTS} seed=1")
+    for cpus in (1, 2):
+        guest.do(f"mixed cpus={cpus} ms={MILLISECONDS} seed=5",
+                 lambda f, c=cpus: put(f"ops_{c}", f["ops"] * 1e9 / f["ns"]))
+    guest.do("destroy")
+
+
+def waits(guest, backend, what, put):
+    """Of a pool with 60 % of objects freed at random; put() also gets the histogram."""
+    def waited(fields):
+        for name in ("longest", "half", "p99", "p999", "p9999", "ns", "ops"):
+            put(f"{what}_{name}", fields[name])
+        put(f"{what}_histogram", {int(name[2:]): count for name, count in fields.items()
+                                  if name.startswith("at")})
+
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={OBJECTS} seed=1")
+    guest.do("punch keep=40 seed=4")
+    guest.do(f"waits what={what} seed=6", waited)
+    guest.do("destroy")
+
+
+def add(histograms):
+    """All of them as one."""
+    total = {}
+    for histogram in histograms:
+        for at, count in histogram.items():
+            total[at] = total.get(at, 0) + count
+    return dict(sorted(total.items()))
+
+
+def run(sizes, workload):
+    """{measure: {c, rust, spread...}}; histograms of waits as {c: {ns: count}, ...}"""
+    samples = {}
+    for number in range(BOOTS):
+        guest = Guest("smp", f"smp{number}", sizes)
+        guest.do(f"sizes {workload}")
+        for turn in range(ROUNDS + 1):
+            for backend in BACKENDS[::1 if turn % 2 else -1]:
+                put = collector({} if turn == 0 else samples, backend)
+                throughput(guest, backend, put)
+                for what in ("map", "free"):
+                    waits(guest, backend, what, put)
+        guest.run()
+    samples["gain"] = {backend: [two / one for one, two in zip(samples["ops_1"][backend],
+                                                               samples["ops_2"][backend])]
+                       for backend in BACKENDS}
+    results = {}
+    for measure, of in samples.items():
+        if measure.endswith("_histogram"):
+            results[measure] = {backend: add(of[backend]) for backend in BACKENDS}
+        else:
+            results[measure] = summary(of)
+    return results
