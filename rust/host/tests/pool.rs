@@ -135,6 +135,36 @@ fn objects_of_a_class_do_not_overlap() {
     }
 }
 
+// Wherever an object begins and ends in its zspage.
+#[test]
+fn every_place_in_a_zspage_of_each_class() {
+    for placement in [Placement::Scattered, Placement::Packed] {
+        for chain in [MIN_CHAIN_LIMIT, 8, MAX_CHAIN_LIMIT] {
+            let _machine = boot(Config {
+                placement,
+                ..Config::default()
+            });
+            let pool = pool(chain);
+            for class in pool.classes() {
+                let shape = *class.shape();
+                let head = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+                let size = shape.size as usize - head;
+                let handles: Vec<Handle> = (0..usize::from(shape.objs))
+                    .map(|i| store(&pool, size, i))
+                    .collect();
+                assert_eq!(pool.total_pages(), usize::from(shape.pages), "{shape:?}");
+                for (i, &handle) in handles.iter().enumerate() {
+                    check(&pool, handle, size, i);
+                }
+                for handle in handles {
+                    pool.free(handle).unwrap();
+                }
+                assert_eq!(pool.total_pages(), 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_mapping_is_aligned_and_large_enough() {
     let _machine = boot(Config::default());
