@@ -10,6 +10,7 @@ use crate::bindings;
 pub(crate) struct ZpoolDriver(());
 
 impl ZpoolDriver {
+    /// Registers it. From here on zswap may make pools. Context: may sleep; once per module.
     pub(crate) fn register() -> Self {
         // SAFETY: Called once, when everything that a pool needs is there.
         unsafe { bindings::zs_glue_zpool_init() };
@@ -31,6 +32,7 @@ impl Drop for ZpoolDriver {
 pub(crate) struct DebugfsRoot(());
 
 impl DebugfsRoot {
+    /// Makes it. Context: may sleep; once per module.
     pub(crate) fn new() -> Self {
         // SAFETY: Called once, when the module is loaded.
         unsafe { bindings::zs_glue_debugfs_init() };

@@ -2,6 +2,11 @@
 
 //! `zs_rs_*`: the functions of `<linux/zsmalloc.h>`.
 //!
+//! Each does what its namesake there does, with the same errors and in the same contexts, for
+//! which [`Pool`]'s functions are the reference; here it says what C sees of them.
+//!
+//! C header: [`include/linux/zsmalloc.h`](srctree/include/linux/zsmalloc.h)
+//!
 //! A pool pointer from C is believed, as the kernel's own is: C got it from `zs_rs_create_pool`.
 //! A handle is not: see [`crate::engine::handle_table`].
 
@@ -110,7 +115,9 @@ fn is_no_handle(handle: c_ulong) -> bool {
     handle == 0 || handle >= (-4095isize) as c_ulong
 }
 
-/// Creates a pool. Null if there is no memory. May sleep.
+/// Creates a pool, with its shrinker and its directory in debugfs. Null if there is no memory.
+///
+/// The chain limit is that of the module's parameter now. Context: may sleep.
 ///
 /// # Safety
 ///
@@ -131,7 +138,9 @@ pub unsafe extern "C" fn zs_rs_create_pool(name: *const c_char) -> *mut zs_rs_po
     }
 }
 
-/// Destroys a pool. What is still in it is lost, with an error line per class. May sleep.
+/// Destroys a pool. What is still in it is lost, with an error line per class and fullness group.
+///
+/// Context: may sleep; waits for who looks at the pool, and for page locks.
 ///
 /// # Safety
 ///
@@ -147,7 +156,10 @@ pub unsafe extern "C" fn zs_rs_destroy_pool(raw: *mut zs_rs_pool) {
     });
 }
 
-/// Allocates; an error comes back as an error pointer.
+/// Allocates `size` bytes. Returns a handle, or [`EINVAL`], [`ENOSPC`] or [`ENOMEM`] as an error
+/// pointer, which is traced.
+///
+/// Context: as `gfp` says; not an interrupt.
 ///
 /// # Safety
 ///
@@ -169,7 +181,9 @@ pub unsafe extern "C" fn zs_rs_malloc(
     }
 }
 
-/// Frees. Null and error pointers are ignored; a handle that is none is reported.
+/// Frees. Null and error pointers are ignored; a handle that is none is reported and refused.
+///
+/// Context: any but an interrupt; does not sleep.
 ///
 /// # Safety
 ///
@@ -183,7 +197,7 @@ pub unsafe extern "C" fn zs_rs_free(raw: *mut zs_rs_pool, handle: c_ulong) {
     let _ = unsafe { pool(raw) }.free(Handle::from_raw(handle));
 }
 
-/// The smallest request that gets a page of its own, in bytes.
+/// The smallest request that gets a page of its own, in bytes. Any context.
 ///
 /// # Safety
 ///
@@ -194,7 +208,11 @@ pub unsafe extern "C" fn zs_rs_huge_class_size(raw: *mut zs_rs_pool) -> usize {
     unsafe { pool(raw) }.huge_class_size()
 }
 
-/// Maps an object on this CPU. Null, and a warning, if the handle is none.
+/// Maps an object on this CPU, for what `mode` (an `enum zs_mapmode`) says. Null, and a warning, if
+/// the handle is none, or this CPU has an object mapped.
+///
+/// Context: any but an interrupt. Preemption and page faults are off until the object is unmapped;
+/// spins while another CPU has it mapped or moves it.
 ///
 /// # Safety
 ///
@@ -212,7 +230,8 @@ pub unsafe extern "C" fn zs_rs_map_object(
         .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
 }
 
-/// Ends [`zs_rs_map_object`].
+/// Ends [`zs_rs_map_object`] on the CPU that called it. If the object is not mapped there, that is
+/// reported.
 ///
 /// # Safety
 ///
@@ -223,7 +242,7 @@ pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulon
     unsafe { pool(raw).unmap_raw(Handle::from_raw(handle)) };
 }
 
-/// Pages that objects take.
+/// Pages that objects take; those of the handle table are not counted. Any context.
 ///
 /// # Safety
 ///
@@ -234,7 +253,9 @@ pub unsafe extern "C" fn zs_rs_get_total_pages(raw: *mut zs_rs_pool) -> c_ulong 
     unsafe { pool(raw) }.total_pages() as c_ulong
 }
 
-/// Compacts; returns the pages freed. May sleep.
+/// Compacts; returns the pages freed: none, if the pool is being compacted. Traced.
+///
+/// Context: may sleep, between two objects.
 ///
 /// # Safety
 ///
@@ -245,7 +266,7 @@ pub unsafe extern "C" fn zs_rs_compact(raw: *mut zs_rs_pool) -> c_ulong {
     compact(unsafe { pool(raw) }) as c_ulong
 }
 
-/// The index of the class for requests of `size` bytes.
+/// The index of the class for requests of `size` bytes. Any context.
 ///
 /// # Safety
 ///
@@ -256,7 +277,7 @@ pub unsafe extern "C" fn zs_rs_lookup_class_index(raw: *mut zs_rs_pool, size: c_
     unsafe { pool(raw) }.lookup_class_index(size as usize) as c_uint
 }
 
-/// Pages that compaction freed since the pool was created.
+/// Pages that compaction freed since the pool was created. Any context.
 ///
 /// # Safety
 ///
@@ -268,7 +289,7 @@ pub unsafe extern "C" fn zs_rs_pages_compacted(raw: *mut zs_rs_pool) -> c_ulong 
     events.pages_compacted.load(Relaxed) as c_ulong
 }
 
-/// The kernel migrates a page; see [`migrate_page`].
+/// The kernel migrates a page; see [`migrate_page`]. 0, or a negative error number.
 ///
 /// # Safety
 ///
@@ -291,7 +312,7 @@ pub unsafe extern "C" fn zs_rs_migrate_page(
     }
 }
 
-/// Fills in a row of the `classes` table; false if there is no such class.
+/// Fills in a row of the `classes` table; false if there is no such class. Takes the class lock.
 ///
 /// # Safety
 ///
@@ -322,7 +343,7 @@ pub unsafe extern "C" fn zs_rs_class_row(
     true
 }
 
-/// Fills in what happened so far.
+/// Fills in what happened so far, since the pool was created. Any context.
 ///
 /// # Safety
 ///
