@@ -15,6 +15,7 @@
 #include <linux/vmalloc.h>
 
 #include "smp.h"
+#include "watched.h"
 
 #define ZB_MAX_WRITE SZ_1M
 
@@ -37,6 +38,7 @@ static const struct {
 	{ "compact", zb_cmd_compact },
 	{ "mixed", zb_cmd_mixed },
 	{ "waits", zb_cmd_waits },
+	{ "watched", zb_cmd_watched },
 };
 
 static struct zb_bench zb_bench;

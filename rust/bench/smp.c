@@ -230,6 +230,20 @@ static u64 zb_quantile(const struct zb_worker *w, u32 millionths)
 	return min(zb_bucket_start(i + 1), w->longest);
 }
 
+static void zb_print_waits(struct seq_buf *out, const struct zb_worker *w)
+{
+	u32 i;
+
+	seq_buf_printf(out, "ops=%llu longest=%llu half=%llu ", w->ops, w->longest,
+		       zb_quantile(w, 500000));
+	seq_buf_printf(out, "p99=%llu p999=%llu p9999=%llu", zb_quantile(w, 990000),
+		       zb_quantile(w, 999000), zb_quantile(w, 999900));
+	for (i = 0; i < ZB_BUCKETS; i++)
+		if (w->waits[i])
+			seq_buf_printf(out, " at%llu=%u", zb_bucket_start(i), w->waits[i]);
+	seq_buf_putc(out, '\n');
+}
+
 /*
  * waits what=map|free seed=S: compacts the pool on the first CPU, while another
  * maps or frees objects in random order. Says how long it waited: quantiles, and
@@ -242,7 +256,6 @@ int zb_cmd_waits(struct zb_bench *b, const char *args)
 	struct zb_random r;
 	unsigned long pages;
 	u64 ns;
-	u32 i;
 	int ret;
 
 	if (!b->pool || num_online_cpus() < 2)
@@ -268,14 +281,8 @@ int zb_cmd_waits(struct zb_bench *b, const char *args)
 		wait_for_completion(&w.done);
 		ret = w.ret;
 		b->is_traced = false;
-		seq_buf_printf(&b->out, "pages=%lu ns=%llu ops=%llu longest=%llu half=%llu p99=%llu p999=%llu p9999=%llu",
-			       pages, ns, w.ops, w.longest, zb_quantile(&w, 500000),
-			       zb_quantile(&w, 990000), zb_quantile(&w, 999000),
-			       zb_quantile(&w, 999900));
-		for (i = 0; i < ZB_BUCKETS; i++)
-			if (w.waits[i])
-				seq_buf_printf(&b->out, " at%llu=%u", zb_bucket_start(i), w.waits[i]);
-		seq_buf_putc(&b->out, '\n');
+		seq_buf_printf(&b->out, "pages=%lu ns=%llu ", pages, ns);
+		zb_print_waits(&b->out, &w);
 	}
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 	kvfree(w.waits);

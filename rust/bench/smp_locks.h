@@ -53,9 +53,9 @@ static noinline __maybe_unused void zs_smp_spin_lock(struct zs_smp_spinlock *loc
 	unsigned int free = 0;
 
 	preempt_disable();
-	while (!__atomic_compare_exchange_n(&lock->val, &free, 1, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_RELAXED))
-		BUG();
+	if (!__atomic_compare_exchange_n(&lock->val, &free, 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		WARN_ON_ONCE(1);
 }
 
 static __always_inline void zs_smp_spin_unlock(struct zs_smp_spinlock *lock)
@@ -73,7 +73,7 @@ static noinline __maybe_unused void zs_smp_read_lock(struct zs_smp_rwlock *lock)
 {
 	preempt_disable();
 	if (__atomic_add_fetch(&lock->cnts, 0x200, __ATOMIC_ACQUIRE) & 0xff)
-		BUG();
+		WARN_ON_ONCE(1);
 }
 
 static __always_inline void zs_smp_read_unlock(struct zs_smp_rwlock *lock)
@@ -87,9 +87,9 @@ static noinline __maybe_unused void zs_smp_write_lock(struct zs_smp_rwlock *lock
 	unsigned int free = 0;
 
 	preempt_disable();
-	while (!__atomic_compare_exchange_n(&lock->cnts, &free, 0xff, false, __ATOMIC_ACQUIRE,
-					    __ATOMIC_RELAXED))
-		BUG();
+	if (!__atomic_compare_exchange_n(&lock->cnts, &free, 0xff, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		WARN_ON_ONCE(1);
 }
 
 static __always_inline void zs_smp_write_unlock(struct zs_smp_rwlock *lock)

@@ -59,9 +59,11 @@ int zb_time(struct zb_bench *b, const char *args, zb_loop run, zb_loop loop, u32
 		return -ENOMEM;
 	ret = zb_time_laps(b, loop, rounds, lap, laps, &loop_ns, &lap_loop_ns) ?:
 	      zb_time_laps(b, run, rounds, lap, laps, &ns, &lap_ns);
-	if (!ret)
-		seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu lap=%u lap_ns=%llu lap_loop_ns=%llu\n",
-			       rounds, ns, loop_ns, lap, lap_ns, lap_loop_ns);
+	if (!ret) {
+		seq_buf_printf(&b->out, "ops=%u ns=%llu loop_ns=%llu ", rounds, ns, loop_ns);
+		seq_buf_printf(&b->out, "lap=%u lap_ns=%llu lap_loop_ns=%llu\n", lap, lap_ns,
+			       lap_loop_ns);
+	}
 	kvfree(laps);
 	return ret;
 }

@@ -88,6 +88,10 @@ HOW = {
     # What is not timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
+    # Two CPUs in turns, and a plugin that sees what they write.
+    "watch": ("bench", lambda i, c, m: qemu(i, c, m, [
+        "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-plugin",
+        f"{os.path.join(BUILD, 'bench', 'watch.so')},out={c}.watch"], 2)),
     "uml": ("uml", lambda i, c, m: uml(i, m)),
     # The modules with the locks of a kernel for several CPUs.
     "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),

@@ -80,6 +80,19 @@ def native(table, results):
                              0.7 if locks == "smp" and name != "map_in_read" else None)
 
 
+def watched(table, results):
+    """What is written by all, and waits as the instructions of who is waited for."""
+    for operation, goal in (("malloc", 0), ("map", 0), ("free", 0)):
+        of = results[operation + "_shared"]
+        table.row(f"shared writes per {operation}", of["c"], of["rust"], of["rust"], goal)
+        of = results[operation + "_shared_any"]
+        table.row(f"the same, with neighbours in a cache line, {operation}", of["c"], of["rust"],
+                  of["rust"] / of["c"], None)
+    for what in ("map", "free"):
+        table.ratio(f"instructions that a {what} waits for a compaction, longest",
+                    results["wait_" + what], 0.1)
+
+
 def smp(table, results):
     """What two CPUs get done, and the longest that one waits."""
     gain = results["gain"]

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Operations for scripts/bench/plugin/watch.c to see: two CPUs on one pool that
+ * have no object and no class in common. What both write to nevertheless is
+ * shared by the whole pool.
+ */
+
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/irqflags.h>
+#include <linux/sched.h>
+
+#include "marks.h"
+#include "watched.h"
+
+static void zb_watched_malloc(struct zb_bench *b, struct zb_object *o, bool is_rust)
+{
+	zb_mark(is_rust, ZB_MARK_MALLOC, 1);
+	o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+	zb_mark(is_rust, ZB_MARK_MALLOC, 0);
+	if (IS_ERR_VALUE(o->handle))
+		o->handle = 0;
+}
+
+static void zb_watched_map(struct zb_bench *b, struct zb_object *o, bool is_rust)
+{
+	void *address;
+
+	zb_mark(is_rust, ZB_MARK_MAP, 1);
+	address = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+	OPTIMIZER_HIDE_VAR(address);
+	zs_unmap_object(b->pool, o->handle);
+	zb_mark(is_rust, ZB_MARK_MAP, 0);
+}
+
+static void zb_watched_free(struct zb_bench *b, struct zb_object *o, bool is_rust)
+{
+	zb_mark(is_rust, ZB_MARK_FREE, 1);
+	zs_free(b->pool, o->handle);
+	zb_mark(is_rust, ZB_MARK_FREE, 0);
+	o->handle = 0;
+}
+
+static void zb_watched_compact(struct zb_bench *b, bool is_rust)
+{
+	unsigned long pages;
+
+	zb_mark(is_rust, ZB_MARK_COMPACT, 1);
+	pages = zs_compact(b->pool);
+	zb_mark(is_rust, ZB_MARK_COMPACT, 0);
+	seq_buf_printf(&b->out, "pages=%lu ", pages);
+}
+
+/*
+ * watched op=malloc|map|free of=c|rust cpu=0|1 n=N seed=S: does it on that CPU
+ * with N objects of each other class: all of the even ones, or all of the odd
+ * ones. No interrupt gets in between. "malloc" is for objects that were freed.
+ *
+ * watched op=compact of=c|rust: the pool.
+ */
+int zb_cmd_watched(struct zb_bench *b, const char *args)
+{
+	bool mallocs = zb_arg_is(args, "op", "malloc"), frees = zb_arg_is(args, "op", "free");
+	bool is_rust = zb_arg_is(args, "of", "rust");
+	u32 cpu = zb_arg(args, "cpu", 0), left = zb_arg(args, "n", 0), i, n = 0;
+	struct zb_random r;
+	int ret;
+
+	if (!b->pool || cpu > 1 || num_online_cpus() < 2)
+		return -EINVAL;
+	ret = zb_order_resize(b, b->nr) ?: set_cpus_allowed_ptr(current, cpumask_of(cpu));
+	if (ret)
+		return ret;
+	if (zb_arg_is(args, "op", "compact")) {
+		zb_watched_compact(b, is_rust);
+		left = 0;
+	}
+	for (i = 0; i < b->nr; i++)
+		if ((zb_class(b, b->objects[i].size) & 1) == cpu &&
+		    !b->objects[i].handle == mallocs)
+			b->order[n++] = i;
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	zb_shuffle(&r, b->order, n);
+	left = min(left, n);
+	for (i = 0; i < left; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+		unsigned long flags;
+
+		local_irq_save(flags);
+		if (mallocs)
+			zb_watched_malloc(b, o, is_rust);
+		else if (frees)
+			zb_watched_free(b, o, is_rust);
+		else
+			zb_watched_map(b, o, is_rust);
+		local_irq_restore(flags);
+		if (!(i % 256))
+			cond_resched();
+	}
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	b->is_traced = false;
+	seq_buf_printf(&b->out, "ops=%u\n", left);
+	return 0;
+}

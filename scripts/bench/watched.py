@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a look at every store shows, through a plugin of QEMU's: how often
+operations write to memory that the whole pool shares, and for how many
+instructions a compaction keeps others from an object. Exact, however busy the
+machine is."""
+
+import os
+import re
+import subprocess
+
+from guest import BUILD, HERE, Guest
+from icount import BACKENDS
+
+OBJECTS = 20000
+# Of each CPU.
+OPS = 4000
+# As in rust/bench/marks.h.
+OPERATIONS = ("malloc", "map", "free", "compact")
+# A line that fewer operations write to is not one that they all need: the
+# neighbour of another one's handle, say.
+COMMON = 0.1
+
+
+def build_plugin():
+    """For the version of its interface that this QEMU has."""
+    text = subprocess.run(["qemu-system-x86_64", "--version"], check=True,
+                          capture_output=True, text=True).stdout
+    major = int(re.search(r"version (\d+)\.", text).group(1))
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-fvisibility=hidden",
+                    f"-DAPI={1 if major < 9 else 3}",
+                    "-o", os.path.join(BUILD, "bench", "watch.so"),
+                    os.path.join(HERE, "plugin", "watch.c")], check=True)
+
+
+def backend_plan(guest, backend):
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={OBJECTS} seed=1")
+    guest.do("write")
+    for op in ("map", "free", "malloc"):
+        for cpu in (0, 1):
+            guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=1")
+    guest.do("punch keep=40 seed=4")
+    guest.do(f"watched op=compact of={backend}")
+    guest.do("destroy")
+
+
+def name_of(code):
+    """(operation, backend) of a code."""
+    return OPERATIONS[code & 7], BACKENDS[code >> 3]
+
+
+def read(path):
+    """{operation_measure: {backend: number}}"""
+    results = {}
+    ops = {}
+
+    def put(measure, backend, value):
+        results.setdefault(measure, {backend: 0 for backend in BACKENDS})[backend] = value
+
+    with open(path, encoding="ascii") as f:
+        for line in f:
+            kind, code, *words = line.split()
+            operation, backend = name_of(int(code))
+            fields = dict(word.split("=") for word in words if "=" in word)
+            if kind == "op":
+                ops[code] = int(fields["ops"])
+                put(operation + "_stores", backend, int(fields["stores"]) / ops[code])
+                put(operation + "_shared_any", backend, int(fields["shared"]) / ops[code])
+                put(operation + "_shared", backend, 0)
+            elif kind == "line" and int(fields["stores"]) >= COMMON * ops[code]:
+                results[operation + "_shared"][backend] += int(fields["stores"]) / ops[code]
+            elif kind == "held":
+                put(f"held_{fields['by']}", backend, int(fields["longest"]))
+    return results
+
+
+def run(sizes, workload):
+    """{measure: {c, rust}}"""
+    build_plugin()
+    guest = Guest("watch", "watched", sizes)
+    guest.do(f"sizes {workload}")
+    for backend in BACKENDS:
+        backend_plan(guest, backend)
+    guest.run()
+    results = read(os.path.join(BUILD, "bench", "guest", "watched", "console.log.watch"))
+    # A map waits for the word of its object, in C for the lock of the pool; a free
+    # for that and the lock of the class.
+    results["wait_map"] = {"c": results["held_byte"]["c"], "rust": results["held_word"]["rust"]}
+    results["wait_free"] = {"c": results["held_byte"]["c"],
+                            "rust": max(results["held_byte"]["rust"],
+                                        results["held_word"]["rust"])}
+    return results
