@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Freeing in patterns, and compaction with the least it could have moved. */
+/* Freeing in patterns, and compaction. */
 
 #include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "timed.h"
 
@@ -21,6 +20,10 @@ static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, 
 	}
 	if (zb_arg_is(args, "keep", "runs"))
 		return (k / 16) & 1 ? zb_below(r, 100) < 90 : zb_below(r, 100) < 30;
+	if (zb_arg_is(args, "keep", "third"))
+		return !(k % 3);
+	if (zb_arg_is(args, "keep", "older"))
+		return k < n / 2 || zb_below(r, 100) < 10;
 	return zb_below(r, 100) < percent;
 }
 
@@ -54,7 +57,7 @@ static int zb_free_loop(struct zb_bench *b, u32 from, u32 to)
 /*
  * punch keep=PERCENT seed=S [lap=N]: frees the other objects, in random order. Instead
  * of a percentage: keep=random, one of 20 to 80 for each class; or alternate,
- * halves, skewed, runs.
+ * halves, skewed, runs, third, older.
  */
 int zb_cmd_punch(struct zb_bench *b, const char *args)
 {
@@ -90,71 +93,6 @@ int zb_cmd_punch(struct zb_bench *b, const char *args)
 	zb_shuffle(&r, b->order, n);
 
 	return zb_time(b, args, zb_free, zb_free_loop, n);
-}
-
-static int zb_compare_u32(const void *a, const void *b)
-{
-	u32 x = *(u32 *)a, y = *(u32 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/*
- * Of one class: how many zspages compaction can free, and how many objects it
- * has to move for that, which is all objects of the emptiest zspages.
- */
-static void zb_class_minimum(u32 *inuse, u32 zspages, u32 capacity, u32 *freeable, u32 *moves)
-{
-	u32 i, first = 0, objects = 0, k;
-
-	sort(inuse, zspages, sizeof(*inuse), zb_compare_u32, NULL);
-	for (i = 0; i < zspages; i++) {
-		objects += inuse[i];
-		/* Empty ones are freed as soon as they are. */
-		first += !inuse[i];
-	}
-	k = zspages - first - DIV_ROUND_UP(objects, capacity);
-	*freeable = k;
-	*moves = 0;
-	for (i = first; i < first + k; i++)
-		*moves += inuse[i];
-}
-
-/*
- * minimum: after "fill trace=1" and "punch", what compaction can free and the
- * fewest moves that takes.
- */
-int zb_cmd_minimum(struct zb_bench *b, const char *args)
-{
-	u32 class, i, freeable, moves, all_moves = 0, all_pages = 0, n = 0;
-	u32 *inuse;	/* of every zspage, class after class */
-
-	if (!b->pool || !b->is_traced)
-		return -EINVAL;
-	for (class = 0; class < ZB_MAX_CLASSES; class++) {
-		b->traced[class].first = n;
-		n += b->traced[class].zspages;
-	}
-	inuse = kvcalloc(n, sizeof(*inuse), GFP_KERNEL);
-	if (!inuse)
-		return -ENOMEM;
-	for (i = 0; i < b->nr; i++) {
-		struct zb_object *o = &b->objects[i];
-
-		if (o->handle)
-			inuse[b->traced[zb_class(b, o->size)].first + o->zspage]++;
-	}
-	for (class = 0; class < ZB_MAX_CLASSES; class++) {
-		if (!b->traced[class].zspages)
-			continue;
-		zb_class_minimum(inuse + b->traced[class].first, b->traced[class].zspages,
-				 b->traced[class].capacity, &freeable, &moves);
-		all_moves += moves;
-		all_pages += freeable * b->traced[class].pages;
-	}
-	kvfree(inuse);
-	seq_buf_printf(&b->out, "moves=%u pages=%u\n", all_moves, all_pages);
-	return 0;
 }
 
 /*

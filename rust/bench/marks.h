@@ -7,6 +7,7 @@
 #define ZSMALLOC_BENCH_MARKS_H
 
 #include <linux/compiler.h>
+#include <linux/types.h>
 
 /* What is done. For a pool of the Rust allocator, ZB_MARK_RUST more. */
 #define ZB_MARK_MALLOC	0
@@ -15,21 +16,21 @@
 #define ZB_MARK_COMPACT	3
 #define ZB_MARK_RUST	8
 
-#ifdef CONFIG_X86_64
 /* "nopl N(%rax)": the low byte of N says whether it begins. */
-#define zb_mark_one(code, begins)						\
-	asm volatile(".byte 0x0f, 0x1f, 0x80\n\t.long %c0"			\
-		     : : "i" (0x5a420000 | (code) << 8 | (begins)) : "memory")
-#else
-#define zb_mark_one(code, begins)	barrier()
+static __always_inline void zb_mark_one(const u32 code, const u32 begins)
+{
+#ifdef CONFIG_X86_64
+	asm volatile(".byte 0x0f, 0x1f, 0x80\n\t.long %c0"
+		     : : "i" (0x5a420000 | code << 8 | begins) : "memory");
 #endif
+}
 
-#define zb_mark(is_rust, code, begins)						\
-	do {									\
-		if (is_rust)							\
-			zb_mark_one((code) | ZB_MARK_RUST, begins);		\
-		else								\
-			zb_mark_one(code, begins);				\
-	} while (0)
+static __always_inline void zb_mark(bool is_rust, const u32 code, const u32 begins)
+{
+	if (is_rust)
+		zb_mark_one(code | ZB_MARK_RUST, begins);
+	else
+		zb_mark_one(code, begins);
+}
 
 #endif /* ZSMALLOC_BENCH_MARKS_H */

@@ -8,9 +8,7 @@
 #include <linux/vmalloc.h>
 
 #include "timed.h"
-
-/* "fill trace=1" found out what zspages of each class hold. */
-static bool zb_was_traced;
+#include "traced.h"
 
 /* Room for @nr objects, none of which exist. */
 int zb_resize(struct zb_bench *b, u32 nr)
@@ -158,60 +156,6 @@ static int zb_fill_loop(struct zb_bench *b, u32 from, u32 to)
 	return 0;
 }
 
-/*
- * As zb_fill(), untimed, and finds out which objects share a zspage: in a pool
- * that nothing was freed in, a class begins a zspage only when the last one is
- * full. With @watch that is when the pool grows; otherwise zspages hold what
- * they held when that was found out.
- */
-static int zb_fill_traced(struct zb_bench *b, bool watch)
-{
-	unsigned long pages = zs_get_total_pages(b->pool);
-	u32 i, *in_last;
-
-	in_last = kcalloc(ZB_MAX_CLASSES, sizeof(*in_last), GFP_KERNEL);
-	if (!in_last)
-		return -ENOMEM;
-	for (i = 0; i < ZB_MAX_CLASSES; i++) {
-		b->traced[i].zspages = 0;
-		if (watch)
-			b->traced[i].capacity = 0;
-	}
-	for (i = 0; i < b->nr; i++) {
-		struct zb_object *o = &b->objects[i];
-		struct zb_traced *t = &b->traced[zb_class(b, o->size)];
-		u32 *in = &in_last[t - b->traced];
-		unsigned long now;
-		bool begins;
-
-		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
-		if (IS_ERR_VALUE(o->handle)) {
-			o->handle = 0;
-			break;
-		}
-		now = zs_get_total_pages(b->pool);
-		if (watch)
-			begins = now != pages;
-		else
-			begins = !t->zspages || *in == t->capacity;
-		if (begins) {
-			t->zspages++;
-			*in = 0;
-			if (watch)
-				t->pages = now - pages;
-		}
-		pages = now;
-		o->zspage = t->zspages - 1;
-		++*in;
-		if (watch)
-			t->capacity = max(t->capacity, *in);
-	}
-	kfree(in_last);
-	b->is_traced = i == b->nr;
-	zb_was_traced |= b->is_traced && watch;
-	return b->is_traced ? 0 : -ENOMEM;
-}
-
 /* Draws the sizes: @nr from the histogram, or @per_class in each class. */
 static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 {
@@ -247,23 +191,21 @@ static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 }
 
 /*
- * fill n=N seed=S, or fill per_class=N, [lap=N | trace=1|2]: allocates into the
- * pool, after everything that was in it is freed. For trace see
- * zb_fill_traced(); 1 is to watch.
+ * fill n=N seed=S, or fill per_class=N, [lap=N | trace=1]: allocates into the
+ * pool, after everything that was in it is freed. For trace=1 see traced.c.
  */
 int zb_cmd_fill(struct zb_bench *b, const char *args)
 {
 	u32 nr = zb_arg(args, "n", 0), per_class = zb_arg(args, "per_class", 0);
-	u32 trace = zb_arg(args, "trace", 0);
 	int ret;
 
-	if (!b->pool || (!nr && !per_class) || (trace == 2 && !zb_was_traced))
+	if (!b->pool || (!nr && !per_class))
 		return -EINVAL;
 	ret = zb_draw_sizes(b, nr, per_class, zb_arg(args, "seed", 1));
 	if (ret)
 		return ret;
-	if (trace)
-		return zb_fill_traced(b, trace == 1);
+	if (zb_arg(args, "trace", 0))
+		return zb_fill_traced(b);
 	return zb_time(b, args, zb_fill, zb_fill_loop, b->nr);
 }
 

@@ -42,27 +42,47 @@ def operations(guest, backend, objects, put, reference=True, lap=0):
 
 
 def fragmented(guest, backend, fill, keep, put):
-    """A fresh pool, so that the objects share zspages as in any other one, made
-    sparse and compacted."""
+    """A fresh pool made sparse and compacted. C frees whole zspages, Rust single
+    pages: each is compared with the least that takes."""
+    before = {}
+
+    def least(fields):
+        kind = "zspage_" if backend == "c" else ""
+        put("least_moves", fields[kind + "moves"])
+        put("least_pages", fields[kind + "pages"])
+        before["pages"] = fields[kind + "in_use"]
+
+    def freed(fields):
+        put("free", per_op(fields))
+        before["ns"] = fields["ns"] - fields["loop_ns"]
+
+    def after(fields):
+        put("pages_after", fields["pages"])
+        # Of freeing and compacting together: who gives pages back at once has fewer left.
+        put("per_page_back", before["ns"] / (before["full"] - fields["pages"]))
+
     def compacted(fields):
         put("pages", fields["pages"])
         put("per_page", fields["ns"] / max(fields["pages"], 1))
         put("ns", fields["ns"])
+        before["ns"] += fields["ns"]
         if backend == "c":
             put("moved", fields["moved"])
 
     guest.do(f"use {backend}")
     guest.do("create")
-    # Only the C pool grows by whole zspages, so that it shows where one begins.
-    guest.do(f"fill {fill} trace={1 if backend == 'c' else 2}")
+    guest.do(f"shapes {backend}")
+    guest.do(f"fill {fill} trace=1")
     guest.do("write")
-    guest.do(f"punch keep={keep} seed=4", lambda f: put("free", per_op(f)))
-    guest.do("minimum", lambda f: put("least_moves", f["moves"]))
-    guest.do("freeable " + backend, lambda f: put("freeable", f["freeable"]))
+    guest.do("stat", lambda f: before.update(full=f["pages"]))
+    guest.do(f"punch keep={keep} seed=4", freed)
+    guest.do("minimum", least)
+    # Pages that nothing is on are not counted: those are for the free to give back.
+    guest.do("stat", lambda f: put("idle_pages", f["pages"] - before["pages"]))
     guest.do("compact" + (" c=1" if backend == "c" else ""), compacted)
     if backend == "rust":
         guest.do("rs", lambda f: put("moved", f["objects_moved"]))
-    guest.do("freeable " + backend, lambda f: put("freeable_after", f["freeable"]))
+    guest.do("stat", after)
     guest.do("verify")
     guest.do("destroy")
 
@@ -91,7 +111,7 @@ def run(sizes, workloads, objects=OBJECTS):
 
 # What is kept, and of what: see zb_cmd_punch(). All classes, so many objects each.
 PATTERNS = [(f"per_class={PER_CLASS}", keep) for keep in
-            ("random", "alternate", "halves", "skewed", "runs")]
+            ("random", "alternate", "halves", "skewed", "runs", "third", "older")]
 
 
 def run_compaction(sizes, workloads, objects=OBJECTS):

@@ -57,13 +57,21 @@ def compaction(table, results, workloads):
     """Cost and moves; moves against the least, for the worst pattern."""
     for workload in workloads:
         table.ratio(f"compaction, per page freed, {workload}", results[workload]["per_page"], 0.6)
-    against = [{backend: of["moved"][backend] / of["least_moves"][backend]
-                for backend in ("c", "rust")} for of in results.values()]
-    worst = max(against, key=lambda of: of["rust"])
-    table.row("objects moved / least, worst pattern", worst["c"], worst["rust"],
-              worst["rust"], 1.01)
-    left = max((of["freeable_after"] for of in results.values()), key=lambda of: of["rust"])
-    table.row("freeable pages left, worst pattern", left["c"], left["rust"], left["rust"], 0)
+    for workload in workloads:
+        of = results[workload]
+        table.ratio(f"compaction, per object moved, {workload}",
+                    {b: of["ns"][b] / of["moved"][b] for b in ("c", "rust")}, None)
+        table.ratio(f"free 60 % and compact, per page given back, {workload}",
+                    of["per_page_back"], None)
+    for pattern, of in results.items():
+        against = {b: of["moved"][b] / of["least_moves"][b] for b in ("c", "rust")}
+        table.row(f"objects moved / least, {pattern}", against["c"], against["rust"],
+                  against["rust"], 1.01)
+    left = [{b: of["pages_after"][b] - of["least_pages"][b] for b in ("c", "rust")}
+            for of in results.values()]
+    worst = max(left, key=lambda of: of["rust"])
+    table.row("freeable pages not freed, worst pattern", worst["c"], worst["rust"],
+              worst["rust"], 0)
 
 
 def native(table, results):

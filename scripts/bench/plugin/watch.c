@@ -16,8 +16,6 @@
  *	longest that anybody waits for it. A lock is what an atomic instruction
  *	writes to and a plain store lets go: of a byte for spinlock_t and rwlock_t,
  *	of eight for a word of the Rust allocator.
- *
- * The declarations are those of <qemu-plugin.h>, which Debian 12 does not package.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -27,37 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "qemu_plugin.h"
+
 #define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t qemu_plugin_id_t;
-typedef uint32_t qemu_plugin_meminfo_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-struct qemu_info;
-
-enum { QEMU_PLUGIN_CB_NO_REGS };
-enum { QEMU_PLUGIN_MEM_RW = 3 };
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, void *data), void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t i);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-		void (*cb)(unsigned int cpu, void *data), int flags, void *data);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
-		void (*cb)(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t address, void *data),
-		int flags, int rw, void *data);
-bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
-unsigned int qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
-#if API >= 3
-size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *to, size_t len);
-#else
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-#endif
 
 EXPORT int qemu_plugin_version = API;
 
@@ -161,7 +131,7 @@ static uint32_t allocator(uint32_t code)
 }
 
 /* Somebody accesses an address during a compaction. */
-static void look(uint32_t code, uint64_t address, bool atomic, bool is_store, unsigned int width)
+static void look(uint32_t code, uint64_t address, bool atomic, bool is_store, unsigned int shift)
 {
 	struct lock *lock = lock_at(address, false);
 	uint64_t since;
@@ -178,7 +148,7 @@ static void look(uint32_t code, uint64_t address, bool atomic, bool is_store, un
 		lock->longest = since;
 	lock->seen = instructions;
 	if (is_store && !atomic) {
-		int kind = width == 0 ? 0 : width == 3 ? 1 : -1;
+		int kind = shift == 0 ? 0 : shift == 3 ? 1 : -1;
 
 		if (kind >= 0) {
 			held[code][kind]++;
@@ -190,8 +160,7 @@ static void look(uint32_t code, uint64_t address, bool atomic, bool is_store, un
 	}
 }
 
-static void on_memory(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t address,
-		      void *atomic)
+static void on_memory(unsigned int cpu, uint32_t info, uint64_t address, void *atomic)
 {
 	bool is_store;
 
@@ -245,7 +214,7 @@ static bool is_atomic(const uint8_t *code, size_t len)
 	return false;
 }
 
-static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+static void on_translation(uint64_t id, struct qemu_plugin_tb *tb)
 {
 	size_t i, n = qemu_plugin_tb_n_insns(tb);
 
@@ -264,7 +233,8 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 #endif
 		memcpy(&mark, code + 3, sizeof(mark));
 		if (len == 7 && !memcmp(code, "\x0f\x1f\x80", 3) && (mark & 0xffff0000U) == MARK) {
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark, QEMU_PLUGIN_CB_NO_REGS,
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_mark,
+							       QEMU_PLUGIN_CB_NO_REGS,
 							       (void *)(uintptr_t)mark);
 			continue;
 		}
@@ -295,7 +265,7 @@ static int compare(const void *a, const void *b)
 	return p < q ? 1 : p > q ? -1 : 0;
 }
 
-static void at_exit(qemu_plugin_id_t id, void *path)
+static void at_exit(uint64_t id, void *path)
 {
 	uint64_t shared[MAX_CODES] = {};
 	uint32_t i, code, printed[MAX_CODES] = {};
@@ -311,8 +281,8 @@ static void at_exit(qemu_plugin_id_t id, void *path)
 	qsort(lines, LINES, sizeof(*lines), compare);
 	for (code = 0; code < MAX_CODES; code++)
 		if (ops[code])
-			fprintf(out, "op %u ops=%" PRIu64 " stores=%" PRIu64 " shared=%" PRIu64
-				"\n", code, ops[code], stores[code], shared[code]);
+			fprintf(out, "op %u ops=%" PRIu64 " stores=%" PRIu64 " shared=%"
+				PRIu64 "\n", code, ops[code], stores[code], shared[code]);
 	for (i = 0; i < LINES && is_shared(&lines[i]); i++)
 		if (printed[lines[i].code]++ < 5)
 			fprintf(out, "line %u %" PRIx64 " stores=%" PRIu64 "\n", lines[i].code,
@@ -326,7 +296,7 @@ static void at_exit(qemu_plugin_id_t id, void *path)
 	fclose(out);
 }
 
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
+EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_info *info, int argc,
 			       char **argv)
 {
 	int i;
