@@ -18,7 +18,7 @@
 #include <linux/zsmalloc.h>
 
 /* More than an allocator has, whatever the page size. */
-#define ZB_MAX_CLASSES 256
+#define ZB_MAX_CLASSES 512
 
 /* As zram asks for memory. */
 #define ZB_GFP (__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)

@@ -2,8 +2,10 @@
 
 //! Size classes: which sizes exist, how many pages a zspage of each has, which are merged.
 //!
-//! The rules are those of `calculate_zspage_chain_size()` and `zs_create_pool()` in the kernel's
-//! `mm/zsmalloc.c`, so that a given object size lands in the class of the same index in both.
+//! The kernel's `mm/zsmalloc.c` picks the chain that leaves the fewest bytes at its end, whatever
+//! that is per object, and has a class for every 16 bytes. As pages of a zspage come one by one
+//! here, a long chain costs nothing until it is used; so the chain is the one with the fewest bytes
+//! of page per object, and there is a class for every 8 bytes, the alignment of objects.
 
 #![forbid(unsafe_code)]
 
@@ -15,18 +17,22 @@ pub const HANDLE_SIZE: usize = 8;
 /// Size classes are a multiple of this many bytes, and so are the addresses of mapped objects.
 pub const ALIGN: usize = 8;
 
-/// Smallest size class, in bytes.
+/// Smallest size class, in bytes, unless pages are large.
 pub const MIN_CLASS_SIZE: usize = 32;
 
 /// Bounds of the longest chain a pool may be asked for, in pages.
 pub const MIN_CHAIN_LIMIT: usize = 4;
 /// See [`MIN_CHAIN_LIMIT`].
 pub const MAX_CHAIN_LIMIT: usize = 16;
-/// The kernel's default for `CONFIG_ZSMALLOC_CHAIN_SIZE`.
-pub const DEFAULT_CHAIN_LIMIT: usize = 8;
+/// What a pool gets if nobody asks. (`CONFIG_ZSMALLOC_CHAIN_SIZE` is 8 unless changed.)
+pub const DEFAULT_CHAIN_LIMIT: usize = 16;
 
-/// The most size classes, at any page size: the delta between them is a 256th of a page.
-pub const MAX_CLASSES: usize = 257;
+/// The most size classes, at any page size: the delta between them is a 512th of a page.
+pub const MAX_CLASSES: usize = 512;
+
+/// A chain is not the shortest that would do, but the shortest whose objects take at most one part
+/// in so many more than with the best.
+const CHAIN_SLACK: usize = 1000;
 
 // Division that cannot panic: no size here is ever zero, but the compiler does not know.
 const fn div(a: usize, b: usize) -> usize {
@@ -36,19 +42,25 @@ const fn div(a: usize, b: usize) -> usize {
     }
 }
 
-const fn rem(a: usize, b: usize) -> usize {
-    a.wrapping_sub(div(a, b).wrapping_mul(b))
-}
-
 /// Bytes between two neighbouring size classes.
 pub const fn class_delta(page_size: usize) -> usize {
-    page_size >> 8
+    page_size >> 9
+}
+
+/// The smallest size, in bytes: [`MIN_CLASS_SIZE`], or the distance between two if that is more.
+pub const fn min_class_size(page_size: usize) -> usize {
+    let delta = class_delta(page_size);
+    if delta > MIN_CLASS_SIZE {
+        delta
+    } else {
+        MIN_CLASS_SIZE
+    }
 }
 
 /// How many sizes there are before merging.
 pub const fn nr_sizes(page_size: usize) -> usize {
     let delta = class_delta(page_size);
-    let span = page_size.saturating_sub(MIN_CLASS_SIZE);
+    let span = page_size.saturating_sub(min_class_size(page_size));
     div(span.saturating_add(delta).saturating_sub(1), delta).saturating_add(1)
 }
 
@@ -56,7 +68,7 @@ pub const fn nr_sizes(page_size: usize) -> usize {
 pub const fn class_size(page_size: usize, index: usize) -> usize {
     let size = class_delta(page_size)
         .saturating_mul(index)
-        .saturating_add(MIN_CLASS_SIZE);
+        .saturating_add(min_class_size(page_size));
     if size > page_size {
         page_size
     } else {
@@ -64,18 +76,54 @@ pub const fn class_size(page_size: usize, index: usize) -> usize {
     }
 }
 
-/// The number of pages, at most `limit`, whose chain wastes least for objects of `size` bytes.
+// The index of the smallest size that has room for `size` bytes and the handle; the last for more.
+#[inline(always)]
+const fn size_index(page_size: usize, size: usize) -> usize {
+    let delta = class_delta(page_size);
+    // With the handle, an object may be larger than a page: then it is huge, and has none.
+    let size = if size > page_size - HANDLE_SIZE {
+        page_size - HANDLE_SIZE
+    } else {
+        size
+    };
+    let above = size.saturating_sub(min_class_size(page_size) - HANDLE_SIZE);
+    div(above.wrapping_add(delta).wrapping_sub(1), delta)
+}
+
+/// The number of pages, at most `limit`, of a zspage for objects of `size` bytes.
 ///
-/// The shortest of equals wins.
+/// The shortest chain whose pages per object are next to the fewest that a chain can have.
 pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize {
-    let mut best = 1;
-    let mut min_waste = rem(page_size, size);
-    let mut pages: usize = 2;
+    let best = next_chain(page_size, size, limit, 1, 0);
+    next_chain(page_size, size, limit, best, CHAIN_SLACK)
+}
+
+// Without `slack`: the chain with the fewest pages per object. With it: the shortest that has, but
+// for one part in `slack`, as few as a chain of `best` pages.
+const fn next_chain(
+    page_size: usize,
+    size: usize,
+    limit: usize,
+    best: usize,
+    slack: usize,
+) -> usize {
+    let mut best = best;
+    let mut pages: usize = 1;
     while pages <= limit {
-        let waste = rem(pages.wrapping_mul(page_size), size);
-        if waste < min_waste {
-            min_waste = waste;
-            best = pages;
+        let objs = objs_per_zspage(page_size, size, pages);
+        if pages > 1 && objs > max_objs_per_zspage(page_size) {
+            break;
+        }
+        let best_objs = objs_per_zspage(page_size, size, best);
+        // Pages per object, both sides times both numbers of objects. Far from overflowing: the
+        // largest is 16 pages times 2048 objects times the slack.
+        let (mine, its) = (pages.wrapping_mul(best_objs), best.wrapping_mul(objs));
+        if slack == 0 {
+            if mine < its {
+                best = pages;
+            }
+        } else if mine.wrapping_mul(slack) <= its.wrapping_mul(slack.wrapping_add(1)) {
+            return pages;
         }
         pages = pages.wrapping_add(1);
     }
@@ -87,24 +135,9 @@ pub const fn objs_per_zspage(page_size: usize, size: usize, pages: usize) -> usi
     div(pages.wrapping_mul(page_size), size)
 }
 
-/// The most objects that any zspage can hold.
+/// The most objects that any zspage can hold: as many as the smallest objects on one page.
 pub(super) const fn max_objs_per_zspage(page_size: usize) -> usize {
-    let mut max = 0;
-    let mut limit = MIN_CHAIN_LIMIT;
-    while limit <= MAX_CHAIN_LIMIT {
-        let mut index = 0;
-        while index < nr_sizes(page_size) {
-            let size = class_size(page_size, index);
-            let pages = chain_length(page_size, size, limit);
-            let objs = objs_per_zspage(page_size, size, pages);
-            if objs > max {
-                max = objs;
-            }
-            index += 1;
-        }
-        limit += 1;
-    }
-    max
+    div(page_size, MIN_CLASS_SIZE)
 }
 
 /// What one size class looks like.
@@ -125,7 +158,7 @@ impl ClassShape {
         let size = class_size(page_size, index);
         let pages = chain_length(page_size, size, limit);
         // The casts lose nothing: a size is at most a page of 64 KiB, and
-        // `max_objs_per_zspage()` of that is below 2^16.
+        // `max_objs_per_zspage()` of that is 2048.
         Self {
             size: size as u32,
             index: index as u16,
@@ -189,20 +222,19 @@ impl Geometry {
         geometry
     }
 
-    /// The index of the class for a request of `size` bytes (without the in-object handle).
+    /// The index of the class for a request of `size` bytes (without the in-object handle), at most
+    /// a page.
+    #[inline(always)]
     pub fn class_index(&self, size: usize) -> usize {
-        const { assert!(nr_sizes(PAGE_SIZE) <= MAX_CLASSES) };
-        // The delta is a power of two.
-        let delta = class_delta(self.page_size);
-        let index = size
-            .saturating_add(HANDLE_SIZE)
-            .saturating_add(delta.wrapping_sub(1))
-            .saturating_sub(MIN_CLASS_SIZE)
-            .checked_shr(delta.trailing_zeros())
-            .unwrap_or(0)
-            .min(self.last_size);
+        const { assert!(nr_sizes(PAGE_SIZE) <= MAX_CLASSES && MAX_CLASSES.is_power_of_two()) };
+        // Constants make this short where it has to be.
+        let index = if self.page_size == PAGE_SIZE {
+            size_index(PAGE_SIZE, size)
+        } else {
+            size_index(self.page_size, size)
+        };
         self.merged
-            .get(index)
+            .get(index & (MAX_CLASSES - 1))
             .map_or(0, |&class| usize::from(class))
     }
 

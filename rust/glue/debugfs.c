@@ -10,7 +10,7 @@
 #include "glue.h"
 
 /* The most there can be, whatever the page size. */
-#define ZS_MAX_CLASSES 257
+#define ZS_MAX_CLASSES 512
 
 static struct dentry *zs_debugfs_root;
 

@@ -8,7 +8,7 @@
 /* As CONFIG_ZSMALLOC_CHAIN_SIZE has them; rust/engine/geometry.rs too. */
 #define ZS_CHAIN_MIN 4
 #define ZS_CHAIN_MAX 16
-#define ZS_CHAIN_DEFAULT 8
+#define ZS_CHAIN_DEFAULT 16
 
 static unsigned int chain_size = ZS_CHAIN_DEFAULT;
 

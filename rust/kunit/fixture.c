@@ -34,7 +34,8 @@ int zs_fixture_init(struct kunit *test)
 	if (!fixture || err)
 		return err ?: -ENOMEM;
 	fixture->nr_zspages = zs_nr_zspages();
-	fixture->chain = zs_chain_size(zs_allocator(test));
+	fixture->allocator = zs_allocator(test);
+	fixture->chain = zs_chain_size(fixture->allocator);
 	fixture->pool = zs_create_pool(ZS_POOL_NAME);
 	test->priv = fixture;
 	return fixture->pool ? 0 : -ENOMEM;
@@ -109,27 +110,53 @@ void zs_objects_mixed(struct kunit *test, struct zs_pool *pool,
 }
 
 /*
- * What a zspage looks like is part of what the allocators promise: the chain
- * that wastes least, the shortest of equals. Classes that agree in this are one.
+ * What a zspage looks like is part of what the allocators promise. C: the chain
+ * that wastes least, the shortest of equals. Ours: the shortest with, but for a
+ * thousandth, the fewest pages per object, and not too many objects. Classes
+ * that agree in this are one.
  */
+static unsigned int zs_chain_of_c(unsigned int longest, size_t size)
+{
+	unsigned int pages, best = 1;
+
+	for (pages = 2; pages <= longest; pages++)
+		if (pages * PAGE_SIZE % size < best * PAGE_SIZE % size)
+			best = pages;
+	return best;
+}
+
+static bool zs_chain_is_good(unsigned int longest, size_t size, unsigned int pages)
+{
+	unsigned int objs = pages * PAGE_SIZE / size, other, others;
+
+	for (other = 1; other <= longest; other++) {
+		others = other * PAGE_SIZE / size;
+		if (other > 1 && others > PAGE_SIZE / 32)
+			continue;
+		if (1000ul * pages * others > 1001ul * other * objs)
+			return false;
+	}
+	return pages == 1 || objs <= PAGE_SIZE / 32;
+}
+
 static void zs_geometry(struct kunit *test, struct zs_pool *pool,
 			struct zs_objects *objects, size_t size)
 {
 	struct zs_fixture *fixture = test->priv;
-	unsigned int delta = PAGE_SIZE >> 8, pages, waste, least = PAGE_SIZE;
+	bool is_c = fixture->allocator == ZS_C;
+	unsigned int delta = is_c ? PAGE_SIZE >> 8 : PAGE_SIZE >> 9;
+	unsigned int least = max(32u, delta), pages = 1;
 	unsigned int class_size;
 
-	size = clamp(ALIGN(size + sizeof(unsigned long), delta), 32, PAGE_SIZE);
-	for (pages = 1; pages <= fixture->chain; pages++) {
-		waste = pages * PAGE_SIZE % size;
-		if (waste >= least)
-			continue;
-		least = waste;
-		objects->pages_per_zspage = pages;
-		objects->per_zspage = pages * PAGE_SIZE / size;
-	}
-	class_size = 32 + delta * zs_lookup_class_index(pool, size -
-							sizeof(unsigned long));
+	size = clamp(ALIGN(size + sizeof(unsigned long), delta), least, PAGE_SIZE);
+	if (is_c)
+		pages = zs_chain_of_c(fixture->chain, size);
+	while (!is_c && !zs_chain_is_good(fixture->chain, size, pages))
+		pages++;
+	objects->pages_per_zspage = pages;
+	objects->per_zspage = pages * PAGE_SIZE / size;
+	class_size = least + delta * zs_lookup_class_index(pool, size -
+							   sizeof(unsigned long));
 	objects->class_size = min(class_size, PAGE_SIZE);
 }
 

@@ -54,6 +54,8 @@ struct zs_fixture {
 	struct zs_pool *pool;
 	long nr_zspages;
 	/* The longest chain of the pool. */
+	/* Of the pools that the case looks at; a case may change both. */
+	enum zs_allocator allocator;
 	unsigned int chain;
 };
 

@@ -50,6 +50,8 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 	for_each_online_node(node) {
 		end = pgdat_end_pfn(NODE_DATA(node));
 		for (pfn = NODE_DATA(node)->node_start_pfn; pfn < end; pfn++) {
+			if (!(pfn % 4096))
+				cond_resched();
 			if (!pfn_valid(pfn))
 				continue;
 			/* Without a reference, the type is only a guess. */

@@ -233,30 +233,34 @@ static void total_pages_are_those_of_zspages(struct kunit *test)
 	}
 }
 
-/* The two allocators side by side: the geometry is the same. */
-static void geometry_is_that_of_c(struct kunit *test)
+/* The two allocators side by side: no size takes more pages than in C. */
+static void no_size_takes_more_than_in_c(struct kunit *test)
 {
+	struct zs_fixture *fixture = test->priv;
 	struct zs_pool *rust = zs_pool(test), *c;
+	unsigned int chain = fixture->chain;
 	struct zs_objects ours, theirs;
 	size_t size;
 
 	if (!zs_allocator_exists(ZS_C))
 		kunit_skip(test, "there is no C allocator beside ours");
-	if (zs_chain_size(ZS_C) != zs_chain_size(ZS_RUST))
-		kunit_skip(test, "their chains are of different length");
+	if (zs_chain_size(ZS_C) > chain)
+		kunit_skip(test, "our chains are shorter");
 	KUNIT_ASSERT_EQ(test, 0, zs_allocator_choose(ZS_C));
 	c = zs_pool_new(test, "kunit-c");
-	KUNIT_EXPECT_EQ(test, zs_huge_class_size(rust), zs_huge_class_size(c));
-	for (size = 0; size <= 2 * PAGE_SIZE; size++)
-		KUNIT_EXPECT_EQ_MSG(test, zs_lookup_class_index(rust, size),
-				    zs_lookup_class_index(c, size),
-				    "size %zu", size);
-	/* What fills a zspage of C is all that ours has room for, too. */
-	zs_for_each_class_size(rust, size) {
+	KUNIT_EXPECT_GE(test, zs_huge_class_size(rust), zs_huge_class_size(c));
+	/* That many of both fill whole zspages. */
+	zs_for_each_class_size(c, size) {
 		zs_objects_full(test, rust, &ours, size, 1);
+		fixture->allocator = ZS_C;
+		fixture->chain = zs_chain_size(ZS_C);
 		zs_objects_full(test, c, &theirs, size, 1);
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(rust),
-				zs_get_total_pages(c));
+		fixture->allocator = ZS_RUST;
+		fixture->chain = chain;
+		KUNIT_EXPECT_LE_MSG(test,
+				    100 * zs_get_total_pages(rust) * theirs.per_zspage,
+				    101 * zs_get_total_pages(c) * ours.per_zspage,
+				    "size %zu", size);
 		zs_objects_free(rust, &ours);
 		zs_objects_free(c, &theirs);
 		kunit_kfree(test, ours.object);
@@ -272,12 +276,14 @@ static void geometry_is_that_of_c(struct kunit *test)
 static void class_index_counts_the_handle(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
+	unsigned int delta = zs_allocator(test) == ZS_C ? PAGE_SIZE >> 8 :
+							  PAGE_SIZE >> 9;
 	unsigned int index, last = 0;
 	size_t size, class_size;
 
 	for (size = 1; size <= PAGE_SIZE; size++) {
 		index = zs_lookup_class_index(pool, size);
-		class_size = min(32 + index * (PAGE_SIZE >> 8), PAGE_SIZE);
+		class_size = min(32 + index * delta, PAGE_SIZE);
 		KUNIT_EXPECT_GE_MSG(test, index, last, "size %zu", size);
 		if (size < zs_huge_class_size(pool))
 			KUNIT_EXPECT_GE_MSG(test, class_size,
@@ -399,7 +405,7 @@ static struct kunit_case zs_objects_cases[] = {
 	ZS_CASE(flags_of_every_caller),
 	ZS_CASE(huge_class_size_is_where_huge_begins),
 	ZS_CASE(total_pages_are_those_of_zspages),
-	ZS_CASE_RUST(geometry_is_that_of_c),
+	ZS_CASE_RUST(no_size_takes_more_than_in_c),
 	ZS_CASE(class_index_counts_the_handle),
 	ZS_CASE(neighbours_are_independent),
 	ZS_CASE_RUST(writers_take_turns),
