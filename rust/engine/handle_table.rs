@@ -66,10 +66,14 @@ impl Handle {
         (self.0 as u32 >> ALIGN_BITS) as usize
     }
 
+    fn generation(self) -> u32 {
+        (self.0 >> GENERATION_SHIFT) as u32
+    }
+
     /// The generation after this one; zero is left out, so that no handle is zero.
     #[inline]
     fn next_generation(self) -> u32 {
-        let next = ((self.0 >> GENERATION_SHIFT) as u32).wrapping_add(1);
+        let next = self.generation().wrapping_add(1);
         (next & ((1 << GENERATION_BITS) - 1)).max(1)
     }
 
@@ -119,6 +123,7 @@ impl FreeHandles {
     }
 
     /// Takes one word: its handle and the word itself.
+    #[inline(always)]
     pub fn pop<'a>(&self, table: &'a HandleTable) -> Option<(Handle, ObjWord<'a>)> {
         let count = self.len().checked_sub(1)?;
         let index = self.head.get();
@@ -130,6 +135,7 @@ impl FreeHandles {
     }
 
     /// Frees the live word of `handle`, whose object is at `place`, and takes it.
+    #[inline(always)]
     pub fn push_retired(
         &self,
         handle: Handle,
@@ -147,21 +153,31 @@ impl FreeHandles {
         Ok(())
     }
 
+    /// Puts back what [`FreeHandles::pop`] took, as it was.
+    pub fn push(&self, handle: Handle, word: ObjWord<'_>) {
+        word.relink(FreeLink {
+            next: self.head.get(),
+            generation: handle.generation(),
+        });
+        self.pushed(handle.index() as u32);
+    }
+
+    #[inline(always)]
     fn pushed(&self, index: u32) {
         if self.is_empty() {
             self.tail.set(index);
         }
         self.head.set(index);
-        self.count.set(self.len().saturating_add(1));
+        // There are never more than `MAX_HANDLES`.
+        self.count.set(self.len().wrapping_add(1));
     }
 
-    fn push_new(&self, table: &HandleTable, index: u32) {
-        if let Some(word) = table.at(index as usize) {
-            word.relink(FreeLink {
-                next: self.head.get(),
-                generation: table.first_generation,
-            });
-            self.pushed(index);
+    // `count` words from `first` on, linked in order; at least one.
+    fn run(first: u32, count: usize) -> Self {
+        Self {
+            head: Cell::new(first),
+            tail: Cell::new(first.wrapping_add(count as u32).wrapping_sub(1)),
+            count: Cell::new(count),
         }
     }
 
@@ -219,6 +235,14 @@ fn first_generation() -> u32 {
     (hash >> (u32::BITS - GENERATION_BITS)).max(1)
 }
 
+// The words that no class has.
+struct Unused {
+    // Came back from a class.
+    returned: FreeHandles,
+    // From here on to the end of the table none was ever in a class; each links to the next.
+    fresh: Cell<usize>,
+}
+
 /// All words of a pool.
 ///
 /// # Invariants
@@ -230,9 +254,9 @@ pub struct HandleTable {
     grown: AtomicUsize,
     pages: AtomicUsize,
     first_generation: u32,
-    // The words that were never in a class, or came back from one. Its lock is that of growing.
+    // Its lock is that of growing.
     #[pin]
-    unused: SpinLock<FreeHandles>,
+    unused: SpinLock<Unused>,
 }
 
 impl HandleTable {
@@ -243,7 +267,10 @@ impl HandleTable {
             grown: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
             first_generation: first_generation(),
-            unused <- SpinLock::new(LockClass::HandleTable, FreeHandles::new()),
+            unused <- SpinLock::new(LockClass::HandleTable, Unused {
+                returned: FreeHandles::new(),
+                fresh: Cell::new(0),
+            }),
         })
     }
 
@@ -277,17 +304,24 @@ impl HandleTable {
         self.pages.load(Relaxed)
     }
 
-    /// Takes `count` free words, growing the table as needed.
+    /// Takes `count` free words, or fewer, but at least one. Grows the table if there is none.
     ///
     /// Returns [`ENOMEM`] if memory, or the table, is at its end; then nothing was taken.
     ///
     /// Context: as `gfp` says. No lock may be held.
     pub fn reserve(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
+        let count = count.max(1);
         loop {
             {
                 let unused = self.unused.lock();
-                if unused.len() >= count {
-                    return Ok(unused.split(self, count));
+                if !unused.returned.is_empty() {
+                    return Ok(unused.returned.split(self, count));
+                }
+                let fresh = unused.fresh.get();
+                let count = count.min(self.grown.load(Relaxed).saturating_sub(fresh));
+                if count != 0 {
+                    unused.fresh.set(fresh.wrapping_add(count));
+                    return Ok(FreeHandles::run(fresh as u32, count));
                 }
             }
             self.grow(gfp)?;
@@ -297,14 +331,14 @@ impl HandleTable {
     /// Gives words back, for other classes to use. Any context.
     pub fn give_back(&self, handles: FreeHandles) {
         if !handles.is_empty() {
-            self.unused.lock().append(self, handles);
+            self.unused.lock().returned.append(self, handles);
         }
     }
 
     fn grow(&self, gfp: Gfp) -> Result {
         let leaf = ZeroBox::<Leaf>::new(gfp)?;
         let mut middle = None;
-        let unused = loop {
+        let _unused = loop {
             let unused = self.unused.lock();
             let first = self.grown.load(Relaxed);
             let root = self.root.get(first >> (2 * LEAF_BITS)).ok_or(ENOMEM)?;
@@ -325,14 +359,16 @@ impl HandleTable {
             .get(first >> (2 * LEAF_BITS))
             .and_then(OnceBox::get);
         let place = leaves.and_then(|leaves| leaves.get((first >> LEAF_BITS) & (LEAF_WORDS - 1)));
+        for (word, index) in leaf.iter().zip(first..) {
+            ObjWord::new(word).relink(FreeLink {
+                next: (index as u32).wrapping_add(1),
+                generation: self.first_generation,
+            });
+        }
         place.ok_or(ENOMEM)?.set(leaf);
         self.pages.fetch_add(1, Relaxed);
         // INVARIANT: The leaf, and what leads to it, was set above.
-        let end = first.saturating_add(LEAF_WORDS);
-        self.grown.store(end, Release);
-        for index in (first..end).rev() {
-            unused.push_new(self, index as u32);
-        }
+        self.grown.store(first.saturating_add(LEAF_WORDS), Release);
         Ok(())
     }
 }

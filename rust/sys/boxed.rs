@@ -3,6 +3,7 @@
 //! Zeroed memory, and a place where a box is put once and found without a lock.
 
 use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -46,6 +47,15 @@ impl<T: ZeroInit> ZeroBox<T> {
 
     fn into_raw(self) -> *mut T {
         core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl<T: ZeroInit> Deref for ZeroBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariants.
+        unsafe { self.0.as_ref() }
     }
 }
 

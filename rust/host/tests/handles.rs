@@ -33,6 +33,17 @@ fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     handles
 }
 
+// So many words, in as many takings as that needs.
+fn reserve(table: &HandleTable, count: usize) -> Result<FreeHandles> {
+    let chain = FreeHandles::new();
+    while chain.len() < count {
+        let more = table.reserve(count - chain.len(), Gfp::KERNEL)?;
+        assert!(!more.is_empty() && more.len() <= count - chain.len());
+        chain.append(table, more);
+    }
+    Ok(chain)
+}
+
 fn refill(table: &HandleTable, chain: &FreeHandles, handles: &[Handle]) {
     for &handle in handles {
         let word = table.word(handle).unwrap();
@@ -44,7 +55,7 @@ fn refill(table: &HandleTable, chain: &FreeHandles, handles: &[Handle]) {
 fn handles_are_never_null_nor_errors_and_differ() {
     let _machine = boot(Config::default());
     let table = table();
-    let chain = table.reserve(2000, Gfp::KERNEL).unwrap();
+    let chain = reserve(&table, 2000).unwrap();
     assert_eq!(chain.len(), 2000);
     let handles = drain(&table, &chain);
     let raw: HashSet<usize> = handles.iter().map(|handle| handle.into_raw()).collect();
@@ -79,7 +90,7 @@ fn chains_are_sets() {
             match random.below(6) {
                 0 => {
                     let count = random.below(40);
-                    chains[a].append(&table, table.reserve(count, Gfp::KERNEL).unwrap());
+                    chains[a].append(&table, reserve(&table, count).unwrap());
                     (lens[a], total) = (lens[a] + count, total + count);
                 }
                 1 => {
@@ -124,7 +135,7 @@ fn chains_are_sets() {
         assert_eq!((live.len(), distinct.len()), (total, total), "seed {seed}");
         // All that was given back can be had again: the table does not grow.
         let pages = table.pages();
-        let rest = table.reserve(pages.saturating_sub(1) * 512 - total, Gfp::KERNEL);
+        let rest = reserve(&table, pages.saturating_sub(1) * 512 - total);
         assert_eq!(table.pages(), pages);
         assert_eq!(machine.tables(), pages);
         drop(rest.unwrap());
@@ -212,10 +223,13 @@ fn without_memory_nothing_is_taken() {
         assert!(!machine.fail_none(), "the failure came");
     }
     // Half way: the first leaf is there, the second is not.
-    let chain = table.reserve(500, Gfp::KERNEL).unwrap();
-    machine.fail_nth(1, &[Point::Table]);
-    assert_eq!(table.reserve(1000, Gfp::KERNEL).err(), Some(ENOMEM));
-    let all = table.reserve(table.pages().saturating_sub(1) * 512 - 500, Gfp::KERNEL);
+    let chain = reserve(&table, 500).unwrap();
+    machine.fail_nth(0, &[Point::Table]);
+    let part = reserve(&table, 12).unwrap();
+    assert_eq!(table.reserve(1, Gfp::KERNEL).err(), Some(ENOMEM));
+    table.give_back(part);
+    machine.fail_none();
+    let all = reserve(&table, table.pages().saturating_sub(1) * 512 - 500);
     assert_eq!(machine.tables(), table.pages());
     let mut handles = drain(&table, &chain);
     handles.extend(drain(&table, &all.unwrap()));
@@ -229,7 +243,7 @@ fn the_table_grows_over_its_levels() {
     let table = table();
     // More than a middle covers: 512 leaves of 512 words.
     let count = 512 * 512 + 1000;
-    let chain = table.reserve(count, Gfp::KERNEL).unwrap();
+    let chain = reserve(&table, count).unwrap();
     let handles = drain(&table, &chain);
     assert_eq!(handles.iter().collect::<HashSet<_>>().len(), count);
     assert_eq!(table.pages(), 512 + 2 + 2);
