@@ -10,16 +10,16 @@ use core::cell::Cell;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use super::fullness::{Group, Grouping, NR_GROUPS};
+use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::{ClassShape, MAX_CHAIN_LIMIT};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::pool::Pool;
+use super::word::Place;
 use super::zspage::{InHand, NewPage, Zspage};
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
 use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
-use crate::sys::slab::SlabBox;
 use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 
 /// Fewest and most handles that a class takes from the pool's table at once.
@@ -29,6 +29,14 @@ const HANDLE_BATCH: Range<usize> = 8..64;
 
 /// How many free handles a class gives back at once when pages go; it keeps twice as many.
 const SPARE_HANDLES: usize = 64;
+
+/// Pages on which nothing is in use are kept while at most one in so many slots of the class is
+/// open, and no more than so many are: the next object will need them.
+const KEPT_SHARE: usize = 8;
+const KEPT_SLOTS: usize = 64;
+
+// See `ClassState::lists_in_use`.
+const MAYBE_SHIFT: u32 = 16;
 
 /// A counter that is written under the class lock and read by anybody.
 pub struct Counter(AtomicUsize);
@@ -43,12 +51,16 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
+    fn set(&self, n: usize) {
+        self.0.store(n, Relaxed);
+    }
+
     fn add(&self, n: usize) {
-        self.0.store(self.get().wrapping_add(n), Relaxed);
+        self.set(self.get().wrapping_add(n));
     }
 
     fn sub(&self, n: usize) {
-        self.0.store(self.get().wrapping_sub(n), Relaxed);
+        self.set(self.get().wrapping_sub(n));
     }
 }
 
@@ -57,10 +69,9 @@ impl Counter {
 struct ClassState {
     #[pin]
     lists: [List<Zspage>; NR_GROUPS],
-    // Bit n is set while list n is not empty.
-    occupied: Cell<u16>,
     // Bit n is set while a zspage on list n has an open slot. These are in front of all others.
-    open: Cell<u16>,
+    // Sixteen bits higher, one is set if anything is on the list, or was.
+    lists_in_use: Cell<u32>,
     handles: FreeHandles,
 }
 
@@ -69,6 +80,9 @@ struct ClassState {
 pub struct SizeClass {
     shape: ClassShape,
     grouping: Grouping,
+    places: Place,
+    // What `present` of a zspage is if no page is missing.
+    all_present: u16,
     // By position of a page: the slots that touch it.
     touching: [Range<u16>; MAX_CHAIN_LIMIT],
     pool: NonNull<Pool>,
@@ -76,6 +90,8 @@ pub struct SizeClass {
     objs_allocated: Counter,
     objs_inuse: Counter,
     pages: Counter,
+    // While no fewer objects than that are in use, pages without any are kept. Never zero.
+    keep_from: Counter,
     #[pin]
     state: SpinLock<ClassState>,
 }
@@ -89,6 +105,17 @@ unsafe impl Sync for SizeClass {}
 pub struct ClassGuard<'a> {
     class: &'a SizeClass,
     state: SpinGuard<'a, ClassState>,
+}
+
+/// What a class lacks for another object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    /// So many handles.
+    pub(super) handles: usize,
+    /// A page.
+    pub(super) page: bool,
+    /// A zspage for that page.
+    pub(super) zspage: bool,
 }
 
 /// A row of the `classes` table.
@@ -117,16 +144,18 @@ impl SizeClass {
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
+            places: Place::of_class(shape.index.into(), shape.is_huge()),
+            all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
             touching,
             pool,
             zspages: [const { Counter::new() }; NR_GROUPS],
             objs_allocated: Counter::new(),
             objs_inuse: Counter::new(),
             pages: Counter::new(),
+            keep_from: Counter::new(),
             state <- SpinLock::new(LockClass::SizeClass, pin_init!(ClassState {
                 lists <- pin_init_array_from_fn(|_| List::new()),
-                occupied: Cell::new(0),
-                open: Cell::new(0),
+                lists_in_use: Cell::new(0),
                 handles: FreeHandles::new(),
             })),
         })
@@ -135,6 +164,17 @@ impl SizeClass {
     /// What the class looks like.
     pub fn shape(&self) -> &ClassShape {
         &self.shape
+    }
+
+    /// What the places of its objects have in common.
+    #[inline]
+    pub(super) fn places(&self) -> Place {
+        self.places
+    }
+
+    #[inline]
+    pub(super) fn all_present(&self) -> u16 {
+        self.all_present
     }
 
     /// The pool that the class belongs to.
@@ -240,9 +280,12 @@ impl<'a> ClassGuard<'a> {
         if !core::ptr::eq(hand.class(), self.class) {
             return;
         }
-        let listed = self.belongs(&hand);
-        if let Some(zspage) = hand.into_box() {
-            self.link(zspage, listed);
+        let to = self.belongs(&hand);
+        if let (Some(group), Some(zspage)) = (to.group(), hand.into_box()) {
+            zspage.set_listed(to);
+            // Those with an open slot in front, so that one is found without a search.
+            self.list(group).push(zspage, to.is_open());
+            self.arrived(group, to);
         }
     }
 
@@ -251,53 +294,42 @@ impl<'a> ClassGuard<'a> {
         if !core::ptr::eq(zspage.class(), self.class) {
             return None;
         }
-        let (group, _) = zspage.listed()?;
-        let zspage = self.unlink(zspage, group);
+        let group = zspage.listed().group()?;
+        // SAFETY: A zspage of this class that has a group is on that list, by its invariants.
+        let zspage = unsafe { self.list(group).remove(zspage) };
+        zspage.set_listed(Listed::NOWHERE);
+        self.left(group);
         Some(InHand::from_box(self.class, zspage))
     }
 
-    // The list a zspage should be on, and whether it has an open slot.
-    #[inline]
-    fn belongs(&self, zspage: &Zspage) -> (Group, bool) {
-        (
-            self.class.grouping.group(zspage.inuse()),
-            zspage.open_slots() != 0,
+    // The list a zspage should be on.
+    #[inline(always)]
+    fn belongs(&self, zspage: &Zspage) -> Listed {
+        let counts = zspage.counts();
+        Listed::on(
+            self.class.grouping.group(counts.inuse()),
+            counts.open() != 0,
         )
     }
 
-    // Those with an open slot in front, so that one is found without a search.
+    // Counts a zspage that was put on a list.
     #[inline]
-    fn link(&self, zspage: SlabBox<Zspage>, (group, open): (Group, bool)) {
-        let bit = group.bit();
-        zspage.set_listed(Some((group, open)));
-        self.state.occupied.set(self.state.occupied.get() | bit);
-        let list = self.list(group);
-        if open {
-            self.state.open.set(self.state.open.get() | bit);
-            list.push_front(zspage);
-        } else {
-            list.push_back(zspage);
-        }
+    fn arrived(&self, group: Group, to: Listed) {
         self.count(group).add(1);
+        let bits = (1 << MAYBE_SHIFT) | u32::from(to.is_open());
+        let in_use = &self.state.lists_in_use;
+        in_use.set(in_use.get() | bits.wrapping_shl(group.number() as u32));
     }
 
-    // The zspage is one of this class, on the list of that group.
-    #[inline]
-    fn unlink(&self, zspage: &Zspage, group: Group) -> SlabBox<Zspage> {
-        let list = self.list(group);
-        // SAFETY: A zspage of this class that has a group is on that list, by its invariants.
-        let zspage = unsafe { list.remove(zspage) };
-        zspage.set_listed(None);
+    // Counts a zspage that was taken off a list.
+    #[inline(always)]
+    fn left(&self, group: Group) {
         self.count(group).sub(1);
-        let bit = group.bit();
-        let front = list.front();
-        if front.is_none() {
-            self.state.occupied.set(self.state.occupied.get() & !bit);
+        let front = self.list(group).front();
+        if !front.is_some_and(|zspage| zspage.listed().is_open()) {
+            let in_use = &self.state.lists_in_use;
+            in_use.set(in_use.get() & !group.bit());
         }
-        if !front.is_some_and(Zspage::is_listed_open) {
-            self.state.open.set(self.state.open.get() & !bit);
-        }
-        zspage
     }
 
     /// Takes the first zspage of a group.
@@ -306,33 +338,53 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Puts a zspage on the right list after it changed, unless it is in a hand.
-    #[inline]
+    #[inline(always)]
     pub fn regroup(&self, zspage: &Zspage) {
-        let belongs = self.belongs(zspage);
-        match zspage.listed() {
-            Some(listed) if listed != belongs => self.relist(zspage, listed.0, belongs),
-            _ => {}
+        let (from, to) = (zspage.listed(), self.belongs(zspage));
+        if from != to {
+            self.relist(zspage, from, to);
         }
     }
 
-    #[inline(never)]
-    fn relist(&self, zspage: &Zspage, from: Group, to: (Group, bool)) {
-        if core::ptr::eq(zspage.class(), self.class) {
-            self.link(self.unlink(zspage, from), to);
+    #[inline(always)]
+    fn relist(&self, zspage: &Zspage, from: Listed, to: Listed) {
+        // One in a hand is on no list.
+        let (Some(from), Some(group)) = (from.group(), to.group()) else {
+            return;
+        };
+        if !core::ptr::eq(zspage.class(), self.class) {
+            return;
         }
+        // SAFETY: As in `take`.
+        unsafe {
+            self.list(from)
+                .move_to(zspage, self.list(group), to.is_open())
+        };
+        zspage.set_listed(to);
+        self.left(from);
+        self.arrived(group, to);
     }
 
     /// The fullest zspage that has an open slot, from 99 % down to 0.
+    #[inline(always)]
     pub fn fullest_open(&self) -> Option<&Zspage> {
-        let group = Group::new(self.state.open.get().checked_ilog2()? as usize)?;
-        self.list(group).front()
+        let open = self.state.lists_in_use.get() as u16;
+        self.list(Group::new(open.checked_ilog2()? as usize)?)
+            .front()
     }
 
     /// The fullest zspage that is not full.
     fn fullest_partial(&self) -> Option<&Zspage> {
-        let groups = self.state.occupied.get() & !Group::FULL.bit();
-        self.list(Group::new(groups.checked_ilog2()? as usize)?)
-            .front()
+        let in_use = &self.state.lists_in_use;
+        loop {
+            let maybe = (in_use.get() >> MAYBE_SHIFT) & !Group::FULL.bit();
+            let group = Group::new(maybe.checked_ilog2()? as usize)?;
+            let front = self.list(group).front();
+            if front.is_some() {
+                return front;
+            }
+            in_use.set(in_use.get() & !(group.bit() << MAYBE_SHIFT));
+        }
     }
 
     /// Takes the fullest zspage that objects can be moved into.
@@ -351,12 +403,9 @@ impl<'a> ClassGuard<'a> {
 
     /// Takes the emptiest zspage that has an object to move.
     pub fn isolate_source(&self) -> Option<InHand<'a>> {
-        let groups = self.state.occupied.get() & !Group::EMPTY.bit();
-        let group = Group::new(groups.trailing_zeros() as usize)?;
-        if group == Group::FULL {
-            return None;
-        }
-        self.pop(group)
+        (Group::EMPTIEST.number()..Group::FULL.number())
+            .filter_map(Group::new)
+            .find_map(|group| self.pop(group))
     }
 
     /// Whether the class has no free handle left.
@@ -365,7 +414,7 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// How many handles the class should take from the pool's table.
-    pub fn handle_batch(&self) -> usize {
+    fn handle_batch(&self) -> usize {
         (self.class.objs_inuse.get() / 8).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
@@ -393,7 +442,7 @@ impl<'a> ClassGuard<'a> {
     /// Adds a page to a zspage of this class. The caller regroups it.
     pub fn add_page(&self, zspage: &Zspage, page: NewPage) -> Result<(), NewPage> {
         let opened = zspage.add_page(page)?;
-        self.class.objs_allocated.add(opened);
+        self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
         self.class.pages.add(1);
         self.class.pool().count_pages(self.class, 1);
         Ok(())
@@ -407,28 +456,38 @@ impl<'a> ClassGuard<'a> {
         Some(page)
     }
 
+    /// Takes every page on which nothing is in use out of a zspage of this class, but for those that
+    /// somebody has locked, and gives each to `release`. The caller regroups the zspage.
+    pub(super) fn detach_all_unused(&self, zspage: &Zspage, mut release: impl FnMut(NewPage)) {
+        zspage.detach_all_unused(|page, closed| {
+            self.page_gone(closed);
+            release(page);
+        });
+    }
+
     /// Counts a page that left the class with `closed` open slots.
     pub(super) fn page_gone(&self, closed: usize) {
-        self.class.objs_allocated.sub(closed);
+        self.set_slots(self.class.objs_allocated.get().wrapping_sub(closed));
         self.class.pages.sub(1);
         self.class.pool().count_pages(self.class, -1);
     }
 
-    /// Allocates an object of `zspage` and the handle for it.
+    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it.
     ///
-    /// `None` if no slot is open or the class has no handle. The caller regroups the zspage.
-    pub fn malloc(&self, table: &HandleTable, zspage: &Zspage) -> Option<Handle> {
-        if self.needs_handles() {
-            return None;
-        }
-        let object = zspage.take_object(self)?;
-        let Some((handle, word)) = self.state.handles.pop(table) else {
-            object.release();
+    /// `None` if there is no open slot, or if the class has no handle.
+    #[inline(always)]
+    pub fn malloc(&self, table: &HandleTable) -> Option<Handle> {
+        let zspage = self.fullest_open()?;
+        let (handle, word) = self.state.handles.pop(table)?;
+        let Some(object) = zspage.take_object(self) else {
+            // Not while there is an open slot. The handle waits for another object.
+            self.state.handles.push(handle, word);
             return None;
         };
         object.set_head(handle.in_object());
         word.publish(object.place());
         self.class.objs_inuse.add(1);
+        self.regroup(zspage);
         Some(handle)
     }
 
@@ -437,9 +496,38 @@ impl<'a> ClassGuard<'a> {
         &self.state.handles
     }
 
-    /// Counts an object that was freed.
-    pub(super) fn object_freed(&self) {
-        self.class.objs_inuse.sub(1);
+    /// Counts an object that was freed. False if pages on which nothing is in use should go.
+    #[inline(always)]
+    pub(super) fn object_freed(&self) -> bool {
+        let inuse = self.class.objs_inuse.get().wrapping_sub(1);
+        self.class.objs_inuse.set(inuse);
+        inuse >= self.class.keep_from.get()
+    }
+
+    // The slots that there are pages for.
+    fn set_slots(&self, slots: usize) {
+        let kept = (slots / KEPT_SHARE).min(KEPT_SLOTS);
+        self.class.objs_allocated.set(slots);
+        self.class.keep_from.set(slots.wrapping_sub(kept).max(1));
+    }
+
+    /// Whether the class has no object.
+    pub(super) fn is_empty(&self) -> bool {
+        self.class.objs_inuse.get() == 0
+    }
+
+    /// What the class lacks for another object.
+    pub(super) fn missing(&self) -> Missing {
+        let page = self.fullest_open().is_none();
+        Missing {
+            handles: if self.needs_handles() {
+                self.handle_batch()
+            } else {
+                0
+            },
+            page,
+            zspage: page && self.growable().is_none(),
+        }
     }
 }
 

@@ -14,7 +14,6 @@
 //! - A destination may lack pages. It gets those that its sources no longer need.
 
 use super::class::{ClassGuard, SizeClass};
-use super::geometry::MAX_CHAIN_LIMIT;
 use super::handle_table::Handle;
 use super::pool::Pool;
 use super::zspage::{InHand, NewPage, Zspage};
@@ -106,6 +105,8 @@ impl Pool {
         if class.freeable_pages() == 0 {
             return done;
         }
+        // What is empty was kept, and is in nobody's way.
+        done.pages = self.release_empty(class);
         let mut freed = Freed::default();
         let mut guard = class.lock();
         let mut kept: Option<InHand<'_>> = None;
@@ -149,7 +150,8 @@ impl Pool {
             self.put_back(&guard, &mut freed, destination);
         }
         drop(guard);
-        done.pages = freed.balance.try_into().unwrap_or(0);
+        let balance = freed.balance.try_into().unwrap_or(0);
+        done.pages = done.pages.saturating_add(balance);
         done
     }
 
@@ -245,13 +247,8 @@ impl Pool {
 
     // Puts a zspage back on the list it belongs on now, or releases it.
     fn put_back(&self, guard: &ClassGuard<'_>, freed: &mut Freed, hand: InHand<'_>) {
-        // Pages that somebody had locked when they were last needed.
-        for position in 0..MAX_CHAIN_LIMIT {
-            let unused = hand.unused_page(position);
-            if let Some(page) = unused.and_then(|page| guard.detach_unused(&hand, page)) {
-                freed.add(page);
-            }
-        }
+        // Pages that were kept, or that somebody had locked.
+        guard.detach_all_unused(&hand, |page| freed.add(page));
         if hand.inuse() != 0 {
             guard.put(hand);
         } else if let Some(hand) = self.settle_empty(guard, hand) {

@@ -39,8 +39,8 @@ impl Group {
 
     /// The bit of the group in a set of groups.
     #[inline]
-    pub const fn bit(self) -> u16 {
-        1u16.wrapping_shl(self.0 as u32)
+    pub const fn bit(self) -> u32 {
+        1u32.wrapping_shl(self.0 as u32)
     }
 
     /// What an array by group has for this one.
@@ -51,8 +51,52 @@ impl Group {
     }
 
     /// The number of the group, below [`NR_GROUPS`].
+    #[inline]
     pub const fn number(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// The list that a zspage is on: that of its group, and whether it is among those in front, which
+/// have an open slot. Or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed(u8);
+
+impl Listed {
+    const OPEN: u8 = 0x10;
+
+    /// On no list.
+    pub const NOWHERE: Listed = Listed(u8::MAX);
+
+    /// On the list of `group`.
+    #[inline]
+    pub const fn on(group: Group, open: bool) -> Self {
+        Self(group.0 | if open { Self::OPEN } else { 0 })
+    }
+
+    /// The group whose list it is.
+    #[inline]
+    pub fn group(self) -> Option<Group> {
+        // `NOWHERE` has a number that is no group's.
+        Group::new(usize::from(self.0 & !Self::OPEN))
+    }
+
+    /// Whether the zspage, which is on a list, had an open slot when it was put there.
+    #[inline]
+    pub fn is_open(self) -> bool {
+        self.0 & Self::OPEN != 0
+    }
+
+    /// As a number.
+    #[inline]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// From its number.
+    #[inline]
+    pub const fn from_number(number: u8) -> Self {
+        Self(number)
     }
 }
 
@@ -79,6 +123,7 @@ impl Grouping {
     }
 
     /// The group of a zspage with `inuse` objects in use.
+    #[inline]
     pub const fn group(&self, inuse: u32) -> Group {
         if inuse == 0 {
             Group::EMPTY

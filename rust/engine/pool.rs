@@ -15,7 +15,7 @@
 
 use core::ptr::NonNull;
 
-use super::class::{ClassGuard, ClassStats, SizeClass};
+use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::fullness::{Group, NR_GROUPS};
 use super::geometry::{ClassShape, Geometry, MAX_CHAIN_LIMIT, MAX_CLASSES};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
@@ -25,7 +25,7 @@ use crate::sys::atomic::{
     spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::{ZsPage, PAGE_SIZE};
+use crate::sys::page::PAGE_SIZE;
 use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::work::{Work, WorkItem};
@@ -97,19 +97,21 @@ const PAGE_SHARDS: usize = 16;
 #[repr(align(64))]
 struct PageShard(AtomicUsize);
 
-// What belongs to no class: not yet, or not any more.
+// What a class is about to get, or did not need after all.
 #[derive(Default)]
-struct Loose<'c> {
+struct Growth<'c> {
     handles: Option<FreeHandles>,
     page: Option<NewPage>,
-    _second_page: Option<NewPage>,
     zspage: Option<InHand<'c>>,
 }
 
-enum Missing {
-    Handles,
-    Page,
-    Zspage,
+// What a class does not need any more.
+struct Unused<'c> {
+    handles: FreeHandles,
+    zspage: Option<InHand<'c>>,
+    _pages: [Option<NewPage>; 2],
+    // There may be zspages on the list of the empty.
+    empty_left: bool,
 }
 
 /// A pool.
@@ -166,7 +168,7 @@ impl Pool {
     }
 
     /// The class of index `index`, if that is not merged into another.
-    #[inline]
+    #[inline(always)]
     pub fn class(&self, index: usize) -> Option<&SizeClass> {
         self.classes.get(index)?.as_deref()
     }
@@ -213,113 +215,103 @@ impl Pool {
     ///
     /// Errors: [`EINVAL`] for no bytes, [`ENOSPC`] for more than a page, [`ENOMEM`].
     /// Context: as `gfp` says; never with a class lock held, never from an interrupt.
+    #[inline(always)]
     pub fn malloc(&self, size: usize, gfp: Gfp) -> Result<Handle> {
-        if size == 0 {
-            return Err(EINVAL);
-        }
-        if size > PAGE_SIZE {
-            return Err(ENOSPC);
+        if size.wrapping_sub(1) >= PAGE_SIZE {
+            return Err(if size == 0 { EINVAL } else { ENOSPC });
         }
         let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
-        {
-            let guard = class.lock();
-            if let Some(handle) = self.malloc_open(&guard) {
-                return Ok(handle);
-            }
+        let guard = class.lock();
+        if let Some(handle) = guard.malloc(&self.handles) {
+            return Ok(handle);
         }
-        self.malloc_growing(class, gfp)
-    }
-
-    // Takes an open slot, if the class has one and a handle for it.
-    #[inline]
-    fn malloc_open(&self, guard: &ClassGuard<'_>) -> Option<Handle> {
-        let zspage = guard.fullest_open()?;
-        let handle = guard.malloc(&self.handles, zspage)?;
-        guard.regroup(zspage);
-        Some(handle)
+        let missing = guard.missing();
+        drop(guard);
+        self.malloc_growing(class, missing, gfp)
     }
 
     // The slow path. Whatever is missing is allocated without the class lock; then the class is
     // looked at afresh, as others may have been there.
-    #[cold]
-    fn malloc_growing(&self, class: &SizeClass, gfp: Gfp) -> Result<Handle> {
-        let mut growth = Loose::default();
+    #[inline(never)]
+    fn malloc_growing(&self, class: &SizeClass, mut missing: Missing, gfp: Gfp) -> Result<Handle> {
+        let mut growth = Growth::default();
         let result = loop {
-            let (missing, batch) = {
-                let guard = class.lock();
-                match self.malloc_or_grow(&guard, &mut growth) {
-                    Ok(handle) => break Ok(handle),
-                    Err(missing) => (missing, guard.handle_batch()),
-                }
-            };
-            let added = match missing {
-                Missing::Handles => self
-                    .handles
-                    .reserve(batch, gfp)
-                    .map(|handles| growth.handles = Some(handles)),
-                Missing::Page => NewPage::alloc(gfp).map(|page| growth.page = Some(page)),
-                Missing::Zspage => {
-                    Zspage::alloc(class, gfp).map(|zspage| growth.zspage = Some(zspage))
-                }
-            };
-            if let Err(error) = added {
+            if let Err(error) = self.add_missing(class, &mut growth, missing, gfp) {
                 break Err(error);
             }
+            let guard = class.lock();
+            if let Some(handle) = self.grow(&guard, &mut growth) {
+                break Ok(handle);
+            }
+            missing = guard.missing();
         };
-        self.give_back(growth);
+        if let Some(handles) = growth.handles {
+            self.handles.give_back(handles);
+        }
+        if let Some(zspage) = growth.zspage {
+            zspage.release();
+        }
         result
     }
 
-    // Takes an open slot, or opens one with what is there; says what is missing otherwise.
-    fn malloc_or_grow(
+    // Allocates what is missing, unless it is there.
+    #[inline]
+    fn add_missing<'c>(
         &self,
-        guard: &ClassGuard<'_>,
-        growth: &mut Loose<'_>,
-    ) -> Result<Handle, Missing> {
+        class: &'c SizeClass,
+        growth: &mut Growth<'c>,
+        missing: Missing,
+        gfp: Gfp,
+    ) -> Result {
+        if missing.handles != 0 && growth.handles.is_none() {
+            growth.handles = Some(self.handles.reserve(missing.handles, gfp)?);
+        }
+        if missing.zspage && growth.zspage.is_none() {
+            growth.zspage = Some(Zspage::alloc(class, gfp)?);
+        }
+        if missing.page && growth.page.is_none() {
+            growth.page = Some(NewPage::alloc(gfp)?);
+        }
+        Ok(())
+    }
+
+    // Gives the class what it needs of that, and takes a slot of it.
+    #[inline]
+    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Option<Handle> {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(&self.handles, handles);
         }
-        if guard.needs_handles() {
-            return Err(Missing::Handles);
+        if guard.fullest_open().is_none() {
+            if let Some(zspage) = guard.growable() {
+                growth.page = guard.add_page(zspage, growth.page.take()?).err();
+                guard.regroup(zspage);
+            } else {
+                // Both, or none: what is there stays for the next round.
+                let (page, hand) = match (growth.page.take(), growth.zspage.take()) {
+                    (Some(page), Some(hand)) => (page, hand),
+                    (page, hand) => {
+                        (growth.page, growth.zspage) = (page, hand);
+                        return None;
+                    }
+                };
+                growth.page = guard.add_page(&hand, page).err();
+                guard.put(hand);
+            }
         }
-        if let Some(handle) = self.malloc_open(guard) {
-            return Ok(handle);
-        }
-        let page = growth.page.take().ok_or(Missing::Page)?;
-        if let Some(zspage) = guard.growable() {
-            growth.page = guard.add_page(zspage, page).err();
-            guard.regroup(zspage);
-        } else if let Some(hand) = growth.zspage.take() {
-            growth.page = guard.add_page(&hand, page).err();
-            guard.put(hand);
-        } else {
-            growth.page = Some(page);
-            return Err(Missing::Zspage);
-        }
-        self.malloc_open(guard).ok_or(Missing::Page)
-    }
-
-    // Gives back what belongs to no class. The pages go when they are dropped.
-    #[inline]
-    fn give_back(&self, loose: Loose<'_>) {
-        if let Some(handles) = loose.handles {
-            self.handles.give_back(handles);
-        }
-        if let Some(zspage) = loose.zspage {
-            zspage.release();
-        }
+        guard.malloc(&self.handles)
     }
 
     /// Frees an object. A handle that is not one of a live, unmapped object is reported with a
     /// kernel warning and refused.
     ///
     /// Context: any but an interrupt; takes the class lock.
-    #[inline]
+    #[inline(always)]
     pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
         self.try_free(handle)
             .inspect_err(|&why| self.report(handle, why))
     }
 
+    #[inline(always)]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
         let word = self.handles.word(handle).ok_or(BadHandle::NotAllocated)?;
         // An object moves, but never to another class.
@@ -338,16 +330,67 @@ impl Pool {
         }
         self.retire(&guard, handle, word, place)?;
         object.release();
-        guard.object_freed();
         let zspage = object.zspage();
-        if object.keeps_its_pages() {
-            guard.regroup(zspage);
+        if guard.object_freed() {
+            zspage.keep_unused();
+        } else if !object.keeps_its_pages() {
+            let unused = self.take_unused(&guard, &object);
+            drop(guard);
+            if let Some(unused) = unused {
+                self.give_back(class, unused);
+            }
             return Ok(());
         }
-        let loose = self.shrink(&guard, zspage, object.pages());
-        drop(guard);
-        self.give_back(loose);
+        guard.regroup(zspage);
         Ok(())
+    }
+
+    // Takes from the class what it does not need any more after an object was freed, if there is
+    // anything.
+    #[inline(never)]
+    fn take_unused<'c>(&self, guard: &ClassGuard<'c>, object: &Object<'_>) -> Option<Unused<'c>> {
+        let zspage = object.zspage();
+        let (first, second) = object.pages();
+        let first = guard.detach_unused(zspage, first);
+        let second = second.and_then(|page| guard.detach_unused(zspage, page));
+        if zspage.inuse() != 0 {
+            guard.regroup(zspage);
+            if first.is_none() && second.is_none() {
+                return None;
+            }
+        }
+        let mut unused = Unused {
+            handles: guard.take_spare_handles(&self.handles),
+            zspage: None,
+            _pages: [first, second],
+            empty_left: guard.is_empty(),
+        };
+        if zspage.inuse() == 0 {
+            // One that is being compacted is left to that.
+            match guard.take(zspage) {
+                Some(hand) if hand.page_count() == 0 => unused.zspage = Some(hand),
+                // Others of its pages were kept, or somebody has one locked.
+                Some(hand) => {
+                    guard.put(hand);
+                    unused.empty_left = true;
+                }
+                None => {}
+            }
+        }
+        Some(unused)
+    }
+
+    // The pages go when they are dropped: that need not wait for the class lock, nor the class lock
+    // for that.
+    #[inline(never)]
+    fn give_back(&self, class: &SizeClass, unused: Unused<'_>) {
+        if let Some(zspage) = unused.zspage {
+            zspage.release();
+        }
+        self.handles.give_back(unused.handles);
+        if unused.empty_left {
+            self.release_empty(class);
+        }
     }
 
     // Takes the handle from its object. Somebody may have the word locked for a moment, by a
@@ -369,38 +412,8 @@ impl Pool {
         }
     }
 
-    // Takes out of a zspage what is not needed any more, after an object on these pages was freed.
-    fn shrink<'c>(
-        &self,
-        guard: &ClassGuard<'c>,
-        zspage: &Zspage,
-        (first, second): (ZsPage, Option<ZsPage>),
-    ) -> Loose<'c> {
-        let page = guard.detach_unused(zspage, first);
-        let second_page = second.and_then(|page| guard.detach_unused(zspage, page));
-        let zspage = self.settle(guard, zspage);
-        let handles = (page.is_some() || second_page.is_some())
-            .then(|| guard.take_spare_handles(&self.handles));
-        Loose {
-            handles,
-            page,
-            _second_page: second_page,
-            zspage,
-        }
-    }
-
-    // Puts a zspage where it belongs after objects of it were freed. Returns it if it is to be
-    // released. A zspage in a hand is left to that hand.
-    fn settle<'c>(&self, guard: &ClassGuard<'c>, zspage: &Zspage) -> Option<InHand<'c>> {
-        if zspage.inuse() != 0 {
-            guard.regroup(zspage);
-            return None;
-        }
-        self.settle_empty(guard, guard.take(zspage)?)
-    }
-
-    // The same for one in hand that has nothing in use. If somebody has a page of it locked, it
-    // goes on the list of the empty, where `malloc` may find it, and else the work does.
+    // Releases a zspage that has nothing in use. If somebody has a page of it locked, it goes on the
+    // list of the empty, where `malloc` may find it, and else the work does.
     pub(super) fn settle_empty<'c>(
         &self,
         guard: &ClassGuard<'_>,
@@ -420,21 +433,29 @@ impl Pool {
     /// Context: may sleep, waits for page locks.
     pub fn free_deferred(&self) {
         for class in self.classes() {
-            self.release_group(class, Group::EMPTY);
+            self.release_group(class, Group::EMPTY, true);
         }
     }
 
-    // Releases every zspage of one group, waiting for whoever has a page locked.
-    fn release_group(&self, class: &SizeClass, group: Group) {
+    // The same for one class, without waiting: what has a page locked is left to the work. How many
+    // pages that freed.
+    pub(super) fn release_empty(&self, class: &SizeClass) -> usize {
+        self.release_group(class, Group::EMPTY, false)
+    }
+
+    // Releases every zspage of one group. How many pages that freed.
+    fn release_group(&self, class: &SizeClass, group: Group, wait: bool) -> usize {
+        let mut freed = 0usize;
         loop {
             let guard = class.lock();
             let Some(hand) = guard.pop(group) else {
-                return;
+                return freed;
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
             let mut places = pages.iter_mut();
             let contended = hand.strip(|page, closed| {
                 guard.page_gone(closed);
+                freed = freed.saturating_add(1);
                 if let Some(place) = places.next() {
                     *place = Some(page);
                 }
@@ -451,12 +472,18 @@ impl Pool {
             if let Some(hand) = released {
                 hand.release();
             }
-            if let Some(page) = contended {
-                // SAFETY: `strip` took a reference.
-                unsafe {
+            let Some(page) = contended else { continue };
+            // SAFETY: `strip` took a reference.
+            unsafe {
+                if wait {
                     page.wait_unlocked();
-                    page.put();
                 }
+                page.put();
+            }
+            if !wait {
+                self.events.deferred_frees.fetch_add(1, Relaxed);
+                self.deferred_free.schedule();
+                return freed;
             }
         }
     }
@@ -526,7 +553,7 @@ impl PinnedDrop for Pool {
                     report::group_not_empty(class.shape().size, group.number());
                 }
                 // What its user forgot is lost, but no page may be left that names the pool.
-                self.release_group(class, group);
+                self.release_group(class, group, true);
             }
         }
     }

@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use super::geometry::max_objs_per_zspage;
 use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::page::PAGE_SIZE;
@@ -37,13 +39,23 @@ impl SlotMap {
     }
 
     /// Closes the first open slot and returns its index.
+    #[inline(always)]
     pub fn close_first(&self) -> Option<usize> {
-        let index = self.first_open()?;
-        self.close(index);
-        Some(index)
+        let mut first = 0usize;
+        for word in &self.words {
+            let bits = word.load(Relaxed);
+            if bits != u64::MAX {
+                // The first zero becomes a one.
+                word.store(bits | bits.wrapping_add(1), Relaxed);
+                return Some(first.wrapping_add(bits.trailing_ones() as usize));
+            }
+            first = first.wrapping_add(WORD_BITS);
+        }
+        None
     }
 
     /// Opens a slot. False if it was open, or does not exist.
+    #[inline]
     pub fn open(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
             return false;
@@ -54,6 +66,7 @@ impl SlotMap {
     }
 
     /// Closes a slot. False if it was closed, or does not exist.
+    #[inline]
     pub fn close(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
             return false;
@@ -63,25 +76,56 @@ impl SlotMap {
         bits & bit == 0
     }
 
+    /// Opens the slots of a range. Those that do not exist are left out.
+    pub fn open_range(&self, range: Range<usize>) {
+        for (word, mask) in self.masks(range) {
+            word.store(word.load(Relaxed) & !mask, Relaxed);
+        }
+    }
+
+    /// Closes the slots of a range; how many of them were open.
+    pub fn close_range(&self, range: Range<usize>) -> usize {
+        let mut closed = 0usize;
+        for (word, mask) in self.masks(range) {
+            let bits = word.load(Relaxed);
+            closed = closed.wrapping_add((mask & !bits).count_ones() as usize);
+            word.store(bits | mask, Relaxed);
+        }
+        closed
+    }
+
+    /// Whether a slot of the range is closed.
+    #[inline]
+    pub fn any_closed(&self, range: Range<usize>) -> bool {
+        self.masks(range)
+            .any(|(word, mask)| word.load(Relaxed) & mask != 0)
+    }
+
+    // The words that a range is in, and its bits in them.
+    #[inline]
+    fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (&AtomicU64, u64)> + '_ {
+        let mut start = range.start;
+        core::iter::from_fn(move || {
+            if start >= range.end {
+                return None;
+            }
+            let word = self.words.get(start / WORD_BITS)?;
+            let next = (start | (WORD_BITS - 1)).wrapping_add(1);
+            // At least one bit, at most all, moved to where they are.
+            let count = range.end.min(next).wrapping_sub(start);
+            let mask = (u64::MAX >> (WORD_BITS.wrapping_sub(count) & (WORD_BITS - 1)))
+                << (start & (WORD_BITS - 1));
+            start = next;
+            Some((word, mask))
+        })
+    }
+
     /// Whether a slot is closed.
+    #[inline]
     pub fn is_closed(&self, index: usize) -> bool {
         self.words.get(index / WORD_BITS).map_or(true, |word| {
             word.load(Relaxed) & (1 << (index % WORD_BITS)) != 0
         })
-    }
-
-    /// The first closed slot at or after `from` and below `end`.
-    pub fn next_closed(&self, from: usize, end: usize) -> Option<usize> {
-        let mut index = from;
-        while index < end {
-            let bits = self.words.get(index / WORD_BITS)?.load(Relaxed) >> (index % WORD_BITS);
-            if bits != 0 {
-                index = index.wrapping_add(bits.trailing_zeros() as usize);
-                return (index < end).then_some(index);
-            }
-            index = (index | (WORD_BITS - 1)).wrapping_add(1);
-        }
-        None
     }
 
     /// The last closed slot below `end`.

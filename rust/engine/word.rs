@@ -47,7 +47,8 @@ const FREE: u64 = 1 << 63;
 const CLASS_BITS: u32 = 9;
 const CLASS_SHIFT: u32 = 52;
 const ADDRESS_MASK: u64 = (1 << CLASS_SHIFT) - 8;
-const SPANS: u64 = 1;
+// See `Place::at`.
+const SPANS: u64 = true as u64;
 const HUGE: u64 = 2;
 
 const NEXT_BITS: u32 = 32;
@@ -78,6 +79,24 @@ impl Place {
                 | if spans { SPANS } else { 0 }
                 | if huge { HUGE } else { 0 },
         )
+    }
+
+    /// What the places of all objects of a class have in common. See [`Place::new`].
+    #[inline]
+    pub fn of_class(class: usize, huge: bool) -> Self {
+        Self::new(0, 0, class, false, huge)
+    }
+
+    /// With [`Place::of_class`]: the object of that class at physical address `address`.
+    #[inline]
+    pub fn at(self, address: u64, spans: bool) -> Self {
+        Self(self.0 | (address & ADDRESS_MASK) | u64::from(spans))
+    }
+
+    /// Physical address of the object.
+    #[inline]
+    pub fn address(self) -> u64 {
+        self.0 & ADDRESS_MASK
     }
 
     /// Page frame number of the page in which the object begins.

@@ -14,23 +14,39 @@
 
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
-use super::fullness::Group;
+use super::fullness::{Group, Listed};
 use super::slots::SlotMap;
 use super::word::Place;
-use crate::sys::atomic::{AtomicU16, AtomicU8, Ordering::Relaxed};
+use crate::sys::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
 use crate::sys::list::{Linked, Links};
-use crate::sys::page::{PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::page::{read_u64_at, write_u64_at, PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::slab::SlabBox;
 
-const NO_GROUP: u8 = u8::MAX;
-// Beside the group: the zspage had an open slot.
-const OPEN: u8 = 0x10;
+// In `counts`: one object in use, one open slot.
+const INUSE_ONE: u32 = 1;
+const OPEN_ONE: u32 = 1 << 16;
+
+/// How many objects are in use, and how many slots are open.
+#[derive(Clone, Copy)]
+pub(super) struct Counts(u32);
+
+impl Counts {
+    #[inline]
+    pub(super) fn inuse(self) -> u32 {
+        self.0 & (OPEN_ONE - 1)
+    }
+
+    #[inline]
+    pub(super) fn open(self) -> u32 {
+        self.0 / OPEN_ONE
+    }
+}
 
 /// A chain of pages and what is in use of it.
 ///
@@ -43,19 +59,20 @@ const OPEN: u8 = 0x10;
 /// - Every page from `first` on, along the links, belongs to the zspage, has it as its owner and
 ///   stays allocated until it is taken out of the chain under the class lock and its page lock.
 ///   Positions rise along the chain, and are those set in `present`.
-/// - A slot is open only if all its pages are present; `open` counts these. A slot that is closed
-///   while all its pages are present is in use; `inuse` counts these.
-/// - `group` is the number of the list the zspage is on, or [`NO_GROUP`] while it is in a hand.
+/// - A slot is open only if all its pages are present; the upper half of `counts` counts these. A
+///   slot that is closed while all its pages are present is in use; the lower half counts these.
+/// - `listed` names the list the zspage is on, or none while it is in a hand.
 #[repr(C)]
 pub struct Zspage {
     links: Links,
     class: NonNull<SizeClass>,
     first: PageCell,
-    inuse: AtomicU16,
-    open: AtomicU16,
+    counts: AtomicU32,
     // Bit n is set while the page at position n is there.
     present: AtomicU16,
-    group: AtomicU8,
+    listed: AtomicU8,
+    // Whether a page on which nothing is in use was kept, or may have been.
+    has_unused: AtomicBool,
     slots: SlotMap,
 }
 
@@ -86,19 +103,12 @@ pub struct NewPage {
 /// An object in its zspage. The class lock keeps it there.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
+    class: &'a SizeClass,
     zspage: &'a Zspage,
+    // Where it begins: the page, and the physical address.
     page: ZsPage,
-    // In the page.
-    offset: usize,
+    address: u64,
     index: usize,
-}
-
-fn add(counter: &AtomicU16, n: usize) {
-    counter.store(counter.load(Relaxed).saturating_add(n as u16), Relaxed);
-}
-
-fn sub(counter: &AtomicU16, n: usize) {
-    counter.store(counter.load(Relaxed).saturating_sub(n as u16), Relaxed);
 }
 
 impl Zspage {
@@ -111,10 +121,10 @@ impl Zspage {
                 links: Links::new(),
                 class: NonNull::from(class),
                 first: PageCell::new(),
-                inuse: AtomicU16::new(0),
-                open: AtomicU16::new(0),
+                counts: AtomicU32::new(0),
                 present: AtomicU16::new(0),
-                group: AtomicU8::new(NO_GROUP),
+                listed: AtomicU8::new(Listed::NOWHERE.number()),
+                has_unused: AtomicBool::new(false),
                 slots: SlotMap::new(),
             },
             gfp,
@@ -128,14 +138,28 @@ impl Zspage {
         unsafe { self.class.as_ref() }
     }
 
+    #[inline(always)]
+    pub(super) fn counts(&self) -> Counts {
+        Counts(self.counts.load(Relaxed))
+    }
+
     /// Objects in use.
+    #[inline]
     pub fn inuse(&self) -> u32 {
-        u32::from(self.inuse.load(Relaxed))
+        self.counts().inuse()
     }
 
     /// Slots that an object can be put into without another page.
+    #[inline]
     pub fn open_slots(&self) -> usize {
-        usize::from(self.open.load(Relaxed))
+        self.counts().open() as usize
+    }
+
+    // The two counts are below 2^16 and never below zero: they are changed together with `slots`.
+    #[inline]
+    fn count(&self, change: u32) {
+        let counts = self.counts.load(Relaxed);
+        self.counts.store(counts.wrapping_add(change), Relaxed);
     }
 
     /// Pages that are there.
@@ -177,28 +201,21 @@ impl Zspage {
 
     /// The list the zspage is on, or `None` while it is in a hand.
     pub fn group(&self) -> Option<Group> {
-        Some(self.listed()?.0)
+        self.listed().group()
     }
 
     /// The list the zspage is on, and whether it had an open slot when it was put there.
-    pub(super) fn listed(&self) -> Option<(Group, bool)> {
-        let listed = self.group.load(Relaxed);
-        let group = Group::new(usize::from(listed & !OPEN))?;
-        Some((group, listed & OPEN != 0))
-    }
-
-    pub(super) fn is_listed_open(&self) -> bool {
-        self.listed().is_some_and(|(_, open)| open)
+    #[inline]
+    pub(super) fn listed(&self) -> Listed {
+        Listed::from_number(self.listed.load(Relaxed))
     }
 
     /// Says that the zspage was put on a list, or taken off.
     ///
     /// Only the class, when it did that, calls this.
-    pub(super) fn set_listed(&self, listed: Option<(Group, bool)>) {
-        let listed = listed.map_or(NO_GROUP, |(group, open)| {
-            group.number() as u8 | if open { OPEN } else { 0 }
-        });
-        self.group.store(listed, Relaxed);
+    #[inline]
+    pub(super) fn set_listed(&self, listed: Listed) {
+        self.listed.store(listed.number(), Relaxed);
     }
 
     /// The pages of the chain, in order. The class lock, or ownership, keeps the chain as it is.
@@ -210,27 +227,26 @@ impl Zspage {
     }
 
     /// Takes an open slot for an object.
+    #[inline(always)]
     pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
         let object = self.object(guard, self.slots.close_first()?)?;
-        add(&self.inuse, 1);
-        sub(&self.open, 1);
+        self.count(INUSE_ONE.wrapping_sub(OPEN_ONE));
         Some(object)
     }
 
     // The object of this index, in use or not, if its page is there. Its page may change as soon
     // as the class lock is let go, hence the guard.
-    #[inline]
-    fn object<'a>(&'a self, _guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
-        let start = self.class().offset(index);
-        let position = (start >> PAGE_SHIFT) as u32;
-        let page = self.pages().find(|page| {
-            // SAFETY: By the type invariants, the page belongs to the zspage.
-            unsafe { page.position() == position }
-        })?;
+    #[inline(always)]
+    fn object<'a>(&'a self, guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
+        let class = guard.class();
+        let start = class.offset(index);
+        let page = self.page_at((start >> PAGE_SHIFT) as u32)?;
+        let address = ((page.pfn() as u64) << PAGE_SHIFT) | (start & (PAGE_SIZE - 1)) as u64;
         Some(Object {
+            class,
             zspage: self,
             page,
-            offset: start & (PAGE_SIZE - 1),
+            address,
             index,
         })
     }
@@ -241,11 +257,17 @@ impl Zspage {
         guard: &'a ClassGuard<'_>,
         end: usize,
     ) -> Option<Object<'a>> {
-        let mut index = self.slots.prev_closed(end)?;
-        while !self.is_backed(index) {
-            index = self.slots.prev_closed(index)?;
+        // By pages, from the last: slots without a page are closed, too, and may be many.
+        let mut present = self.present.load(Relaxed);
+        while let Some(position) = present.checked_ilog2() {
+            let slots = self.backed_slots(position as usize);
+            let last = self.slots.prev_closed(slots.end.min(end));
+            if let Some(index) = last.filter(|&index| index >= slots.start) {
+                return self.object(guard, index);
+            }
+            present &= !(1 << position);
         }
-        self.object(guard, index)
+        None
     }
 
     /// Whether an open slot is in front of `index`.
@@ -284,14 +306,31 @@ impl Zspage {
             }
             page.unlock();
         }
-        let mut opened = 0usize;
-        for index in self.class().touching(position as usize) {
-            if self.is_backed(index) && self.slots.open(index) {
-                opened = opened.wrapping_add(1);
-            }
+        // All of them were closed, as this page was missing.
+        let opened = self.backed_slots(position as usize);
+        self.slots.open_range(opened.clone());
+        self.count(OPEN_ONE.wrapping_mul(opened.len() as u32));
+        Ok(opened.len())
+    }
+
+    // The slots that touch the page at `position` and have all of their pages, if this one is there.
+    #[inline]
+    fn backed_slots(&self, position: usize) -> Range<usize> {
+        let class = self.class();
+        let mut slots = class.touching(position);
+        if self.present.load(Relaxed) == class.all_present() {
+            return slots;
         }
-        add(&self.open, opened);
-        Ok(opened)
+        let start = position << PAGE_SHIFT;
+        if class.offset(slots.start) < start && !self.is_present(position.wrapping_sub(1)) {
+            slots.start = slots.start.wrapping_add(1);
+        }
+        if class.offset(slots.end) > start.wrapping_add(PAGE_SIZE)
+            && !self.is_present(position.wrapping_add(1))
+        {
+            slots.end = slots.end.wrapping_sub(1);
+        }
+        slots
     }
 
     /// Puts a page into the chain.
@@ -327,34 +366,45 @@ impl Zspage {
 
     // The last page in front of a position.
     fn before(&self, position: u32) -> Option<ZsPage> {
-        self.pages()
-            // SAFETY: By the type invariants, the page belongs to the zspage.
-            .take_while(|page| unsafe { page.position() < position })
-            .last()
+        let below =
+            u32::from(self.present.load(Relaxed)) & 1u32.wrapping_shl(position).wrapping_sub(1);
+        self.page_at(below.checked_ilog2()?)
     }
 
-    // Whether nothing that touches the page at `position` is in use.
+    // The page at a position, if it is there.
+    #[inline]
+    fn page_at(&self, position: u32) -> Option<ZsPage> {
+        // SAFETY: By the type invariants, all pages of the chain belong to the zspage.
+        unsafe { self.first.get()?.find(position) }
+    }
+
+    // Whether nothing that touches the page at `position`, which is there, is in use.
+    #[inline]
     fn is_unused(&self, position: usize) -> bool {
-        let slots = self.class().touching(position);
-        let last = slots.end.wrapping_sub(1);
-        // Slots inside the page are backed, so a closed one is in use; those at its borders need
-        // a neighbour, too.
-        self.slots
-            .next_closed(slots.start.wrapping_add(1), last)
-            .is_none()
-            && !self.is_used(slots.start)
-            && !self.is_used(last)
+        !self.slots.any_closed(self.backed_slots(position))
     }
 
-    /// The page at `position`, if it is there and nothing on it is in use.
-    pub(super) fn unused_page(&self, position: usize) -> Option<ZsPage> {
-        if !self.is_present(position) || !self.is_unused(position) {
-            return None;
+    /// Remembers that a page on which nothing is in use may be kept.
+    #[inline]
+    pub(super) fn keep_unused(&self) {
+        self.has_unused.store(true, Relaxed);
+    }
+
+    /// Takes out every page on which nothing is in use and that nobody has locked, and gives each to
+    /// `release`, with how many slots that closed. The class lock is held.
+    pub(super) fn detach_all_unused(&self, mut release: impl FnMut(NewPage, usize)) {
+        if !self.has_unused.load(Relaxed) {
+            return;
         }
-        self.pages().find(|page| {
+        self.has_unused.store(false, Relaxed);
+        let mut next = self.first.get();
+        while let Some(page) = next {
             // SAFETY: By the type invariants, the page belongs to the zspage.
-            unsafe { page.position() as usize == position }
-        })
+            next = unsafe { page.next() };
+            if let Some((page, closed)) = self.detach_unused(page) {
+                release(page, closed);
+            }
+        }
     }
 
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
@@ -362,8 +412,12 @@ impl Zspage {
     pub(super) fn detach_unused(&self, page: ZsPage) -> Option<(NewPage, usize)> {
         // SAFETY: The caller found the page in this zspage under the class lock.
         let position = unsafe { page.position() } as usize;
+        if !self.is_unused(position) {
+            return None;
+        }
         // SAFETY: As above.
-        if !self.is_unused(position) || !unsafe { page.try_lock() } {
+        if !unsafe { page.try_lock() } {
+            self.keep_unused();
             return None;
         }
         Some(self.detach(page, position))
@@ -372,13 +426,10 @@ impl Zspage {
     // Takes a locked page out of the chain, whatever is on it. Also returns how many slots that
     // closed.
     fn detach(&self, page: ZsPage, position: usize) -> (NewPage, usize) {
-        let mut closed = 0usize;
-        for index in self.class().touching(position) {
-            if self.slots.close(index) {
-                closed = closed.wrapping_add(1);
-            }
-        }
-        sub(&self.open, closed);
+        // Those that were in use are closed already.
+        let backed = self.backed_slots(position);
+        let closed = self.slots.close_range(backed);
+        self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
         let before = self.before(position as u32);
         // SAFETY: By the type invariants, all these belong to the zspage.
         unsafe {
@@ -460,9 +511,10 @@ impl<'a> Object<'a> {
         };
         let start = (position << PAGE_SHIFT) | place.offset();
         Some(Self {
+            class: guard.class(),
             zspage,
             page,
-            offset: place.offset(),
+            address: place.address(),
             index: guard.class().index_at(start),
         })
     }
@@ -475,14 +527,13 @@ impl<'a> Object<'a> {
     /// Where it is.
     #[inline]
     pub fn place(&self) -> Place {
-        let shape = self.zspage.class().shape();
-        Place::new(
-            self.page.pfn(),
-            self.offset,
-            usize::from(shape.index),
-            self.spans(),
-            shape.is_huge(),
-        )
+        self.class.places().at(self.address, self.spans())
+    }
+
+    // Where it begins in its page.
+    #[inline]
+    fn offset(&self) -> usize {
+        self.address as usize & (PAGE_SIZE - 1)
     }
 
     /// Position of the page that it begins on.
@@ -498,21 +549,19 @@ impl<'a> Object<'a> {
 
     #[inline]
     fn spans(&self) -> bool {
-        self.offset
-            .wrapping_add(self.zspage.class().shape().size as usize)
-            > PAGE_SIZE
+        self.offset().wrapping_add(self.class.shape().size as usize) > PAGE_SIZE
     }
 
-    /// The handle at the head of the object; zero if it is free.
+    /// The handle at the head of the object. What a free one has there says nothing.
     #[inline]
     pub fn head(&self) -> u64 {
-        // SAFETY: The page belongs to the object's zspage, and the offset of an object is a
-        // multiple of eight below the size of a page.
+        // SAFETY: The page belongs to the object's zspage, and the address of an object is a
+        // multiple of eight.
         unsafe {
-            if self.zspage.class().shape().is_huge() {
+            if self.class.places().is_huge() {
                 self.page.huge_head()
             } else {
-                self.page.read_u64(self.offset)
+                read_u64_at(self.address)
             }
         }
     }
@@ -520,40 +569,43 @@ impl<'a> Object<'a> {
     /// Writes the head of the object.
     #[inline]
     pub(super) fn set_head(&self, head: u64) {
-        // SAFETY: As in `head`.
+        // SAFETY: As in `head`; the class lock is held, and nobody can have the head mapped.
         unsafe {
-            if self.zspage.class().shape().is_huge() {
+            if self.class.places().is_huge() {
                 self.page.set_huge_head(head);
             } else {
-                self.page.write_u64(self.offset, head);
+                write_u64_at(self.address, head);
             }
         }
     }
 
     /// Gives the object back to its zspage. Its slot is open then.
+    #[inline(always)]
     pub(super) fn release(&self) {
-        // The head first: nobody may find the handle in an object that is free.
-        self.set_head(0);
         if self.zspage.slots.open(self.index) {
-            sub(&self.zspage.inuse, 1);
-            add(&self.zspage.open, 1);
+            self.zspage.count(OPEN_ONE.wrapping_sub(INUSE_ONE));
         }
     }
 
-    /// Whether its neighbours keep the pages that it is on. It is if so; if not, it may still be.
-    #[inline]
+    /// Whether its neighbours are seen at once to be in use, and to keep its pages so. Only if no
+    /// page of the zspage is missing: then what is closed is in use.
+    #[inline(always)]
     pub(super) fn keeps_its_pages(&self) -> bool {
-        let zspage = self.zspage;
-        let end = self
-            .offset
-            .wrapping_add(zspage.class().shape().size as usize);
-        // A neighbour touches the page only if it does not end, or begin, with the page.
-        let before = self.offset != 0 && zspage.is_used(self.index.wrapping_sub(1));
-        if before && end <= PAGE_SIZE {
-            return true;
-        }
-        let after = end & (PAGE_SIZE - 1) != 0 && zspage.is_used(self.index.wrapping_add(1));
-        after && (before || end <= PAGE_SIZE)
+        let (zspage, offset) = (self.zspage, self.offset());
+        let end = offset.wrapping_add(self.class.shape().size as usize);
+        // A neighbour touches the page only if it does not end, or begin, with the page. Behind the
+        // last one is nothing.
+        let next = self.index.wrapping_add(1);
+        let before = offset != 0 && zspage.slots.is_closed(self.index.wrapping_sub(1));
+        let after = end & (PAGE_SIZE - 1) != 0
+            && next < usize::from(self.class.shape().objs)
+            && zspage.slots.is_closed(next);
+        let kept = if end <= PAGE_SIZE {
+            before || after
+        } else {
+            before && after
+        };
+        kept && zspage.present.load(Relaxed) == self.class.all_present()
     }
 
     /// The pages that the object is on: one, or two.
@@ -570,12 +622,12 @@ impl<'a> Object<'a> {
     ///
     /// Nobody may have either mapped.
     pub(super) fn copy_to(&self, to: &Object<'_>) {
-        let size = self.zspage.class().shape().size as usize;
-        if self.zspage.class().shape().is_huge() {
+        let size = self.class.shape().size as usize;
+        if self.class.places().is_huge() {
             to.set_head(self.head());
         }
-        let (mut from_page, mut from_offset) = (self.page, self.offset);
-        let (mut to_page, mut to_offset) = (to.page, to.offset);
+        let (mut from_page, mut from_offset) = (self.page, self.offset());
+        let (mut to_page, mut to_offset) = (to.page, to.offset());
         let mut left = size;
         loop {
             let bytes = left

@@ -58,6 +58,10 @@ __zs_inline void zs_helper_list_add(struct list_head *entry, struct list_head *h
 __zs_inline void zs_helper_list_add_tail(struct list_head *entry,
 					 struct list_head *head);
 __zs_inline void zs_helper_list_del(struct list_head *entry);
+__zs_inline void zs_helper_list_move(struct list_head *entry,
+				     struct list_head *head);
+__zs_inline void zs_helper_list_move_tail(struct list_head *entry,
+					  struct list_head *head);
 
 /* page.c */
 struct page *zs_helper_page_alloc(gfp_t gfp);
@@ -67,6 +71,7 @@ void zs_helper_page_attach(struct page *page, void *owner, u32 position);
 __zs_inline void *zs_helper_page_owner(struct page *page);
 __zs_inline u32 zs_helper_page_position(struct page *page);
 __zs_inline struct page *zs_helper_page_next(struct page *page);
+__zs_inline struct page *zs_helper_page_find(struct page *page, u32 position);
 __zs_inline void zs_helper_page_set_next(struct page *page, struct page *next);
 void zs_helper_page_set_first(struct page *page, bool first);
 __zs_inline u64 zs_helper_page_huge_head(struct page *page);
@@ -83,7 +88,8 @@ void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
 __zs_inline u64 zs_helper_page_read_u64(struct page *page, size_t offset);
-__zs_inline void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value);
+__zs_inline u64 zs_helper_read_u64_at(u64 address);
+__zs_inline void zs_helper_write_u64_at(u64 address, u64 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len);

@@ -85,6 +85,17 @@ struct page *zs_helper_page_next(struct page *page)
 	return next & 1 ? NULL : (struct page *)next;
 }
 
+struct page *zs_helper_page_find(struct page *page, u32 position)
+{
+	while ((page->page_type & ZS_POSITION_MASK) != position) {
+		/* Only a chain of more than one page gets here: none is huge. */
+		page = (struct page *)READ_ONCE(page->index);
+		if (!page)
+			return NULL;
+	}
+	return page;
+}
+
 void zs_helper_page_set_next(struct page *page, struct page *next)
 {
 	WRITE_ONCE(page->index, (unsigned long)next);
@@ -237,12 +248,15 @@ u64 zs_helper_page_read_u64(struct page *page, size_t offset)
 	return value;
 }
 
-void zs_helper_page_write_u64(struct page *page, size_t offset, u64 value)
+/* There is no highmem where words have 64 bits. */
+u64 zs_helper_read_u64_at(u64 address)
 {
-	void *address = kmap_local_page(page);
+	return READ_ONCE(*(u64 *)__va(address));
+}
 
-	WRITE_ONCE(*(u64 *)(address + offset), value);
-	kunmap_local(address);
+void zs_helper_write_u64_at(u64 address, u64 value)
+{
+	WRITE_ONCE(*(u64 *)__va(address), value);
 }
 
 /*

@@ -98,18 +98,37 @@ impl<T: Linked> List<T> {
         unsafe { Some(&*(*self.head.get()).next.byte_sub(T::OFFSET).cast::<T>()) }
     }
 
-    /// Puts an item in front of all others. The list owns it from here on.
-    pub fn push_front(&self, item: SlabBox<T>) {
-        let item = item.into_raw();
+    /// Puts an item in front of all others, or behind them. The list owns it from here on.
+    #[inline]
+    pub fn push(&self, item: SlabBox<T>, front: bool) {
+        let links = Self::links(item.into_raw());
         // SAFETY: The item was in a box, so it is on no list, and is valid. The head is linked.
-        unsafe { bindings::zs_helper_list_add(Self::links(item), self.head.get()) };
+        unsafe {
+            if front {
+                bindings::zs_helper_list_add(links, self.head.get());
+            } else {
+                bindings::zs_helper_list_add_tail(links, self.head.get());
+            }
+        }
     }
 
-    /// Puts an item behind all others. The list owns it from here on.
-    pub fn push_back(&self, item: SlabBox<T>) {
-        let item = item.into_raw();
-        // SAFETY: As in `push_front`.
-        unsafe { bindings::zs_helper_list_add_tail(Self::links(item), self.head.get()) };
+    /// Moves an item to the front of another list, or of this one, or behind all others there.
+    ///
+    /// # Safety
+    ///
+    /// The item must be on this list.
+    #[inline]
+    pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
+        let links = Self::links(NonNull::from(item));
+        // SAFETY: The item is on this list, by the caller's promise; the other's head is linked.
+        // INVARIANT: What the other list has now it owns.
+        unsafe {
+            if front {
+                bindings::zs_helper_list_move(links, to.head.get());
+            } else {
+                bindings::zs_helper_list_move_tail(links, to.head.get());
+            }
+        }
     }
 
     /// Takes an item off the list. The caller owns it from here on.

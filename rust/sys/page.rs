@@ -72,6 +72,19 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_to_pfn(self.0.as_ptr()) }
     }
 
+    /// The page at `position` of the chain that begins with this one, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ZsPage::next`], for every page of the chain.
+    #[inline]
+    pub unsafe fn find(self, position: u32) -> Option<Self> {
+        // SAFETY: The pages are ours, by the caller's promise.
+        let raw = unsafe { bindings::zs_helper_page_find(self.0.as_ptr(), position) };
+        // INVARIANT: As in `next`.
+        NonNull::new(raw).map(Self)
+    }
+
     /// Makes the page the one at `position` of `owner`, with no next one.
     ///
     /// # Safety
@@ -281,17 +294,6 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_read_u64(self.0.as_ptr(), offset) }
     }
 
-    /// Writes eight bytes.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::read_u64`], and nobody else may use these bytes.
-    #[inline]
-    pub unsafe fn write_u64(self, offset: usize, value: u64) {
-        // SAFETY: The caller's promise.
-        unsafe { bindings::zs_helper_page_write_u64(self.0.as_ptr(), offset, value) };
-    }
-
     /// Copies `len` bytes out of the page.
     ///
     /// # Safety
@@ -339,6 +341,28 @@ impl ZsPage {
     pub(super) fn as_ptr(self) -> *mut kernel::bindings::page {
         self.0.as_ptr()
     }
+}
+
+/// Reads eight bytes at a physical address.
+///
+/// # Safety
+///
+/// The address must be in a page of ours, and a multiple of eight.
+#[inline]
+pub unsafe fn read_u64_at(address: u64) -> u64 {
+    // SAFETY: The caller's promise.
+    unsafe { bindings::zs_helper_read_u64_at(address) }
+}
+
+/// Writes eight bytes at a physical address.
+///
+/// # Safety
+///
+/// As for [`read_u64_at`], and nobody else may use these bytes.
+#[inline]
+pub unsafe fn write_u64_at(address: u64, value: u64) {
+    // SAFETY: The caller's promise.
+    unsafe { bindings::zs_helper_write_u64_at(address, value) };
 }
 
 /// A place that names a page, or none.

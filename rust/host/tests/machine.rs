@@ -61,8 +61,8 @@ fn a_list_is_a_list() {
     let list = list();
     assert!(list.is_empty() && list.front().is_none());
     for number in 0..3 {
-        list.push_front(item(number));
-        list.push_back(item(10 + number));
+        list.push(item(number), true);
+        list.push(item(10 + number), false);
     }
     assert_eq!(list.audit(), 6);
     let numbers: Vec<u32> = std::iter::from_fn(|| {
@@ -81,8 +81,8 @@ fn adding_twice() {
     let _machine = machine();
     let list = list();
     let [a, b] = double(item(1));
-    list.push_front(a);
-    list.push_front(b);
+    list.push(a, true);
+    list.push(b, true);
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn adding_twice_with_another_in_between() {
     let _machine = machine();
     let list = list();
     let [a, b] = double(item(1));
-    list.push_front(a);
-    list.push_front(item(2));
-    list.push_front(b);
+    list.push(a, true);
+    list.push(item(2), true);
+    list.push(b, true);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn adding_to_two_lists() {
     let _machine = machine();
     let (one, other) = (list(), list());
     let [a, b] = double(item(1));
-    one.push_front(a);
-    other.push_front(b);
+    one.push(a, true);
+    other.push(b, true);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn adding_to_two_lists() {
 fn deleting_twice() {
     let _machine = machine();
     let list = list();
-    list.push_front(item(1));
+    list.push(item(1), true);
     // SAFETY: The first time it is on the list.
     unsafe {
         let item = list.remove(list.front().unwrap());
@@ -124,7 +124,7 @@ fn deleting_twice() {
 fn deleting_from_another_list() {
     let _machine = machine();
     let (one, other) = (list(), list());
-    one.push_front(item(1));
+    one.push(item(1), true);
     // SAFETY: None. That is the point.
     std::mem::forget(unsafe { other.remove(one.front().unwrap()) });
 }

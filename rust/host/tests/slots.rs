@@ -28,8 +28,8 @@ fn compare(slots: &SlotMap, closed: &[bool]) {
     ranges.extend([closed.len() / 2, closed.len() - 1, closed.len()]);
     for &from in &ranges {
         for &end in &ranges {
-            let next = (from..end).find(|&index| closed[index]);
-            assert_eq!(slots.next_closed(from, end), next, "from {from} to {end}");
+            let any = (from..end).any(|index| closed[index]);
+            assert_eq!(slots.any_closed(from..end), any, "from {from} to {end}");
         }
         let last = (0..from).rev().find(|&index| closed[index]);
         assert_eq!(slots.prev_closed(from), last, "before {from}");
@@ -83,14 +83,12 @@ fn random_changes() {
 fn every_pair_of_slots() {
     // Two open slots anywhere in the first words, and everything that can be asked of them.
     let slots = SlotMap::new();
-    for a in (0..192).step_by(3) {
-        for b in (a + 1..192).step_by(7) {
+    for a in (0..capacity()).step_by(3) {
+        for b in (a + 1..capacity() - 2).step_by(7) {
             assert!(slots.open(a) && slots.open(b));
             assert_eq!(slots.first_open(), Some(a));
-            assert_eq!(
-                slots.next_closed(a, b + 2),
-                Some(if b == a + 1 { b + 1 } else { a + 1 })
-            );
+            assert!(!slots.any_closed(a..a + 1) && !slots.any_closed(b..b + 1));
+            assert!(slots.any_closed(a..b + 2));
             assert_eq!(
                 slots.prev_closed(b + 1),
                 (0..b).rev().find(|&index| index != a)
@@ -109,4 +107,28 @@ fn what_does_not_exist_is_closed_and_stays_so() {
         assert!(!slots.open(index) && !slots.close(index) && slots.is_closed(index));
     }
     assert_eq!(slots.first_open(), None);
+}
+
+#[test]
+fn ranges_open_and_close_as_their_slots_do() {
+    for start in 0..capacity() {
+        for end in start..=capacity() {
+            let slots = SlotMap::new();
+            let mut closed = vec![true; capacity()];
+            slots.open_range(start..end);
+            closed[start..end].fill(false);
+            let middle = (start + end) / 2;
+            // Some are closed already.
+            if start < middle {
+                assert!(slots.close(start));
+                closed[start] = true;
+            }
+            let open = closed[..middle].iter().filter(|&&closed| !closed).count();
+            assert_eq!(slots.close_range(0..middle), open);
+            closed[..middle].fill(true);
+            for (index, &closed) in closed.iter().enumerate() {
+                assert_eq!(slots.is_closed(index), closed, "{start}..{end}: {index}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 #[cfg(not(loom))]
 pub use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU16, AtomicU64, AtomicU8, AtomicUsize, Ordering,
+    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering,
 };
 
 #[cfg(loom)]
@@ -12,7 +12,7 @@ pub use self::modelled::{AtomicBool, AtomicU64, RefCount};
 // Counters and fields that only change under a lock: modelling them would multiply the states and
 // say nothing.
 #[cfg(loom)]
-pub use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU8, AtomicUsize, Ordering};
+pub use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU8, AtomicUsize, Ordering};
 
 #[cfg(not(loom))]
 std::thread_local! {

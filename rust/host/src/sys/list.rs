@@ -100,28 +100,28 @@ impl<T: Linked> List<T> {
         unsafe { Some(&*self.head.0.next.get().byte_sub(T::OFFSET).cast::<T>()) }
     }
 
-    /// Puts an item in front of all others. The list owns it from here on.
-    pub fn push_front(&self, item: SlabBox<T>) {
+    /// Puts an item in front of all others, or behind them. The list owns it from here on.
+    pub fn push(&self, item: SlabBox<T>, front: bool) {
+        let head = self.head();
         // SAFETY: The item was in a box, so it is valid. The head is linked.
         unsafe {
-            list_add(
-                Self::links(item.into_raw()),
-                self.head(),
-                (*self.head()).next.get(),
-            )
-        };
+            if front {
+                list_add(Self::links(item.into_raw()), head, (*head).next.get());
+            } else {
+                list_add(Self::links(item.into_raw()), (*head).prev.get(), head);
+            }
+        }
     }
 
-    /// Puts an item behind all others. The list owns it from here on.
-    pub fn push_back(&self, item: SlabBox<T>) {
-        // SAFETY: As in `push_front`.
-        unsafe {
-            list_add(
-                Self::links(item.into_raw()),
-                (*self.head()).prev.get(),
-                self.head(),
-            )
-        };
+    /// Moves an item to the front of another list, or of this one, or behind all others there.
+    ///
+    /// # Safety
+    ///
+    /// The item must be on this list.
+    pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
+        // SAFETY: The caller's promise.
+        let item = unsafe { self.remove(item) };
+        to.push(item, front);
     }
 
     /// Takes an item off the list. The caller owns it from here on.

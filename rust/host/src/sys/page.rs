@@ -411,6 +411,17 @@ impl ZsPage {
         self.ours("asks for the position of").position.load(Relaxed)
     }
 
+    /// The page at `position` of the chain that begins with this one, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`ZsPage::next`], for every page of the chain.
+    pub unsafe fn find(self, position: u32) -> Option<Self> {
+        // SAFETY: The caller's promise.
+        core::iter::successors(Some(self), |page| unsafe { page.next() })
+            .find(|page| unsafe { page.position() } == position)
+    }
+
     /// The next page of the chain; of a huge zspage, none.
     ///
     /// # Safety
@@ -800,4 +811,27 @@ impl Default for PageCell {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Reads eight bytes at a physical address.
+///
+/// # Safety
+///
+/// The address must be in a page of ours, and a multiple of eight.
+pub unsafe fn read_u64_at(address: u64) -> u64 {
+    // SAFETY: The caller's promise.
+    unsafe { ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u64(address as usize % PAGE_SIZE) }
+}
+
+/// Writes eight bytes at a physical address.
+///
+/// # Safety
+///
+/// As for [`read_u64_at`], and nobody else may use these bytes.
+pub unsafe fn write_u64_at(address: u64, value: u64) {
+    // SAFETY: The caller's promise.
+    unsafe {
+        ZsPage::from_pfn(address as usize / PAGE_SIZE)
+            .write_u64(address as usize % PAGE_SIZE, value)
+    };
 }
