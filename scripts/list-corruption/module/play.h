@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The stage: one pool, one class that A compacts, another class, and the
+ * hand-over from A, which has let go of its locks in the middle of
+ * __zs_compact(), to B and back.
+ *
+ * Both are bound to one CPU. That is no more than luck would have it: what one
+ * of them frees, the next one to allocate gets.
+ */
+#ifndef ZS_RACE_PLAY_H
+#define ZS_RACE_PLAY_H
+
+#include <linux/kthread.h>
+
+#include "lists.h"
+
+#define ZS_CPU 0
+/* Objects in a zspage of the class that is compacted. */
+#define ZS_PER_ZSPAGE 5
+#define ZS_ZSPAGES 5
+#define ZS_OTHERS 256
+
+static struct {
+	struct zs_pool *pool;
+	struct size_class *class;
+	struct size_class *other;
+	struct task_struct *compactor;
+	struct completion opened;
+	struct completion closed;
+	struct completion done;
+	bool on;
+	unsigned int windows;
+	unsigned int stale;
+	struct zspage *listed[ZS_NAMES];
+	struct zspage *hand[ZS_NAMES];
+	struct zspage *zspage[ZS_ZSPAGES];
+	unsigned long handle[ZS_ZSPAGES * ZS_PER_ZSPAGE + ZS_PER_ZSPAGE];
+	unsigned int nr;
+	unsigned long others[ZS_OTHERS];
+	unsigned int nr_others;
+} zs_play;
+
+static char zs_actor(void)
+{
+	return current == zs_play.compactor ? 'A' : 'B';
+}
+
+/* --- what is on a list, as told by those who put and take --- */
+
+static struct zspage **zs_find(struct zspage *zspages[ZS_NAMES],
+			       struct zspage *zspage)
+{
+	int i;
+
+	for (i = 0; i < ZS_NAMES; i++)
+		if (zspages[i] == zspage)
+			return &zspages[i];
+	return NULL;
+}
+
+/* A knows of no zspage but those that it takes: it must have taken what it puts. */
+static bool zs_is_stale(struct zspage *zspage)
+{
+	struct zspage **place = zs_find(zs_play.hand, zspage);
+
+	if (current != zs_play.compactor)
+		return false;
+	if (!place)
+		return true;
+	*place = NULL;
+	return false;
+}
+
+static void zs_say_put(struct size_class *class, struct zspage *zspage,
+		       int group)
+{
+	struct zspage **place;
+	const char *how = "";
+
+	if (!zs_play.on || zs_name_of(zspage) == '?')
+		return;
+	place = zs_find(zs_play.listed, zspage);
+	if (zs_is_stale(zspage)) {
+		zs_play.stale++;
+		how = place ? ", which is on a list" : ", which was freed";
+	}
+	pr_info("%c: puts %c%s, %u in use, on group %d of class %d%s\n",
+		zs_actor(), zs_name_of(zspage), how, get_zspage_inuse(zspage),
+		group, class->size,
+		group < 0 || group >= NR_FULLNESS_GROUPS ?
+			": there is no such group" : "");
+	if (!place) {
+		place = zs_find(zs_play.listed, NULL);
+		if (place)
+			*place = zspage;
+	}
+}
+
+static void zs_say_take(struct size_class *class, struct zspage *zspage)
+{
+	struct zspage **place;
+
+	if (!zs_play.on || zs_name_of(zspage) == '?')
+		return;
+	pr_info("%c: takes %c off group %d of class %d\n", zs_actor(),
+		zs_name_of(zspage), zspage->fullness, class->size);
+	place = zs_find(zs_play.listed, zspage);
+	if (place)
+		*place = NULL;
+	place = zs_find(zs_play.hand, NULL);
+	if (place && current == zs_play.compactor)
+		*place = zspage;
+}
+
+/* --- the window --- */
+
+static void zs_window(struct zs_pool *pool, struct size_class *class,
+		      struct zspage *src)
+{
+	if (zs_play.on && current == zs_play.compactor &&
+	    class == zs_play.class && !zs_play.windows++) {
+		pr_info("A: let go of its locks; src_zspage is %c\n",
+			src ? zs_name_of(src) : '0');
+		complete(&zs_play.opened);
+		wait_for_completion(&zs_play.closed);
+		pr_info("A: takes its locks again\n");
+	}
+	zs_cond_resched();
+}
+
+static int zs_compactor(void *unused)
+{
+	zs_compact(zs_play.pool);
+	complete(&zs_play.done);
+	while (!kthread_should_stop())
+		schedule_timeout_idle(1);
+	return 0;
+}
+
+/* --- objects, each with its handle's number in it --- */
+
+static struct zspage *zs_of(unsigned long handle)
+{
+	struct page *page;
+
+	obj_to_page(handle_to_obj(handle), &page);
+	return get_zspage(page);
+}
+
+static unsigned long zs_new(struct size_class *class)
+{
+	unsigned long handle = zs_malloc(zs_play.pool,
+					 class->size - ZS_HANDLE_SIZE,
+					 GFP_KERNEL);
+	unsigned long *bytes;
+
+	if (IS_ERR_VALUE(handle))
+		return 0;
+	bytes = zs_map_object(zs_play.pool, handle, ZS_MM_WO);
+	*bytes = ~handle;
+	zs_unmap_object(zs_play.pool, handle);
+	return handle;
+}
+
+static bool zs_object_ok(unsigned long handle)
+{
+	unsigned long *bytes = zs_map_object(zs_play.pool, handle, ZS_MM_RO);
+	bool ok = *bytes == ~handle;
+
+	zs_unmap_object(zs_play.pool, handle);
+	return ok;
+}
+
+/* An object more in the class that A compacts. */
+static void zs_add(void)
+{
+	unsigned long handle = zs_new(zs_play.class);
+
+	if (handle && zs_play.nr < ARRAY_SIZE(zs_play.handle))
+		zs_play.handle[zs_play.nr++] = handle;
+}
+
+/* Objects in the other class. */
+static void zs_add_others(unsigned int n)
+{
+	while (n-- && zs_play.nr_others < ZS_OTHERS) {
+		unsigned long handle = zs_new(zs_play.other);
+
+		if (!handle)
+			return;
+		zs_play.others[zs_play.nr_others++] = handle;
+	}
+}
+
+static void zs_drop(unsigned int i)
+{
+	zs_free(zs_play.pool, zs_play.handle[i]);
+	zs_play.handle[i] = 0;
+}
+
+/* One of the objects that @zspage has. */
+static void zs_drop_from(struct zspage *zspage)
+{
+	unsigned int i;
+
+	for (i = 0; i < zs_play.nr; i++) {
+		if (zs_play.handle[i] && zs_of(zs_play.handle[i]) == zspage) {
+			zs_drop(i);
+			return;
+		}
+	}
+}
+
+/* --- before and after --- */
+
+/* A class with so many objects in a zspage, or with the fewest that are enough. */
+static struct size_class *zs_class_of(unsigned int objs, bool exactly)
+{
+	struct size_class *found = NULL;
+	unsigned int i;
+
+	for (i = 0; i < ZS_SIZE_CLASSES; i++) {
+		struct size_class *class = zs_play.pool->size_class[i];
+
+		if (exactly ? class->objs_per_zspage == objs :
+			      class->objs_per_zspage >= objs)
+			if (!found ||
+			    class->objs_per_zspage <= found->objs_per_zspage)
+				found = class;
+	}
+	return found;
+}
+
+/* Zspages with so many objects each, named, the first in front on its list. */
+static int zs_set_up(const char *names, const unsigned int *used,
+		     unsigned int others)
+{
+	unsigned int zspages = strlen(names);
+	unsigned int i, j;
+
+	zs_play.pool = zs_create_pool("race");
+	if (!zs_play.pool)
+		return -ENOMEM;
+	zs_play.class = zs_class_of(ZS_PER_ZSPAGE, true);
+	zs_play.other = zs_class_of(max(others, ZS_PER_ZSPAGE + 1), false);
+	if (!zs_play.class || !zs_play.other)
+		return -ENOENT;
+	for (i = 0; i < zspages * ZS_PER_ZSPAGE; i++)
+		zs_add();
+	if (zs_play.nr != zspages * ZS_PER_ZSPAGE)
+		return -ENOMEM;
+	for (i = 0; i < zspages; i++) {
+		zs_play.zspage[i] = zs_of(zs_play.handle[i * ZS_PER_ZSPAGE]);
+		zs_name(names[i], zs_play.zspage[i]);
+		zs_play.listed[i] = zs_play.zspage[i];
+	}
+	for (i = zspages; i-- > 0;)
+		for (j = used[i]; j < ZS_PER_ZSPAGE; j++)
+			zs_drop(i * ZS_PER_ZSPAGE + j);
+	return 0;
+}
+
+/* How many objects, lists and counters are not as they should be. */
+static int zs_verify(void)
+{
+	unsigned int i;
+	int wrong = 0;
+
+	wrong += zs_check(zs_play.pool, zs_play.class);
+	wrong += zs_check(zs_play.pool, zs_play.other);
+	/* Of no use, and dangerous, where the lists are not in order. */
+	for (i = 0; !wrong && i < zs_play.nr; i++)
+		if (zs_play.handle[i])
+			wrong += !zs_object_ok(zs_play.handle[i]);
+	for (i = 0; !wrong && i < zs_play.nr_others; i++)
+		wrong += !zs_object_ok(zs_play.others[i]);
+	return wrong;
+}
+
+/* Only where nothing is wrong. Pages that are left over. */
+static unsigned long zs_tear_down(void)
+{
+	unsigned long pages;
+	unsigned int i;
+
+	for (i = 0; i < zs_play.nr; i++)
+		zs_free(zs_play.pool, zs_play.handle[i]);
+	for (i = 0; i < zs_play.nr_others; i++)
+		zs_free(zs_play.pool, zs_play.others[i]);
+	pages = zs_get_total_pages(zs_play.pool);
+	zs_destroy_pool(zs_play.pool);
+	return pages;
+}
+
+#endif /* ZS_RACE_PLAY_H */
