@@ -55,6 +55,10 @@ modules: ## build the modules: make modules KDIR=<kernel build tree> OUT=<folder
 modules_install: ## install them for that kernel under updates/, for modprobe
 	@scripts/build-modules --install "$(KDIR)" "$(OUT)"
 
+.PHONY: list-corruption
+list-corruption: ## how a zspage put back twice made "next is NULL" in 2023, scene by scene
+	@scripts/list-corruption/main
+
 .PHONY: check
 check: ## is the tree in order: formatting, lints, licenses, commits; N passed, N failed
 	@scripts/setup check
