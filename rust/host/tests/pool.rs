@@ -342,6 +342,37 @@ fn a_second_compactor_is_refused_and_stays_refused() {
     }
 }
 
+// The estimate takes no lock: between two of the counters that it reads, anything may happen.
+#[test]
+fn the_estimate_of_freeable_pages_is_never_more_than_there_are() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    let mut handles = Vec::new();
+    let freeable = sched::with_load_hook(
+        &mut || handles.push(pool.malloc(4096, Gfp::KERNEL).unwrap()),
+        || pool.freeable_pages(),
+    );
+    assert!(
+        handles.len() > 10,
+        "it reads more than {} counters",
+        handles.len()
+    );
+    let total = pool.total_pages();
+    assert!(freeable <= total, "{freeable} pages");
+    let freeable = sched::with_load_hook(
+        &mut || {
+            handles
+                .pop()
+                .map_or((), |handle| pool.free(handle).unwrap())
+        },
+        || pool.freeable_pages(),
+    );
+    assert!(freeable <= total, "{freeable} pages");
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+}
+
 #[test]
 fn a_mapped_object_is_not_moved() {
     let _machine = boot(Config::default());

@@ -3,8 +3,10 @@
 //! Atomics: those of `core`, or for the two types that protocols are made of, those of `loom`.
 
 #[cfg(not(loom))]
+pub use self::counted::AtomicUsize;
+#[cfg(not(loom))]
 pub use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering,
+    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering,
 };
 
 #[cfg(loom)]
@@ -43,7 +45,45 @@ pub fn spin_loop() {
 
 /// A count of references to a page.
 #[cfg(not(loom))]
-pub type RefCount = AtomicUsize;
+pub type RefCount = core::sync::atomic::AtomicUsize;
+
+#[cfg(not(loom))]
+mod counted {
+    use core::sync::atomic::{self, Ordering};
+
+    use crate::sys::sched;
+
+    /// A counter. A test can do something between one load and what follows.
+    #[derive(Default)]
+    pub struct AtomicUsize(atomic::AtomicUsize);
+
+    impl AtomicUsize {
+        /// As of `core`.
+        pub const fn new(initial: usize) -> Self {
+            Self(atomic::AtomicUsize::new(initial))
+        }
+
+        /// As of `core`.
+        #[inline]
+        pub fn load(&self, order: Ordering) -> usize {
+            let value = self.0.load(order);
+            sched::after_load();
+            value
+        }
+
+        /// As of `core`.
+        #[inline]
+        pub fn store(&self, value: usize, order: Ordering) {
+            self.0.store(value, order);
+        }
+
+        /// As of `core`.
+        #[inline]
+        pub fn fetch_add(&self, n: usize, order: Ordering) -> usize {
+            self.0.fetch_add(n, order)
+        }
+    }
+}
 
 #[cfg(loom)]
 pub use modelled::begin_execution;

@@ -4,13 +4,17 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
+use std::thread::LocalKey;
 
 use super::cpu_area;
 
 type Hook<'a> = dyn FnMut() + 'a;
 
+type Slot = Cell<Option<NonNull<Hook<'static>>>>;
+
 thread_local! {
-    static HOOK: Cell<Option<NonNull<Hook<'static>>>> = const { Cell::new(None) };
+    static HOOK: Slot = const { Cell::new(None) };
+    static LOAD_HOOK: Slot = const { Cell::new(None) };
 }
 
 /// Whether somebody else should run on this CPU: if a test wants to.
@@ -21,32 +25,52 @@ pub fn need_resched() -> bool {
 /// Lets others run.
 pub fn cond_resched() {
     might_sleep("cond_resched()");
-    match HOOK.take() {
-        // Not while it runs already.
-        Some(mut hook) => {
-            // SAFETY: `with_hook` lent it, for as long as the hook is set.
-            unsafe { hook.as_mut()() };
-            HOOK.set(Some(hook));
-        }
-        None => super::atomic::spin_loop(),
+    if !run(&HOOK) {
+        super::atomic::spin_loop();
     }
+}
+
+// Not while it runs already.
+fn run(slot: &'static LocalKey<Slot>) -> bool {
+    let Some(mut hook) = slot.take() else {
+        return false;
+    };
+    // SAFETY: `with` lent it, for as long as the hook is set.
+    unsafe { hook.as_mut()() };
+    slot.set(Some(hook));
+    true
+}
+
+/// Called after each load of a counter.
+#[cfg(not(loom))]
+pub(super) fn after_load() {
+    run(&LOAD_HOOK);
 }
 
 /// Calls `f`, and `hook` wherever the engine gives way meanwhile. That is how a test that has only
 /// one thread lets something happen in the middle of a compaction.
 pub fn with_hook<R>(hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
-    struct Reset(Option<NonNull<Hook<'static>>>);
+    with(&HOOK, hook, f)
+}
+
+/// Calls `f`, and `hook` after each load of a counter meanwhile: for readers that hold no lock.
+pub fn with_load_hook<R>(hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
+    with(&LOAD_HOOK, hook, f)
+}
+
+fn with<R>(slot: &'static LocalKey<Slot>, hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
+    struct Reset(&'static LocalKey<Slot>, Option<NonNull<Hook<'static>>>);
 
     impl Drop for Reset {
         fn drop(&mut self) {
-            HOOK.set(self.0);
+            self.0.set(self.1);
         }
     }
 
     let hook: *mut Hook<'_> = hook;
     // SAFETY: Only the lifetime changes, and the hook is unset before it ends.
     let hook = unsafe { core::mem::transmute::<*mut Hook<'_>, *mut Hook<'static>>(hook) };
-    let _reset = Reset(HOOK.replace(NonNull::new(hook)));
+    let _reset = Reset(slot, slot.replace(NonNull::new(hook)));
     f()
 }
 
