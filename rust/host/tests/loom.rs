@@ -380,8 +380,12 @@ const WATCHED: &[usize] = &[0, 8, 2040, 2048, 2056, 4088];
 
 impl Shop {
     fn open() -> Self {
+        Self::open_watching(WATCHED)
+    }
+
+    fn open_watching(watched: &'static [usize]) -> Self {
         loom::stop_exploring();
-        watch(WATCHED);
+        watch(watched);
         let machine = boot(Config {
             pages: 16,
             ..Config::default()
@@ -435,7 +439,11 @@ impl Shop {
 }
 
 fn store(pool: &Pool, value: u64) -> Handle {
-    let handle = pool.malloc(HALF, Gfp::KERNEL).unwrap();
+    store_of(pool, HALF, value)
+}
+
+fn store_of(pool: &Pool, size: usize, value: u64) -> Handle {
+    let handle = pool.malloc(size, Gfp::KERNEL).unwrap();
     write(pool, handle, value);
     handle
 }
@@ -444,15 +452,16 @@ fn write(pool: &Pool, handle: Handle, value: u64) {
     let mut mapping = pool.map(handle, MapMode::WriteOnly).unwrap();
     let bytes = mapping.bytes_mut().unwrap();
     touch(Access::Write, bytes);
-    bytes[..8].copy_from_slice(&value.to_le_bytes());
-    bytes[HALF - 8..].copy_from_slice(&value.to_le_bytes());
+    for word in [bytes.len() - 8, 0] {
+        bytes[word..word + 8].copy_from_slice(&value.to_le_bytes());
+    }
 }
 
 fn load(pool: &Pool, handle: Handle) -> Option<u64> {
     let mapping = pool.map(handle, MapMode::ReadOnly)?;
     let bytes = mapping.bytes();
     touch(Access::Read, bytes);
-    assert_eq!(bytes[..8], bytes[HALF - 8..], "half of an object");
+    assert_eq!(bytes[..8], bytes[bytes.len() - 8..], "half of an object");
     Some(u64::from_le_bytes(bytes[..8].try_into().unwrap()))
 }
 
@@ -577,6 +586,53 @@ fn pool_migrate_and_malloc() {
         assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         let b = other.join().unwrap();
         shop.close(&[(a, 1), (b, 2)]);
+    });
+}
+
+/// Four objects of this size share three pages: the second begins on the first and ends on the
+/// second.
+const ACROSS: usize = 3064;
+/// Heads, first and last words, and what the pages begin and end with.
+const WATCHED_ACROSS: &[usize] = &[0, 2040, 2048, 3064, 3072, 4088];
+
+// The kernel moves the second page, then the first, of an object that spans both, while that is
+// written: it is copied page by page, along a chain that changes.
+#[test]
+fn pool_migrate_and_map_across() {
+    explore(Bound(2), || {
+        let shop = Shop::open_watching(WATCHED_ACROSS);
+        let [a, b] = [1, 2].map(|value| store_of(&shop.pool, ACROSS, value));
+        let pages = mm::movable_pages();
+        assert_eq!(pages.len(), 2);
+        shop.begin();
+        let writer = shop.spawn(move |pool| {
+            write(pool, b, 3);
+            assert_eq!(load(pool, b), Some(3));
+        });
+        for page in pages.into_iter().rev() {
+            let result = mm::migrate(page).unwrap();
+            assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
+        }
+        writer.join().unwrap();
+        shop.close(&[(a, 1), (b, 3)]);
+    });
+}
+
+// The object that spans two pages is freed while the kernel moves the second, which nobody else
+// needs: it goes at once, or, if the kernel has it locked, later; the zspage stays.
+#[test]
+fn pool_migrate_and_free_across() {
+    explore(Bound(2), || {
+        let shop = Shop::open_watching(WATCHED_ACROSS);
+        let [a, b] = [1, 2].map(|value| store_of(&shop.pool, ACROSS, value));
+        let page = mm::movable_pages()[1];
+        shop.begin();
+        let other = shop.spawn(move |pool| pool.free(b).unwrap());
+        if let Some(result) = mm::migrate(page) {
+            assert!(matches!(result, Ok(_)), "{result:?}");
+        }
+        other.join().unwrap();
+        shop.close(&[(a, 1)]);
     });
 }
 
