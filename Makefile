@@ -34,6 +34,10 @@ fuzz: ## look for operations that break the engine, guided by coverage: make fuz
 	@scripts/setup fuzz
 	@rust/host/fuzz/run $$(($(T) * 60))
 
+.PHONY: mutants
+mutants: ## are faults noticed: one in the source at a time; last line: N mutants, N noticed
+	@scripts/mutants $(MUTANTS)
+
 .PHONY: shell
 shell: ## the same guest with the modules loaded and a prompt
 	@scripts/shell
@@ -83,7 +87,7 @@ zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
 .PHONY: clean
 clean: ## remove what was built, but keep the kernel and the tools
 	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check
-	@rm -rf build/fuzz/target build/loom
+	@rm -rf build/fuzz/target build/loom build/mutants
 	@rm -rf rust/host/target
 
 .PHONY: distclean

@@ -43,6 +43,22 @@ test_by_sysfs() {
 		fail "a second compaction freed $(($(mm_stat zram0 compacted) - freed)) more"
 }
 
+# Whoever compacts, each page that is freed is counted once.
+test_by_two_writers() {
+	fragmented
+	local used freed
+	used=$(mm_stat zram0 used)
+	for _ in 1 2 3; do
+		(for _ in 1 2 3; do echo 1 >/sys/block/zram0/compact; done) &
+	done
+	wait
+	freed=$(mm_stat zram0 compacted)
+	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
+	[ $((used - $(mm_stat zram0 used))) -eq $((freed * 4096)) ] ||
+		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / 4096))"
+	blk verify /dev/zram0 $BYTES 1:50:10
+}
+
 test_by_shrinker_debugfs() {
 	fragmented
 	[ -d "$(shrinker)" ] || fail "no shrinker mm-zspool:zram0"

@@ -52,5 +52,5 @@ kunit() {
 
 test_kunit() {
 	load_allocator
-	kunit "zsmalloc_*"
+	kunit "${ZS_KUNIT:-zsmalloc_*}"
 }
