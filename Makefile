@@ -21,6 +21,10 @@ run: ## set up, build, boot QEMU, store real data in zram and zswap, check it, r
 test: ## all tests, on the host and in the guest; last line: N passed, N failed
 	@scripts/test
 
+.PHONY: test-full
+test-full: ## the guest's tests with KASAN, lockdep, KCSAN, ...: hours; CONFIGS="debug kcsan" chooses
+	@scripts/test-full $(CONFIGS)
+
 .PHONY: soak
 soak: ## make soak T=minutes: swap on zswap and zram, every byte checked, and the ledger
 	@T="$(T)" scripts/soak

@@ -41,6 +41,14 @@ needs_rust() {
 	fi
 }
 
+# For tests of pages that the kernel moves.
+needs_migration() {
+	if [ ! -e /proc/sys/vm/compact_memory ]; then
+		echo "the kernel has no CONFIG_COMPACTION" >$WORK/skip
+		exit 0
+	fi
+}
+
 needs_dropin_c() {
 	needs_rust
 	[ -e "$(ours zsmalloc_c)" ] || fail "zsmalloc_c.ko was not built"
@@ -124,8 +132,16 @@ kernels() {
 	find "$MODULES/kernel" -name "$1.ko"
 }
 
+# As modprobe does: the parameters that the kernel command line has for it.
+# usage: boot_params MODULE
+boot_params() {
+	tr ' ' '\n' </proc/cmdline | sed -n "s/^$1\.//p"
+}
+
 load() {
-	insmod "$@" || fail "insmod $* failed"
+	local name=${1##*/}
+	# shellcheck disable=SC2046 # words
+	insmod "$@" $(boot_params "${name%.ko}") || fail "insmod $* failed"
 }
 
 # Load the allocator under test, with what the caller has to say to it.

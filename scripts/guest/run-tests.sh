@@ -3,9 +3,11 @@
 # Run the tests in tests/*.sh: each function test_* there is one, in a shell of
 # its own, with no module loaded before and nothing left behind after. Prints
 # `ok NAME` or `not ok NAME` and, for a failure, what it said.
-# usage: run-tests.sh [PATTERN]; a shell pattern on FILE/FUNCTION.
+# usage: run-tests.sh [PATTERN]; a shell pattern on FILE/FUNCTION, such as
+# '@(kunit|stress)/*'.
 . "$(dirname "$0")/lib.sh"
 
+shopt -s extglob
 pattern=${1:-*}
 tests=$(dirname "$0")/tests
 NR_START=$(vmstat nr_zspages)
@@ -22,7 +24,9 @@ clean_up() {
 	awk '$1 ~ /zram/ { print $2 }' /proc/mounts | while read -r m; do
 		umount "$m"
 	done
-	echo 1 >/sys/devices/system/cpu/cpu1/online 2>/dev/null
+	for c in /sys/devices/system/cpu/cpu[1-9]*/online; do
+		echo 1 >"$c"
+	done
 	echo 0 >/proc/sys/vm/nr_hugepages
 	echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
 	for f in failslab fail_page_alloc; do
@@ -48,6 +52,32 @@ clean_up() {
 	fi
 }
 
+# Where the kernel has kmemleak: what nothing points to any more. By now no
+# module of ours is loaded, so all they had must be gone. What is younger than
+# five seconds is not reported; the next scan does.
+leaks() {
+	[ -e $DEBUGFS/kmemleak ] || return 0
+	echo scan >$DEBUGFS/kmemleak
+	cat $DEBUGFS/kmemleak >$WORK/leaks
+	echo clear >$DEBUGFS/kmemleak
+	[ -s $WORK/leaks ] || return 0
+	echo "FAIL: kmemleak:"
+	head -n 40 $WORK/leaks
+	return 1
+}
+
+# usage: leak_test NAME SECONDS; a result of its own, for all before it.
+leak_test() {
+	[ -e $DEBUGFS/kmemleak ] || return 0
+	sleep "$2"
+	if leaks >$log; then
+		echo "ok kmemleak/$1"
+	else
+		echo "not ok kmemleak/$1"
+		sed 's/^/    # /' $log
+	fi
+}
+
 # What a test started and did not wait for.
 pkill_children() {
 	local p
@@ -60,8 +90,11 @@ pkill_children() {
 	wait
 } 2>/dev/null
 
+# Of the boot, not of ours.
+leaks >/dev/null
 for file in "$tests"/*.sh; do
 	base=$(basename "$file" .sh)
+	ran=
 	# Names of functions, so the words are right.
 	# shellcheck disable=SC2013
 	for t in $(sed -n 's/^\(test_[a-z0-9_]*\)() {$/\1/p' "$file"); do
@@ -72,6 +105,7 @@ for file in "$tests"/*.sh; do
 		*) continue ;;
 		esac
 		begin=$SECONDS
+		ran=1
 		mark "begin $name"
 		rm -f $WORK/skip $WORK/results
 		# Not in a condition: there, set -e would be off.
@@ -94,5 +128,7 @@ for file in "$tests"/*.sh; do
 			tail -n 15 $log | sed 's/^/    # /'
 		fi
 	done
+	[ -z "$ran" ] || leak_test "${base#*-}" 0
 done
+leak_test end 6
 exit 0

@@ -22,6 +22,7 @@ migrated() {
 }
 
 test_compact_memory() {
+	needs_migration
 	# Compaction moves pages from the lower end of memory to the upper one,
 	# where allocation begins: room up there, once our pages are placed.
 	dd if=/dev/zero of=/tmp/room bs=1M count=400 2>/dev/null
@@ -38,6 +39,7 @@ test_compact_memory() {
 }
 
 test_compact_memory_under_load() {
+	needs_migration
 	filled
 	(while :; do echo 1 >/proc/sys/vm/compact_memory; done) &
 	local mover=$! rounds=(1:30:20)
@@ -52,6 +54,7 @@ test_compact_memory_under_load() {
 
 # field.md, section 2: absurd nr_hugepages found a bit field that was too small.
 test_huge_pages_under_load() {
+	needs_migration
 	filled
 	zswap_on $ZPOOL
 	swap_on $SWAP
@@ -77,6 +80,7 @@ test_huge_pages_under_load() {
 }
 
 test_with_compaction_at_once() {
+	needs_migration
 	filled
 	(while :; do echo 1 >/proc/sys/vm/compact_memory; done) &
 	local a=$!

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
+# Kernels with a zsmalloc of their own built in, and without any: the flavours
+# `builtin` and `absent`.
+
+# usage: needs_kernel WORDS CONDITION...
+needs_kernel() {
+	local words=$1
+	shift
+	if ! "$@"; then
+		echo "needs a kernel $words" >$WORK/skip
+		exit 0
+	fi
+}
+
+kernel_has() {
+	zcat /proc/config.gz | grep -q "^$1\$"
+}
+
+kernel_lacks() {
+	! zcat /proc/config.gz | grep -q "^$1="
+}
+
+# usage: zswap_works ZPOOL
+zswap_works() {
+	zswap_on $1
+	cgroup_make zs-t $((30 << 20))
+	hog_start zs-t $((40 << 20))
+	hog fill
+	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
+	[ "$(zswap_stat stored_pages)" -gt 4000 ] ||
+		fail "$1: only $(zswap_stat stored_pages) pages in zswap"
+	hog verify
+	hog_stop
+	cgroup_remove zs-t
+	zswap_off
+}
+
+test_beside_a_built_in_one() {
+	needs_rust
+	needs_kernel "with CONFIG_ZSMALLOC=y" kernel_has CONFIG_ZSMALLOC=y
+	load "$(ours zsmalloc_rs)"
+	dmesg -c >/dev/null
+	if insmod "$(ours zsmalloc)"; then
+		fail "the drop-in loaded next to a built-in zsmalloc"
+	fi
+	dmesg | grep -q 'exports duplicate symbol zs_.* (owned by kernel)' ||
+		fail "the log does not say why: $(dmesg | tail -n 3)"
+	swap_on $SWAP
+	zswap_works zsmalloc_rs
+	[ "$(rs_stat pages)" -eq 0 ] || fail "$(rs_stat pages) pages are left"
+	# The built-in one is as it was.
+	zswap_works zsmalloc
+	load_zram 1
+	zram_setup zram0 $((16 << 20))
+	blk copy /dev/zram0 $((16 << 20))
+	zswap_works zsmalloc_rs
+	blk verify /dev/zram0 $((16 << 20))
+}
+
+test_without_one_of_the_kernels() {
+	needs_rust
+	needs_kernel "without CONFIG_ZSMALLOC" kernel_lacks CONFIG_ZSMALLOC
+	load_allocator
+	swap_on $SWAP
+	zswap_works zsmalloc_rs
+	# By the name that zswap knows.
+	zswap_works zsmalloc
+	unload_all
+	# And loaded on demand.
+	zswap_works zsmalloc_rs
+	loaded zsmalloc_rs || fail "choosing zsmalloc_rs for zswap did not load it"
+}
