@@ -61,6 +61,6 @@ static __always_inline void zs_list_del(struct size_class *class,
 
 /* Nobody else uses these modules, and they must not get in each other's way. */
 #undef EXPORT_SYMBOL_GPL
-#define EXPORT_SYMBOL_GPL(name) extern typeof(name) name
+#define EXPORT_SYMBOL_GPL(name) MODULE_INFO(not_exported, #name)
 
 #endif /* ZS_RACE_HOOK_H */
