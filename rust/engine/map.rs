@@ -266,7 +266,8 @@ impl Pool {
     ///
     /// # Safety
     ///
-    /// The bytes that were mapped must not be used any more, and no [`Mapping`] have them.
+    /// The bytes that were mapped must not be used any more, and no [`Mapping`] have them. The pool
+    /// that they were mapped of must still exist.
     #[inline(always)]
     pub unsafe fn unmap_raw(&self, handle: Handle) {
         // SAFETY: Mapping kept the area.
@@ -289,8 +290,16 @@ impl Pool {
             return;
         };
         let word = ObjWord::new(area.word());
+        // Handles of two pools may be the same number.
+        let ours = self.table().word(handle).map(ObjWord::memory);
+        if !ours.is_some_and(|ours| core::ptr::eq(ours, area.word())) {
+            area.keep();
+            self.report(handle, BadHandle::NotMapped);
+            return;
+        }
         if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
-            // SAFETY: The object is locked, the buffer is a page.
+            // SAFETY: The object is locked, the buffer is a page, and the object is one of ours, so
+            // what our classes say of its size is true.
             unsafe {
                 if let Some(found) = Bytes::find(self, word.held_place()) {
                     found.copy(area.buffer(), true);

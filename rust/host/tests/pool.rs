@@ -290,6 +290,37 @@ fn unmap_wants_what_is_mapped_on_this_cpu() {
 }
 
 #[test]
+fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
+    let machine = boot(Config::default());
+    let (a, b) = (pool(16), pool(4));
+    // All of a zspage, so that one spans pages; beside it is something to write over.
+    let handles: Vec<Handle> = (0..16).map(|i| store(&a, 3700, i)).collect();
+    let other = store(&b, 100, 1);
+    let mut refused = 0;
+    for (i, &handle) in handles.iter().enumerate() {
+        let bytes = a.map_raw(handle, MapMode::ReadWrite).unwrap();
+        // SAFETY: The bytes are used while they are mapped only.
+        unsafe {
+            b.unmap_raw(handle);
+            if machine.take_reports().is_empty() {
+                // In one page, and nothing to do but to let go of the object.
+                continue;
+            }
+            refused += 1;
+            bytes.as_ptr().copy_from(pattern(i, 3700).as_ptr(), 3700);
+            a.unmap_raw(handle);
+        }
+    }
+    assert!(refused > 0, "no object was copied to be mapped");
+    for (i, &handle) in handles.iter().enumerate() {
+        check(&a, handle, 3700, i);
+        a.free(handle).unwrap();
+    }
+    check(&b, other, 100, 1);
+    b.free(other).unwrap();
+}
+
+#[test]
 fn what_c_maps_write_only_is_written_back() {
     let _machine = boot(Config::default());
     let pool = pool(16);
