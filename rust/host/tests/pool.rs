@@ -216,8 +216,13 @@ fn an_object_that_is_mapped_cannot_be_freed() {
         let mapping = pool.map(handle, mode).unwrap();
         assert_eq!(pool.free(handle), Err(BadHandle::Mapped));
         reported(&machine, handle.into_raw(), 1);
+        // Its place is not given to another object.
+        let other = on_cpu(1, || store(&pool, 100, 2));
         drop(mapping);
+        check(&pool, handle, 100, 1);
+        check(&pool, other, 100, 2);
         pool.free(handle).unwrap();
+        pool.free(other).unwrap();
     }
 }
 
@@ -509,6 +514,35 @@ fn a_page_that_was_locked_when_it_came_free_is_freed_by_compaction() {
     assert_eq!(pool.freeable_pages(), 0, "of {} pages", pool.total_pages());
     check(&pool, handles[0], 1353, 0);
     pool.free(handles[0]).unwrap();
+}
+
+#[test]
+fn a_source_whose_pages_are_locked_is_freed_later() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..600).map(|i| store(&pool, 200, i)).collect();
+    let (kept, gone): (Vec<_>, Vec<_>) = handles.iter().enumerate().partition(|(i, _)| i % 3 == 0);
+    for (_, &handle) in gone {
+        pool.free(handle).unwrap();
+    }
+    let freeable = pool.freeable_pages();
+    let locked: Vec<LockedPage> = mm::movable_pages()
+        .into_iter()
+        .filter_map(LockedPage::try_new)
+        .collect();
+    let total = pool.total_pages();
+    assert_eq!((locked.len(), pool.compact().pages), (total, 0));
+    assert!(pool.events().objects_moved.load(Relaxed) > 0);
+    drop(locked);
+    // Sources are empty, and nobody will compact them again.
+    assert!(machine.run_work());
+    assert!(freeable > 0 && pool.total_pages() < total);
+    pool.compact();
+    assert_eq!(pool.total_pages(), total - freeable);
+    for (i, &handle) in kept {
+        check(&pool, handle, 200, i);
+        pool.free(handle).unwrap();
+    }
 }
 
 // Who writes in front of an object's bytes spoils its head.
