@@ -12,10 +12,12 @@ use core::ptr::NonNull;
 
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::{ClassShape, MAX_CHAIN_LIMIT};
+use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::object::Object;
 use super::pool::Pool;
 use super::word::Place;
-use super::zspage::{InHand, NewPage, Zspage};
+use super::zspage::Zspage;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
 use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
@@ -441,25 +443,31 @@ impl<'a> ClassGuard<'a> {
 
     /// Adds a page to a zspage of this class. The caller regroups it.
     pub fn add_page(&self, zspage: &Zspage, page: NewPage) -> Result<(), NewPage> {
-        let opened = zspage.add_page(page)?;
+        let opened = zspage.add_page(self, page)?;
         self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
         self.class.pages.add(1);
         self.class.pool().count_pages(self.class, 1);
         Ok(())
     }
 
-    /// Takes a page on which nothing is in use out of a zspage of this class, if nobody has it
-    /// locked. The caller regroups the zspage.
-    pub fn detach_unused(&self, zspage: &Zspage, page: ZsPage) -> Option<NewPage> {
-        let (page, closed) = zspage.detach_unused(page)?;
-        self.page_gone(closed);
-        Some(page)
+    /// Takes the pages of a freed object, if nothing on them is in use and nobody has them locked,
+    /// out of its zspage, which the caller regroups.
+    pub(super) fn detach_unused(&self, freed: &Object<'_>) -> [Option<NewPage>; 2] {
+        let (first, second) = freed.pages();
+        let detach = |page: ZsPage| {
+            // SAFETY: The pages of an object belong to its zspage; the guard that made it an
+            // object is still held.
+            let (page, closed) = unsafe { freed.zspage().detach_unused(self, page)? };
+            self.page_gone(closed);
+            Some(page)
+        };
+        [detach(first), second.and_then(detach)]
     }
 
     /// Takes every page on which nothing is in use out of a zspage of this class, but for those that
     /// somebody has locked, and gives each to `release`. The caller regroups the zspage.
     pub(super) fn detach_all_unused(&self, zspage: &Zspage, mut release: impl FnMut(NewPage)) {
-        zspage.detach_all_unused(|page, closed| {
+        zspage.detach_all_unused(self, |page, closed| {
             self.page_gone(closed);
             release(page);
         });

@@ -14,9 +14,10 @@
 //! - A destination may lack pages. It gets those that its sources no longer need.
 
 use super::class::{ClassGuard, SizeClass};
+use super::hand::{InHand, NewPage};
 use super::handle_table::Handle;
 use super::pool::Pool;
-use super::zspage::{InHand, NewPage, Zspage};
+use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::prelude::*;
 use crate::sys::sched;
@@ -233,14 +234,11 @@ impl Pool {
         };
         old.copy_to(&new);
         word.unlock(new.place());
-        let (first, second) = old.pages();
         old.release();
         let mut page_freed = false;
-        for page in core::iter::once(first).chain(second) {
-            if let Some(page) = guard.detach_unused(source, page) {
-                freed.add(page);
-                page_freed = true;
-            }
+        for page in guard.detach_unused(&old).into_iter().flatten() {
+            freed.add(page);
+            page_freed = true;
         }
         Step::Moved(page_freed)
     }

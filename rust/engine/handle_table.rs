@@ -7,8 +7,8 @@
 //! was freed does not match its word's next generation. The table grows and is only freed with
 //! the pool, so readers need no lock.
 //!
-//! A class owns the free words that it may need: each zspage that joins the class brings as many
-//! as it has objects, so taking one in `malloc` cannot fail and touches no other class.
+//! A class owns some free words, so that most of the time taking one in `malloc` touches no other
+//! class. It gets and gives them back in batches.
 
 use core::cell::Cell;
 
@@ -293,7 +293,7 @@ impl HandleTable {
     /// The word that `handle` names, if the table has one of that index. Any context.
     ///
     /// Whether the word belongs to this generation of the handle is for the object to say: see
-    /// [`super::zspage::Object::head`].
+    /// [`super::object::Object::head`].
     #[inline]
     pub fn word<'a>(&'a self, handle: Handle) -> Option<ObjWord<'a>> {
         self.at(handle.index())

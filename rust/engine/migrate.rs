@@ -9,8 +9,9 @@
 
 use super::class::ClassGuard;
 use super::handle_table::{Handle, HandleTable};
+use super::object::Object;
 use super::word::ObjWord;
-use super::zspage::{Object, Zspage};
+use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::page::ZsPage;
 use crate::sys::prelude::*;

@@ -7,18 +7,20 @@
 //! `sys` made of `std` (or `loom`), so that what the host tests run is what the kernel runs.
 //!
 //! Where to start reading: [`pool`] is the API and shows the life of an object from top to bottom;
-//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`zspage`]
+//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`hand`]
 //! and [`class`] are the ownership rule ("on one list or in one hand").
 //!
-//! Data flows one way: pool, class, zspage, page.
+//! Data flows one way: pool, class, zspage, object, page.
 
 pub mod class;
 pub mod compact;
 pub mod fullness;
 pub mod geometry;
+pub mod hand;
 pub mod handle_table;
 pub mod map;
 pub mod migrate;
+pub mod object;
 pub mod pool;
 pub mod slots;
 pub mod word;

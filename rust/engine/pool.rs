@@ -11,16 +11,18 @@
 //! The lock inside [`HandleTable`] nests in nothing and nothing nests in it.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
-//! whole zspage comes or goes.
+//! page comes or goes, or handles do.
 
 use core::ptr::NonNull;
 
 use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::fullness::{Group, NR_GROUPS};
 use super::geometry::{ClassShape, Geometry, MAX_CHAIN_LIMIT, MAX_CLASSES};
+use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::object::Object;
 use super::word::{ObjWord, Place, Refused};
-use super::zspage::{InHand, NewPage, Object, Zspage};
+use super::zspage::Zspage;
 use crate::sys::atomic::{
     spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -350,19 +352,17 @@ impl Pool {
     #[inline(never)]
     fn take_unused<'c>(&self, guard: &ClassGuard<'c>, object: &Object<'_>) -> Option<Unused<'c>> {
         let zspage = object.zspage();
-        let (first, second) = object.pages();
-        let first = guard.detach_unused(zspage, first);
-        let second = second.and_then(|page| guard.detach_unused(zspage, page));
+        let pages = guard.detach_unused(object);
         if zspage.inuse() != 0 {
             guard.regroup(zspage);
-            if first.is_none() && second.is_none() {
+            if pages.iter().all(Option::is_none) {
                 return None;
             }
         }
         let mut unused = Unused {
             handles: guard.take_spare_handles(&self.handles),
             zspage: None,
-            _pages: [first, second],
+            _pages: pages,
             empty_left: guard.is_empty(),
         };
         if zspage.inuse() == 0 {
@@ -453,7 +453,7 @@ impl Pool {
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
             let mut places = pages.iter_mut();
-            let contended = hand.strip(|page, closed| {
+            let contended = hand.strip(&guard, |page, closed| {
                 guard.page_gone(closed);
                 freed = freed.saturating_add(1);
                 if let Some(place) = places.next() {

@@ -29,7 +29,7 @@
 //!                     holding the class lock)
 //! locked    live      whoever locked it; only compaction and migration may store
 //!                     another place, still holding the class lock
-//! live      free      `free`, holding the class lock; fails if the word is locked
+//! live      free      `free`, holding the class lock; fails if the word stays locked for long
 //! ========  ========  =================================================================
 
 #![forbid(unsafe_code)]

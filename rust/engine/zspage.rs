@@ -2,30 +2,24 @@
 
 //! A zspage: a chain of pages that holds the objects of one size class.
 //!
-//! Ownership rule: **a zspage is on one list or in one hand.** [`InHand`] is that hand. Taking a
-//! zspage off a list yields one; putting it on a list ([`super::class::ClassGuard::put`]) or
-//! releasing it consumes it. There is no way to copy it, so adding a zspage to a list twice, the
-//! bug that the fine-grained fullness series had, does not compile; and one that goes out of scope
-//! with its zspage still in it reports that.
+//! It is on one list or in one hand: see [`super::hand`].
 //!
 //! A zspage has places for as many pages as its class says, but not every page has to be there:
 //! pages are added one by one as objects need them, and given back one by one when nothing on
 //! them is in use.
 
-use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
-use core::ops::{Deref, Range};
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
+use super::hand::{InHand, NewPage};
+use super::object::Object;
 use super::slots::SlotMap;
-use super::word::Place;
 use crate::sys::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
 use crate::sys::list::{Linked, Links};
-use crate::sys::page::{read_u64_at, write_u64_at, PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::page::{PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
-use crate::sys::report;
 use crate::sys::slab::SlabBox;
 
 // In `counts`: one object in use, one open slot.
@@ -87,30 +81,6 @@ unsafe impl Linked for Zspage {
     const OFFSET: usize = core::mem::offset_of!(Zspage, links);
 }
 
-/// The sole owner of a zspage that is on no list. The class `'c` outlives it.
-#[must_use = "a zspage in hand has to go back on a list or be released"]
-pub struct InHand<'c>(Option<SlabBox<Zspage>>, PhantomData<&'c SizeClass>);
-
-/// A page that is in no zspage, and is locked.
-///
-/// It goes into one, or back to the kernel, which happens at the latest when it is dropped.
-pub struct NewPage {
-    page: ZsPage,
-    // It was in a zspage before.
-    is_movable: bool,
-}
-
-/// An object in its zspage. The class lock keeps it there.
-#[derive(Clone, Copy)]
-pub struct Object<'a> {
-    class: &'a SizeClass,
-    zspage: &'a Zspage,
-    // Where it begins: the page, and the physical address.
-    page: ZsPage,
-    address: u64,
-    index: usize,
-}
-
 impl Zspage {
     /// Allocates a zspage without pages for `class`.
     ///
@@ -129,7 +99,7 @@ impl Zspage {
             },
             gfp,
         )?;
-        Ok(InHand(Some(zspage), PhantomData))
+        Ok(InHand::from_box(class, zspage))
     }
 
     /// The class of the zspage.
@@ -234,21 +204,35 @@ impl Zspage {
         Some(object)
     }
 
+    /// Opens the slot of an object that was in use.
+    #[inline(always)]
+    pub(super) fn release(&self, index: usize) {
+        if self.slots.open(index) {
+            self.count(OPEN_ONE.wrapping_sub(INUSE_ONE));
+        }
+    }
+
+    /// Whether a slot is not open: if no page is missing, and there is such a slot, it is in use.
+    #[inline(always)]
+    pub(super) fn is_closed(&self, index: usize) -> bool {
+        self.slots.is_closed(index)
+    }
+
+    /// Whether no page is missing.
+    #[inline(always)]
+    pub(super) fn is_complete(&self) -> bool {
+        self.present.load(Relaxed) == self.class().all_present()
+    }
+
     // The object of this index, in use or not, if its page is there. Its page may change as soon
-    // as the class lock is let go, hence the guard.
+    // as the class lock is let go, hence the guard, which is that of the zspage's class.
     #[inline(always)]
     fn object<'a>(&'a self, guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
         let class = guard.class();
         let start = class.offset(index);
         let page = self.page_at((start >> PAGE_SHIFT) as u32)?;
         let address = ((page.pfn() as u64) << PAGE_SHIFT) | (start & (PAGE_SIZE - 1)) as u64;
-        Some(Object {
-            class,
-            zspage: self,
-            page,
-            address,
-            index,
-        })
+        Some(Object::new(class, self, page, address, index))
     }
 
     /// The last object in use below index `end`.
@@ -289,8 +273,12 @@ impl Zspage {
     }
 
     /// Adds a page at [`Zspage::next_position`]; how many slots that opened. Gives the page back
-    /// if there is no place for it. The class lock is held.
-    pub(super) fn add_page(&self, page: NewPage) -> Result<usize, NewPage> {
+    /// if there is no place for it.
+    pub(super) fn add_page(
+        &self,
+        _guard: &ClassGuard<'_>,
+        page: NewPage,
+    ) -> Result<usize, NewPage> {
         let Some(position) = self.next_position() else {
             return Err(page);
         };
@@ -318,7 +306,7 @@ impl Zspage {
     fn backed_slots(&self, position: usize) -> Range<usize> {
         let class = self.class();
         let mut slots = class.touching(position);
-        if self.present.load(Relaxed) == class.all_present() {
+        if self.is_complete() {
             return slots;
         }
         let start = position << PAGE_SHIFT;
@@ -391,8 +379,12 @@ impl Zspage {
     }
 
     /// Takes out every page on which nothing is in use and that nobody has locked, and gives each to
-    /// `release`, with how many slots that closed. The class lock is held.
-    pub(super) fn detach_all_unused(&self, mut release: impl FnMut(NewPage, usize)) {
+    /// `release`, with how many slots that closed.
+    pub(super) fn detach_all_unused(
+        &self,
+        guard: &ClassGuard<'_>,
+        mut release: impl FnMut(NewPage, usize),
+    ) {
         if !self.has_unused.load(Relaxed) {
             return;
         }
@@ -400,17 +392,28 @@ impl Zspage {
         let mut next = self.first.get();
         while let Some(page) = next {
             // SAFETY: By the type invariants, the page belongs to the zspage.
-            next = unsafe { page.next() };
-            if let Some((page, closed)) = self.detach_unused(page) {
+            let detached = unsafe {
+                next = page.next();
+                self.detach_unused(guard, page)
+            };
+            if let Some((page, closed)) = detached {
                 release(page, closed);
             }
         }
     }
 
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
-    /// somebody has the page locked. The class lock is held.
-    pub(super) fn detach_unused(&self, page: ZsPage) -> Option<(NewPage, usize)> {
-        // SAFETY: The caller found the page in this zspage under the class lock.
+    /// somebody has the page locked.
+    ///
+    /// # Safety
+    ///
+    /// The page must belong to this zspage.
+    pub(super) unsafe fn detach_unused(
+        &self,
+        _guard: &ClassGuard<'_>,
+        page: ZsPage,
+    ) -> Option<(NewPage, usize)> {
+        // SAFETY: The page belongs to this zspage, whose class lock is held.
         let position = unsafe { page.position() } as usize;
         if !self.is_unused(position) {
             return None;
@@ -447,11 +450,35 @@ impl Zspage {
         let present = self.present.load(Relaxed);
         self.present
             .store(present & !(1 << (position & 15)), Relaxed);
-        let page = NewPage {
-            page,
-            is_movable: true,
-        };
-        (page, closed)
+        (NewPage::detached(page), closed)
+    }
+
+    /// Takes out every page that can be locked at once, whatever is on it, and gives each to
+    /// `release`. Returns the zspage, and a reference to a page that somebody has locked, if there
+    /// is one.
+    pub(super) fn strip(
+        &self,
+        _guard: &ClassGuard<'_>,
+        mut release: impl FnMut(NewPage, usize),
+    ) -> Option<ZsPage> {
+        let mut next = self.first.get();
+        let mut contended = None;
+        while let Some(page) = next {
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            unsafe { next = page.next() };
+            // SAFETY: As above.
+            if unsafe { page.try_lock() } {
+                // SAFETY: As above.
+                let position = unsafe { page.position() } as usize;
+                let (detached, closed) = self.detach(page, position);
+                release(detached, closed);
+            } else if contended.is_none() {
+                // SAFETY: As above.
+                unsafe { page.get() };
+                contended = Some(page);
+            }
+        }
+        contended
     }
 
     /// The zspage of a page.
@@ -459,11 +486,11 @@ impl Zspage {
     /// # Safety
     ///
     /// The page must belong to a zspage, and either the lock of that zspage's class, the lock of
-    /// the page, or a pin on an object that touches it must be held for `'a`.
+    /// the page, or the word lock of an object that touches it must be held for `'a`.
     pub unsafe fn of<'a>(page: ZsPage) -> Option<&'a Zspage> {
         // SAFETY: By the safety requirements the page belongs to a zspage, which is its owner,
         // and which is not released meanwhile: that takes the class lock and all page locks, and
-        // an object that is pinned keeps it from being empty.
+        // an object whose word is locked keeps it from being empty.
         unsafe { page.owner().map(|owner| owner.cast().as_ref()) }
     }
 
@@ -491,262 +518,6 @@ impl Zspage {
                     self.first.set(Some(new));
                 }
                 Some(before) => before.set_next(Some(new)),
-            }
-        }
-    }
-}
-
-impl<'a> Object<'a> {
-    /// The object at `place` of `guard`'s class.
-    ///
-    /// # Safety
-    ///
-    /// `place` must have been read from a live word under the lock that `guard` holds.
-    #[inline]
-    pub(super) unsafe fn at(guard: &'a ClassGuard<'_>, place: Place) -> Option<Self> {
-        // SAFETY: A live word's place names a page of a zspage, and the class lock is held.
-        let (page, zspage, position) = unsafe {
-            let page = ZsPage::from_pfn(place.pfn());
-            (page, Zspage::of(page)?, page.position() as usize)
-        };
-        let start = (position << PAGE_SHIFT) | place.offset();
-        Some(Self {
-            class: guard.class(),
-            zspage,
-            page,
-            address: place.address(),
-            index: guard.class().index_at(start),
-        })
-    }
-
-    /// Its zspage.
-    pub fn zspage(&self) -> &'a Zspage {
-        self.zspage
-    }
-
-    /// Where it is.
-    #[inline]
-    pub fn place(&self) -> Place {
-        self.class.places().at(self.address, self.spans())
-    }
-
-    // Where it begins in its page.
-    #[inline]
-    fn offset(&self) -> usize {
-        self.address as usize & (PAGE_SIZE - 1)
-    }
-
-    /// Position of the page that it begins on.
-    pub fn position(&self) -> u32 {
-        // SAFETY: The page belongs to the object's zspage.
-        unsafe { self.page.position() }
-    }
-
-    /// Its index in the zspage.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    #[inline]
-    fn spans(&self) -> bool {
-        self.offset().wrapping_add(self.class.shape().size as usize) > PAGE_SIZE
-    }
-
-    /// The handle at the head of the object. What a free one has there says nothing.
-    #[inline]
-    pub fn head(&self) -> u64 {
-        // SAFETY: The page belongs to the object's zspage, and the address of an object is a
-        // multiple of eight.
-        unsafe {
-            if self.class.places().is_huge() {
-                self.page.huge_head()
-            } else {
-                read_u64_at(self.address)
-            }
-        }
-    }
-
-    /// Writes the head of the object.
-    #[inline]
-    pub(super) fn set_head(&self, head: u64) {
-        // SAFETY: As in `head`; the class lock is held, and nobody can have the head mapped.
-        unsafe {
-            if self.class.places().is_huge() {
-                self.page.set_huge_head(head);
-            } else {
-                write_u64_at(self.address, head);
-            }
-        }
-    }
-
-    /// Gives the object back to its zspage. Its slot is open then.
-    #[inline(always)]
-    pub(super) fn release(&self) {
-        if self.zspage.slots.open(self.index) {
-            self.zspage.count(OPEN_ONE.wrapping_sub(INUSE_ONE));
-        }
-    }
-
-    /// Whether its neighbours are seen at once to be in use, and to keep its pages so. Only if no
-    /// page of the zspage is missing: then what is closed is in use.
-    #[inline(always)]
-    pub(super) fn keeps_its_pages(&self) -> bool {
-        let (zspage, offset) = (self.zspage, self.offset());
-        let end = offset.wrapping_add(self.class.shape().size as usize);
-        // A neighbour touches the page only if it does not end, or begin, with the page. Behind the
-        // last one is nothing.
-        let next = self.index.wrapping_add(1);
-        let before = offset != 0 && zspage.slots.is_closed(self.index.wrapping_sub(1));
-        let after = end & (PAGE_SIZE - 1) != 0
-            && next < usize::from(self.class.shape().objs)
-            && zspage.slots.is_closed(next);
-        let kept = if end <= PAGE_SIZE {
-            before || after
-        } else {
-            before && after
-        };
-        kept && zspage.present.load(Relaxed) == self.class.all_present()
-    }
-
-    /// The pages that the object is on: one, or two.
-    #[inline]
-    pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
-        if !self.spans() {
-            return (self.page, None);
-        }
-        // SAFETY: The page belongs to the object's zspage.
-        (self.page, unsafe { self.page.next() })
-    }
-
-    /// Copies the object, its head included, to `to`, an object of the same class.
-    ///
-    /// Nobody may have either mapped.
-    pub(super) fn copy_to(&self, to: &Object<'_>) {
-        let size = self.class.shape().size as usize;
-        if self.class.places().is_huge() {
-            to.set_head(self.head());
-        }
-        let (mut from_page, mut from_offset) = (self.page, self.offset());
-        let (mut to_page, mut to_offset) = (to.page, to.offset());
-        let mut left = size;
-        loop {
-            let bytes = left
-                .min(PAGE_SIZE.saturating_sub(from_offset))
-                .min(PAGE_SIZE.saturating_sub(to_offset));
-            // SAFETY: Both pages belong to zspages of a class whose lock is held, the ranges are
-            // inside them, and no object is mapped.
-            unsafe { from_page.copy_to(from_offset, to_page, to_offset, bytes) };
-            left = left.saturating_sub(bytes);
-            if left == 0 {
-                return;
-            }
-            from_offset = from_offset.wrapping_add(bytes);
-            to_offset = to_offset.wrapping_add(bytes);
-            // SAFETY: Pages of the two zspages, as above. An object that goes on past a page has
-            // a next one.
-            unsafe {
-                if from_offset == PAGE_SIZE {
-                    let Some(next) = from_page.next() else { return };
-                    (from_page, from_offset) = (next, 0);
-                }
-                if to_offset == PAGE_SIZE {
-                    let Some(next) = to_page.next() else { return };
-                    (to_page, to_offset) = (next, 0);
-                }
-            }
-        }
-    }
-}
-
-impl<'c> InHand<'c> {
-    /// Takes what a list of `class` gave up.
-    pub(super) fn from_box(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
-        Self(Some(zspage), PhantomData)
-    }
-
-    /// Gives the zspage to a list, or to whoever releases it.
-    pub(super) fn into_box(mut self) -> Option<SlabBox<Zspage>> {
-        self.0.take()
-    }
-
-    /// Takes out every page that can be locked at once, whatever is on it, and gives each to
-    /// `release`. Returns the zspage, and a reference to a page that somebody has locked, if there
-    /// is one. The class lock is held.
-    pub(super) fn strip(&self, mut release: impl FnMut(NewPage, usize)) -> Option<ZsPage> {
-        let mut next = self.first.get();
-        let mut contended = None;
-        while let Some(page) = next {
-            // SAFETY: By the type invariants, the page belongs to the zspage.
-            unsafe { next = page.next() };
-            // SAFETY: As above.
-            if unsafe { page.try_lock() } {
-                // SAFETY: As above.
-                let position = unsafe { page.position() } as usize;
-                let (detached, closed) = self.detach(page, position);
-                release(detached, closed);
-            } else if contended.is_none() {
-                // SAFETY: As above.
-                unsafe { page.get() };
-                contended = Some(page);
-            }
-        }
-        contended
-    }
-
-    /// Frees a zspage that has no pages. One that has some is reported, and lost.
-    pub fn release(self) {
-        if self.page_count() == 0 {
-            drop(self.into_box());
-        }
-    }
-}
-
-impl Deref for InHand<'_> {
-    type Target = Zspage;
-
-    fn deref(&self) -> &Zspage {
-        match &self.0 {
-            Some(zspage) => zspage,
-            // Only `into_box` takes it out, and it consumes the hand.
-            None => report::unreachable(),
-        }
-    }
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        if let Some(zspage) = self.0.take() {
-            // The memory is lost, but its pages still name it.
-            report::forgotten_zspage();
-            zspage.leak();
-        }
-    }
-}
-
-impl NewPage {
-    /// Allocates a page; [`ENOMEM`] if there is none. Context: as `gfp` says.
-    pub fn alloc(gfp: Gfp) -> Result<Self> {
-        let page = ZsPage::alloc(gfp).ok_or(ENOMEM)?;
-        Ok(Self {
-            page,
-            is_movable: false,
-        })
-    }
-
-    fn into_page(self) -> (ZsPage, bool) {
-        let this = ManuallyDrop::new(self);
-        (this.page, this.is_movable)
-    }
-}
-
-impl Drop for NewPage {
-    fn drop(&mut self) {
-        // SAFETY: The page is in no zspage, so it is ours alone, and it is locked.
-        unsafe {
-            if self.is_movable {
-                self.page.release();
-            } else {
-                self.page.discard();
             }
         }
     }

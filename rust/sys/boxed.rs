@@ -36,6 +36,7 @@ pub struct ZeroBox<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 impl<T: ZeroInit> ZeroBox<T> {
     /// Allocates; [`ENOMEM`] if there is no memory. Context: as `gfp` says.
     pub fn new(gfp: Gfp) -> Result<Self> {
+        const { assert!(size_of::<T>().is_power_of_two() && align_of::<T>() <= size_of::<T>()) };
         // SAFETY: Any size and flags may be asked for.
         let raw = unsafe { bindings::zs_helper_kzalloc(size_of::<T>(), gfp.for_metadata()) };
         // INVARIANT: The memory is fresh, zeroed and, as kmalloc sizes of powers of two are

@@ -3,7 +3,7 @@
 //! There is no second hand for a zspage.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn put_back(guard: &ClassGuard<'_>, hand: InHand<'_>) {
     guard.put(hand.clone()); //~ E0599

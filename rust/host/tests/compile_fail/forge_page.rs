@@ -2,7 +2,7 @@
 
 //! A page that is in no zspage comes from the kernel, or out of a zspage.
 
-use zsmalloc_host::engine::zspage::NewPage;
+use zsmalloc_host::engine::hand::NewPage;
 use zsmalloc_host::sys::page::ZsPage;
 
 pub fn forge(page: ZsPage) {

@@ -3,7 +3,7 @@
 //! A page goes into one zspage.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::zspage::{InHand, NewPage};
+use zsmalloc_host::engine::hand::{InHand, NewPage};
 
 pub fn grow(guard: &ClassGuard<'_>, a: &InHand<'_>, b: &InHand<'_>, page: NewPage) {
     let _ = guard.add_page(a, page);

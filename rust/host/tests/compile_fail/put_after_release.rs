@@ -3,7 +3,7 @@
 //! What was freed does not go on a list.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
     hand.release();

@@ -3,7 +3,7 @@
 //! The bug of the fine-grained fullness series: a compaction's source, put back twice.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn put_back(guard: &ClassGuard<'_>, source: InHand<'_>) {
     guard.put(source);

@@ -3,7 +3,7 @@
 //! The same, with the lock dropped and taken again in between, as it was there.
 
 use zsmalloc_host::engine::class::SizeClass;
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn put_back(class: &SizeClass, source: InHand<'_>) {
     let guard = class.lock();

@@ -3,7 +3,7 @@
 //! A zspage that is on a list is not freed.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
     guard.put(hand);

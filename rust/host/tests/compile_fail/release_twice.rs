@@ -2,7 +2,7 @@
 
 //! A zspage is freed once.
 
-use zsmalloc_host::engine::zspage::InHand;
+use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(hand: InHand<'_>) {
     hand.release();
