@@ -90,7 +90,7 @@ zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
 
 .PHONY: clean
 clean: ## remove what was built, but keep the kernel and the tools
-	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check
+	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check build/list-corruption
 	@rm -rf build/fuzz/target build/loom build/mutants
 	@rm -rf rust/host/target
 
