@@ -96,6 +96,9 @@ def watched(table, results):
         of = results[operation + "_shared_any"]
         table.row(f"the same, with neighbours in a cache line, {operation}", of["c"], of["rust"],
                   of["rust"] / of["c"], None)
+    for operation in ("malloc", "free"):
+        table.ratio(f"instructions with a spinlock, per {operation}",
+                    results[operation + "_under_lock"], None)
     for what in ("map", "free"):
         table.ratio(f"instructions that a {what} waits for a compaction, longest",
                     results["wait_" + what], 0.1)

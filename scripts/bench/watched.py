@@ -12,6 +12,9 @@ from guest import BUILD, HERE, Guest
 from icount import BACKENDS
 
 OBJECTS = 20000
+# Of the pool that is compacted: so many that the page allocator, which gets the
+# pages one by one, has to empty its lists now and then. That is what takes longest.
+COMPACTED = 60000
 # Of each CPU.
 OPS = 4000
 # As in rust/bench/marks.h.
@@ -40,6 +43,11 @@ def backend_plan(guest, backend):
     for op in ("map", "free", "malloc"):
         for cpu in (0, 1):
             guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=1")
+    # In the same pool, whose locks are known by now.
+    guest.do(f"fill n={COMPACTED} seed=1")
+    for op in ("map", "free"):
+        for cpu in (0, 1):
+            guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=2")
     guest.do("punch keep=40 seed=4")
     guest.do(f"watched op=compact of={backend}")
     guest.do("destroy")
@@ -70,6 +78,9 @@ def read(path):
                 put(operation + "_shared", backend, 0)
             elif kind == "line" and int(fields["stores"]) >= COMMON * ops[code]:
                 results[operation + "_shared"][backend] += int(fields["stores"]) / ops[code]
+            elif kind == "under" and fields["by"] == "byte":
+                put(operation + "_under_lock", backend,
+                    int(fields["instructions"]) / ops[code])
             elif kind == "held":
                 put(f"held_{fields['by']}", backend, int(fields["longest"]))
     return results

@@ -9,6 +9,8 @@
  *	on another CPU, too
  *   line CODE ADDRESS stores=N
  *	the lines most often written to, of these
+ *   under CODE by=byte|word instructions=N
+ *	how many instructions operations spent with a lock, see below
  *   held CODE by=byte|word locks=N longest=N
  *	while the pool was compacted, of locks that malloc, map or free take, too:
  *	how often one was taken, and the most instructions between two looks that
@@ -41,7 +43,7 @@ EXPORT int qemu_plugin_version = API;
 
 static int now[MAX_CPUS];	/* the code of the operation, -1 if there is none */
 static uint64_t ops[MAX_CODES], stores[MAX_CODES];
-static uint64_t instructions;
+static uint64_t instructions[MAX_CPUS];
 
 /* Cache lines written to, by code: a hash table. */
 #define LINES 0x100000
@@ -63,10 +65,14 @@ struct lock {
 	uint64_t seen;		/* when its holder last looked at it; 0: not held */
 	uint64_t longest;	/* since it was taken */
 	uint32_t of;		/* which allocators' */
+	uint32_t in;		/* the operation that took it */
+	uint64_t taken;		/* when, in that operation */
 };
 
 static struct lock locks[LOCKS];
 static unsigned int nr_locks;
+static uint32_t operation;	/* its number */
+static uint64_t under_lock[MAX_CODES][2];
 static uint64_t held[MAX_CODES][2], longest[MAX_CODES][2];
 
 /* struct page: its bits are locks of the kernel's, not of the allocators. */
@@ -130,25 +136,52 @@ static uint32_t allocator(uint32_t code)
 	return code & 8 ? 2 : 1;
 }
 
+/* 0 for a store of a byte, 1 for one of eight, -1 for others. */
+static int kind_of(unsigned int shift)
+{
+	return shift == 0 ? 0 : shift == 3 ? 1 : -1;
+}
+
+/* malloc, map or free stores something. */
+static void lock_or_unlock(unsigned int cpu, uint64_t address, bool atomic, unsigned int shift)
+{
+	struct lock *lock = lock_at(address, atomic);
+	uint32_t code = now[cpu];
+
+	if (!lock)
+		return;
+	if (atomic) {
+		lock->of |= allocator(code);
+		if (lock->in != operation)
+			lock->taken = instructions[cpu];
+		lock->in = operation;
+	} else if (lock->in == operation) {
+		if (kind_of(shift) >= 0)
+			under_lock[code][kind_of(shift)] += instructions[cpu] - lock->taken;
+		lock->in = 0;
+	}
+}
+
 /* Somebody accesses an address during a compaction. */
-static void look(uint32_t code, uint64_t address, bool atomic, bool is_store, unsigned int shift)
+static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store, unsigned int shift)
 {
 	struct lock *lock = lock_at(address, false);
+	uint32_t code = now[cpu];
 	uint64_t since;
 
 	if (!lock || !(lock->of & allocator(code)))
 		return;
 	if (!lock->seen) {
 		if (atomic && is_store)
-			lock->seen = instructions;
+			lock->seen = instructions[cpu];
 		return;
 	}
-	since = instructions - lock->seen;
+	since = instructions[cpu] - lock->seen;
 	if (since > lock->longest)
 		lock->longest = since;
-	lock->seen = instructions;
+	lock->seen = instructions[cpu];
 	if (is_store && !atomic) {
-		int kind = shift == 0 ? 0 : shift == 3 ? 1 : -1;
+		int kind = kind_of(shift);
 
 		if (kind >= 0) {
 			held[code][kind]++;
@@ -172,9 +205,9 @@ static void on_memory(unsigned int cpu, uint32_t info, uint64_t address, void *a
 	if (is_struct_page(address))
 		return;
 	if (is_compaction(now[cpu]))
-		look(now[cpu], address, atomic, is_store, qemu_plugin_mem_size_shift(info));
-	else if (atomic && is_store)
-		lock_at(address, true)->of |= allocator(now[cpu]);
+		look(cpu, address, atomic, is_store, qemu_plugin_mem_size_shift(info));
+	else if (is_store)
+		lock_or_unlock(cpu, address, atomic, qemu_plugin_mem_size_shift(info));
 }
 
 static void on_mark(unsigned int cpu, void *data)
@@ -186,6 +219,7 @@ static void on_mark(unsigned int cpu, void *data)
 	if (mark & 1) {
 		now[cpu] = code;
 		ops[code]++;
+		operation++;
 	} else {
 		now[cpu] = -1;
 	}
@@ -193,7 +227,8 @@ static void on_mark(unsigned int cpu, void *data)
 
 static void on_instruction(unsigned int cpu, void *data)
 {
-	instructions++;
+	if (cpu < MAX_CPUS)
+		instructions[cpu]++;
 }
 
 static bool is_atomic(const uint8_t *code, size_t len)
@@ -293,6 +328,11 @@ static void at_exit(uint64_t id, void *path)
 				fprintf(out, "held %u by=%s locks=%" PRIu64 " longest=%" PRIu64
 					"\n", code, i ? "word" : "byte", held[code][i],
 					longest[code][i]);
+	for (code = 0; code < MAX_CODES; code++)
+		for (i = 0; i < 2; i++)
+			if (under_lock[code][i])
+				fprintf(out, "under %u by=%s instructions=%" PRIu64 "\n", code,
+					i ? "word" : "byte", under_lock[code][i]);
 	fclose(out);
 }
 
