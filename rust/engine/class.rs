@@ -37,6 +37,9 @@ const SPARE_HANDLES: usize = 64;
 const KEPT_SHARE: usize = 8;
 const KEPT_SLOTS: usize = 64;
 
+/// How many zspages of a group compaction looks at to find the emptiest, or the fullest.
+const CHOICE: usize = 16;
+
 // See `ClassState::lists_in_use`.
 const MAYBE_SHIFT: u32 = 16;
 
@@ -375,27 +378,38 @@ impl<'a> ClassGuard<'a> {
             .front()
     }
 
-    /// The fullest zspage that is not full.
+    /// A zspage of the fullest group that has one which is not full.
     fn fullest_partial(&self) -> Option<&Zspage> {
+        self.list(self.fullest_partial_group()?).front()
+    }
+
+    fn fullest_partial_group(&self) -> Option<Group> {
         let in_use = &self.state.lists_in_use;
         loop {
             let maybe = (in_use.get() >> MAYBE_SHIFT) & !Group::FULL.bit();
             let group = Group::new(maybe.checked_ilog2()? as usize)?;
-            let front = self.list(group).front();
-            if front.is_some() {
-                return front;
+            if !self.list(group).is_empty() {
+                return Some(group);
             }
             in_use.set(in_use.get() & !(group.bit() << MAYBE_SHIFT));
         }
     }
 
+    // A group is a range of counts: the zspages in it to choose from, none if there is one count.
+    fn choice(&self, group: Group) -> impl Iterator<Item = &Zspage> {
+        let several = usize::from(self.class.shape.objs) > NR_GROUPS - 2;
+        self.list(group)
+            .iter()
+            .take(if several { CHOICE } else { 1 })
+    }
+
     /// Takes the fullest zspage that objects can be moved into.
     pub fn isolate_destination(&self) -> Option<InHand<'a>> {
-        let zspage = self.fullest_partial()?;
-        if zspage.inuse() == 0 {
+        let group = self.fullest_partial_group()?;
+        if group == Group::EMPTY {
             return None;
         }
-        self.take(zspage)
+        self.take(self.choice(group).max_by_key(|zspage| zspage.inuse())?)
     }
 
     /// The same, if no page can be had to add to it.
@@ -407,7 +421,7 @@ impl<'a> ClassGuard<'a> {
     pub fn isolate_source(&self) -> Option<InHand<'a>> {
         (Group::EMPTIEST.number()..Group::FULL.number())
             .filter_map(Group::new)
-            .find_map(|group| self.pop(group))
+            .find_map(|group| self.take(self.choice(group).min_by_key(|zspage| zspage.inuse())?))
     }
 
     /// Whether the class has no free handle left.

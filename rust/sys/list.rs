@@ -98,6 +98,24 @@ impl<T: Linked> List<T> {
         unsafe { Some(&*(*self.head.get()).next.byte_sub(T::OFFSET).cast::<T>()) }
     }
 
+    /// The items, from the first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let head: *const list_head = self.head.get();
+        // SAFETY: By the type invariants the head is linked, and so are all items.
+        let mut next = unsafe { (*head).next };
+        core::iter::from_fn(move || {
+            if next.cast_const() == head {
+                return None;
+            }
+            // SAFETY: As in `front`.
+            unsafe {
+                let item = &*next.byte_sub(T::OFFSET).cast::<T>();
+                next = (*next).next;
+                Some(item)
+            }
+        })
+    }
+
     /// Puts an item in front of all others, or behind them. The list owns it from here on.
     #[inline]
     pub fn push(&self, item: SlabBox<T>, front: bool) {

@@ -100,6 +100,22 @@ impl<T: Linked> List<T> {
         unsafe { Some(&*self.head.0.next.get().byte_sub(T::OFFSET).cast::<T>()) }
     }
 
+    /// The items, from the first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let mut next = self.head.0.next.get();
+        core::iter::from_fn(move || {
+            if next == self.head() {
+                return None;
+            }
+            // SAFETY: As in `front`.
+            unsafe {
+                let item = &*next.byte_sub(T::OFFSET).cast::<T>();
+                next = (*next).next.get();
+                Some(item)
+            }
+        })
+    }
+
     /// Puts an item in front of all others, or behind them. The list owns it from here on.
     pub fn push(&self, item: SlabBox<T>, front: bool) {
         let head = self.head();
