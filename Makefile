@@ -29,6 +29,10 @@ test-full: ## the guest's tests with KASAN, lockdep, KCSAN, ...: hours; CONFIGS=
 soak: ## make soak T=minutes: swap on zswap and zram, every byte checked, and the ledger
 	@T="$(T)" scripts/soak
 
+.PHONY: test-install
+test-install: ## install the modules in a Debian in QEMU, try Documentation/examples (as root)
+	@scripts/test-install
+
 .PHONY: bench
 bench: ## compare with the kernel's own allocator: table, JSON, plots in build/bench
 	@scripts/bench/main
@@ -92,7 +96,7 @@ zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
 clean: ## remove what was built, but keep the kernel and the tools
 	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check build/list-corruption
 	@rm -rf build/fuzz/target build/loom build/mutants
-	@rm -rf rust/host/target
+	@rm -rf build/install rust/host/target
 
 .PHONY: distclean
 distclean: ## remove everything that was built
