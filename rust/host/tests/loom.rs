@@ -482,6 +482,32 @@ fn pool_compact_and_map() {
     });
 }
 
+// Compaction, while two write the same objects: its lock is one for each of them.
+#[test]
+fn pool_compact_and_two_maps() {
+    explore(Bound(2), || {
+        let shop = Shop::open();
+        let [a, b] = shop.fragmented();
+        shop.begin();
+        let writers = [3, 4].map(|value| {
+            shop.spawn(move |pool| {
+                write(pool, a, value);
+                write(pool, b, value);
+            })
+        });
+        shop.pool.compact();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let values = [a, b].map(|handle| load(&shop.pool, handle).unwrap());
+        assert!(
+            values.iter().all(|value| [3, 4].contains(value)),
+            "{values:?}"
+        );
+        shop.close(&[(a, values[0]), (b, values[1])]);
+    });
+}
+
 // Compaction, while objects are freed: of the source, and of the destination.
 #[test]
 fn pool_compact_and_free() {
