@@ -15,6 +15,8 @@
 #define ZB_MARK_FREE	2
 #define ZB_MARK_COMPACT	3
 #define ZB_MARK_RUST	8
+/* Of those but the last: it only shows which locks there are. */
+#define ZB_MARK_LOCKS	4
 
 /* "nopl N(%rax)": the low byte of N says whether it begins. */
 static __always_inline void zb_mark_one(const u32 code, const u32 begins)

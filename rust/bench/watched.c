@@ -13,7 +13,8 @@
 #include "marks.h"
 #include "watched.h"
 
-static void zb_watched_malloc(struct zb_bench *b, struct zb_object *o, bool is_rust)
+static __always_inline void zb_watched_malloc(struct zb_bench *b, struct zb_object *o,
+					      bool is_rust)
 {
 	zb_mark(is_rust, ZB_MARK_MALLOC, 1);
 	o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
@@ -22,23 +23,42 @@ static void zb_watched_malloc(struct zb_bench *b, struct zb_object *o, bool is_r
 		o->handle = 0;
 }
 
-static void zb_watched_map(struct zb_bench *b, struct zb_object *o, bool is_rust)
+static __always_inline void zb_watched_map(struct zb_bench *b, struct zb_object *o, bool is_rust,
+					   const u32 code)
 {
 	void *address;
 
-	zb_mark(is_rust, ZB_MARK_MAP, 1);
+	zb_mark(is_rust, code, 1);
 	address = zs_map_object(b->pool, o->handle, ZS_MM_RO);
 	OPTIMIZER_HIDE_VAR(address);
 	zs_unmap_object(b->pool, o->handle);
-	zb_mark(is_rust, ZB_MARK_MAP, 0);
+	zb_mark(is_rust, code, 0);
 }
 
-static void zb_watched_free(struct zb_bench *b, struct zb_object *o, bool is_rust)
+static __always_inline void zb_watched_free(struct zb_bench *b, struct zb_object *o, bool is_rust,
+					    const u32 code)
 {
-	zb_mark(is_rust, ZB_MARK_FREE, 1);
+	zb_mark(is_rust, code, 1);
 	zs_free(b->pool, o->handle);
-	zb_mark(is_rust, ZB_MARK_FREE, 0);
+	zb_mark(is_rust, code, 0);
 	o->handle = 0;
+}
+
+static void zb_watched_one(struct zb_bench *b, struct zb_object *o, const char *args)
+{
+	bool is_rust = zb_arg_is(args, "of", "rust");
+	bool only_locks = zb_arg(args, "locks", 0);
+
+	if (zb_arg_is(args, "op", "malloc"))
+		zb_watched_malloc(b, o, is_rust);
+	else if (zb_arg_is(args, "op", "free") && only_locks)
+		zb_watched_free(b, o, is_rust, ZB_MARK_FREE | ZB_MARK_LOCKS);
+	else if (zb_arg_is(args, "op", "free"))
+		zb_watched_free(b, o, is_rust, ZB_MARK_FREE);
+	else if (only_locks)
+		zb_watched_map(b, o, is_rust, ZB_MARK_MAP | ZB_MARK_LOCKS);
+	else
+		zb_watched_map(b, o, is_rust, ZB_MARK_MAP);
 }
 
 /* An interrupt would count as time for which a lock is held. */
@@ -55,16 +75,16 @@ static void zb_watched_compact(struct zb_bench *b, bool is_rust)
 }
 
 /*
- * watched op=malloc|map|free of=c|rust cpu=0|1 n=N seed=S: does it on that CPU
+ * watched op=malloc|map|free of=c|rust cpu=0|1 n=N seed=S [locks=1]: does it on that CPU
  * with N objects of each other class: all of the even ones, or all of the odd
  * ones. No interrupt gets in between. "malloc" is for objects that were freed.
+ * With locks=1, what it writes does not count, but its locks get known.
  *
  * watched op=compact of=c|rust: the pool.
  */
 int zb_cmd_watched(struct zb_bench *b, const char *args)
 {
-	bool mallocs = zb_arg_is(args, "op", "malloc"), frees = zb_arg_is(args, "op", "free");
-	bool is_rust = zb_arg_is(args, "of", "rust");
+	bool mallocs = zb_arg_is(args, "op", "malloc");
 	u32 cpu = zb_arg(args, "cpu", 0), left = zb_arg(args, "n", 0), i, n = 0;
 	struct zb_random r;
 	int ret;
@@ -75,7 +95,7 @@ int zb_cmd_watched(struct zb_bench *b, const char *args)
 	if (ret)
 		return ret;
 	if (zb_arg_is(args, "op", "compact")) {
-		zb_watched_compact(b, is_rust);
+		zb_watched_compact(b, zb_arg_is(args, "of", "rust"));
 		left = 0;
 	}
 	for (i = 0; i < b->nr; i++)
@@ -86,16 +106,10 @@ int zb_cmd_watched(struct zb_bench *b, const char *args)
 	zb_shuffle(&r, b->order, n);
 	left = min(left, n);
 	for (i = 0; i < left; i++) {
-		struct zb_object *o = &b->objects[b->order[i]];
 		unsigned long flags;
 
 		local_irq_save(flags);
-		if (mallocs)
-			zb_watched_malloc(b, o, is_rust);
-		else if (frees)
-			zb_watched_free(b, o, is_rust);
-		else
-			zb_watched_map(b, o, is_rust);
+		zb_watched_one(b, &b->objects[b->order[i]], args);
 		local_irq_restore(flags);
 		if (!(i % 256))
 			cond_resched();

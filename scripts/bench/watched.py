@@ -43,11 +43,11 @@ def backend_plan(guest, backend):
     for op in ("map", "free", "malloc"):
         for cpu in (0, 1):
             guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=1")
-    # In the same pool, whose locks are known by now.
+    # The same pool; what it has again is not in the same place, so this is counted apart.
     guest.do(f"fill n={COMPACTED} seed=1")
     for op in ("map", "free"):
         for cpu in (0, 1):
-            guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=2")
+            guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=2 locks=1")
     guest.do("punch keep=40 seed=4")
     guest.do(f"watched op=compact of={backend}")
     guest.do("destroy")
@@ -69,6 +69,8 @@ def read(path):
     with open(path, encoding="ascii") as f:
         for line in f:
             kind, code, *words = line.split()
+            if int(code) & 4:
+                continue
             operation, backend = name_of(int(code))
             fields = dict(word.split("=") for word in words if "=" in word)
             if kind == "op":
@@ -86,15 +88,23 @@ def read(path):
     return results
 
 
+def boot(sizes, workload, backends):
+    guest = Guest("watch", "watched", sizes)
+    guest.do(f"sizes {workload}")
+    for backend in backends:
+        backend_plan(guest, backend)
+    guest.run()
+    return read(os.path.join(BUILD, "bench", "guest", "watched", "console.log.watch"))
+
+
 def run(sizes, workload):
     """{measure: {c, rust}}"""
     build_plugin()
-    guest = Guest("watch", "watched", sizes)
-    guest.do(f"sizes {workload}")
-    for backend in BACKENDS:
-        backend_plan(guest, backend)
-    guest.run()
-    results = read(os.path.join(BUILD, "bench", "guest", "watched", "console.log.watch"))
+    results = boot(sizes, workload, BACKENDS)
+    # Who comes second finds longer lists of the page allocator: the longer wait counts.
+    for measure, of in boot(sizes, workload, BACKENDS[::-1]).items():
+        if measure.startswith("held"):
+            results[measure] = {b: max(of[b], results[measure][b]) for b in BACKENDS}
     # A map waits for the word of its object, in C for the lock of the pool; a free
     # for that and the lock of the class.
     results["wait_map"] = {"c": results["held_byte"]["c"], "rust": results["held_word"]["rust"]}

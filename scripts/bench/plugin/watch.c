@@ -64,7 +64,9 @@ struct lock {
 	uint64_t address;	/* divided by eight; 0: free */
 	uint64_t seen;		/* when its holder last looked at it; 0: not held */
 	uint64_t longest;	/* since it was taken */
+	uint32_t looks;		/* since then */
 	uint32_t of;		/* which allocators' */
+	uint32_t width;		/* of the atomic store that took it */
 	uint32_t in;		/* the operation that took it */
 	uint64_t taken;		/* when, in that operation */
 };
@@ -73,6 +75,7 @@ static struct lock locks[LOCKS];
 static unsigned int nr_locks;
 static uint32_t operation;	/* its number */
 static uint64_t under_lock[MAX_CODES][2];
+static uint64_t outer_released;	/* when a lock held for long was last let go */
 static uint64_t held[MAX_CODES][2], longest[MAX_CODES][2];
 
 /* struct page: its bits are locks of the kernel's, not of the allocators. */
@@ -168,28 +171,43 @@ static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store,
 	struct lock *lock = lock_at(address, false);
 	uint32_t code = now[cpu];
 	uint64_t since;
+	bool stale;
 
 	if (!lock || !(lock->of & allocator(code)))
 		return;
 	if (!lock->seen) {
-		if (atomic && is_store)
+		if (atomic && is_store) {
 			lock->seen = instructions[cpu];
+			lock->width = shift;
+		}
 		return;
 	}
 	since = instructions[cpu] - lock->seen;
 	if (since > lock->longest)
 		lock->longest = since;
+	/*
+	 * The word of an object is as wide when it is taken, and let go before another
+	 * lock is taken or let go that is not one of the page allocator's. What is
+	 * not is a reference count or the like, used again much later.
+	 */
+	stale = is_store && !atomic && kind_of(shift) == 1 &&
+		(lock->width != shift || outer_released > lock->seen);
 	lock->seen = instructions[cpu];
+	lock->looks++;
 	if (is_store && !atomic) {
 		int kind = kind_of(shift);
 
-		if (kind >= 0) {
+		/* That of a class is held for many objects, one of the page allocator's for little. */
+		if (kind == 0 && lock->looks > 16)
+			outer_released = instructions[cpu];
+		if (kind >= 0 && !stale) {
 			held[code][kind]++;
 			if (lock->longest > longest[code][kind])
 				longest[code][kind] = lock->longest;
 		}
 		lock->seen = 0;
 		lock->longest = 0;
+		lock->looks = 0;
 	}
 }
 
