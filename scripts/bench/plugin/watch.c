@@ -197,7 +197,7 @@ static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store,
 	if (is_store && !atomic) {
 		int kind = kind_of(shift);
 
-		/* That of a class is held for many objects, one of the page allocator's for little. */
+		/* A class's lock is held for many objects, the page allocator's are not. */
 		if (kind == 0 && lock->looks > 16)
 			outer_released = instructions[cpu];
 		if (kind >= 0 && !stale) {
