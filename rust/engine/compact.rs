@@ -14,6 +14,7 @@
 //! - A destination may lack pages. It gets those that its sources no longer need.
 
 use super::class::{ClassGuard, SizeClass};
+use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
 use super::handle_table::Handle;
 use super::pool::Pool;
@@ -43,12 +44,17 @@ enum Step {
     Busy(usize),
 }
 
+/// How many pages that came free are collected before the class lock is let go to give them back.
+const BATCH: usize = 16;
+
 /// Pages that came free while the class lock is held.
 ///
-/// They are locked: they go back to the kernel before the class lock is let go.
+/// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
 #[derive(Default)]
 struct Freed {
-    spare: [Option<NewPage>; 4],
+    // Those below `count` are there. A zspage that is put back can add a whole chain to a batch.
+    pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
+    count: usize,
     // Given to the kernel, less taken from it.
     balance: isize,
 }
@@ -56,27 +62,36 @@ struct Freed {
 impl Freed {
     fn add(&mut self, page: NewPage) {
         self.balance = self.balance.saturating_add(1);
-        match self.spare.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(page),
-            None => drop(page),
+        if let Some(place) = self.pages.get_mut(self.count) {
+            *place = Some(page);
+            self.count = self.count.saturating_add(1);
         }
     }
 
     // A page for a destination that lacks one: one that came free, or one of the kernel's.
     fn take_for(&mut self, destination: &Zspage) -> Option<NewPage> {
         destination.next_position()?;
-        let page = self
-            .spare
-            .iter_mut()
-            .find_map(Option::take)
-            .or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
+        let last = self.count.checked_sub(1).and_then(|last| {
+            self.count = last;
+            self.pages.get_mut(last)?.take()
+        });
+        let page = last.or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
         self.balance = self.balance.saturating_sub(1);
         Some(page)
     }
 
+    fn is_batch(&self) -> bool {
+        self.count >= BATCH
+    }
+
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
-        self.spare = Default::default();
-        guard.unlocked(sched::cond_resched);
+        guard.unlocked(|| {
+            for page in self.pages.iter_mut().take(self.count) {
+                *page = None;
+            }
+            self.count = 0;
+            sched::cond_resched();
+        });
     }
 }
 
@@ -131,13 +146,13 @@ impl Pool {
             let moved = self.move_all(&mut guard, &mut freed, &source, &destination);
             done.objects = done.objects.saturating_add(moved);
             let source_empty = source.inuse() == 0;
-            self.put_back(&guard, &mut freed, source);
+            self.put_back(&mut guard, &mut freed, source);
             if source_empty && !destination.is_full() {
                 kept = Some(destination);
                 continue;
             }
             let destination_full = destination.is_full();
-            self.put_back(&guard, &mut freed, destination);
+            self.put_back(&mut guard, &mut freed, destination);
             if !source_empty && !destination_full && moved == 0 {
                 // An object is mapped, or the destination needs a page and there is none: then
                 // those that need none may do.
@@ -148,7 +163,7 @@ impl Pool {
             }
         }
         if let Some(destination) = kept {
-            self.put_back(&guard, &mut freed, destination);
+            self.put_back(&mut guard, &mut freed, destination);
         }
         drop(guard);
         let balance = freed.balance.try_into().unwrap_or(0);
@@ -174,7 +189,7 @@ impl Pool {
                     if page_freed && guard.class().freeable_pages() == 0 {
                         return moved;
                     }
-                    if guard.is_contended() || sched::need_resched() {
+                    if freed.is_batch() || guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
                     }
                 }
@@ -244,7 +259,10 @@ impl Pool {
     }
 
     // Puts a zspage back on the list it belongs on now, or releases it.
-    fn put_back(&self, guard: &ClassGuard<'_>, freed: &mut Freed, hand: InHand<'_>) {
+    fn put_back(&self, guard: &mut ClassGuard<'_>, freed: &mut Freed, hand: InHand<'_>) {
+        if freed.is_batch() {
+            freed.unlocked(guard);
+        }
         // Pages that were kept, or that somebody had locked.
         guard.detach_all_unused(&hand, |page| freed.add(page));
         if hand.inuse() != 0 {
