@@ -45,7 +45,7 @@ enum Step {
 }
 
 /// How many pages that came free are collected before the class lock is let go to give them back.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
 
 /// Pages that came free while the class lock is held.
 ///

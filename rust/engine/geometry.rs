@@ -238,11 +238,16 @@ impl Geometry {
             .map_or(0, |&class| usize::from(class))
     }
 
+    /// What the class of index `index` looks like, if there is one.
+    pub fn shape(&self, index: usize) -> Option<ClassShape> {
+        let merged = self.merged.get(index).map(|&class| usize::from(class));
+        (index <= self.last_size && merged == Some(index))
+            .then(|| ClassShape::new(self.page_size, index, self.chain_limit))
+    }
+
     /// The classes that exist, from the smallest.
     pub fn classes(&self) -> impl Iterator<Item = ClassShape> + '_ {
-        (0..=self.last_size)
-            .filter(|&index| self.merged.get(index).map(|&m| usize::from(m)) == Some(index))
-            .map(|index| ClassShape::new(self.page_size, index, self.chain_limit))
+        (0..=self.last_size).filter_map(|index| self.shape(index))
     }
 
     /// The smallest request, in bytes, that gets a page of its own (`zs_huge_class_size()`).

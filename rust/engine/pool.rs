@@ -111,7 +111,7 @@ struct Growth<'c> {
 struct Unused<'c> {
     handles: FreeHandles,
     zspage: Option<InHand<'c>>,
-    _pages: [Option<NewPage>; 2],
+    pages: [Option<NewPage>; 2],
     // There may be zspages on the list of the empty.
     empty_left: bool,
 }
@@ -121,6 +121,7 @@ struct Unused<'c> {
 pub struct Pool {
     name: CString,
     geometry: Geometry,
+    #[pin]
     classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
     #[pin]
     handles: HandleTable,
@@ -141,11 +142,12 @@ impl Pool {
     ///
     /// Fails with [`ENOMEM`]. Context: may sleep.
     pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
-        let geometry = Geometry::new(PAGE_SIZE, chain_limit);
+        // In place: the stack of a caller deep in the kernel is not for tables.
         try_pin_init!(&this in Self {
             name: CString::try_from(name)?,
-            classes: new_classes(&geometry, this)?,
-            geometry,
+            geometry: Geometry::new(PAGE_SIZE, chain_limit),
+            // SAFETY: The geometry was initialised just before.
+            classes <- new_classes(unsafe { &(*this.as_ptr()).geometry }, this),
             handles <- HandleTable::new(),
             pages: [const { PageShard(AtomicUsize::new(0)) }; PAGE_SHARDS],
             events: Events::default(),
@@ -336,11 +338,9 @@ impl Pool {
         if guard.object_freed() {
             zspage.keep_unused();
         } else if !object.keeps_its_pages() {
-            let unused = self.take_unused(&guard, &object);
+            let mut unused = self.take_unused(&guard, &object);
             drop(guard);
-            if let Some(unused) = unused {
-                self.give_back(class, unused);
-            }
+            self.give_back(class, &mut unused);
             return Ok(());
         }
         guard.regroup(zspage);
@@ -362,7 +362,7 @@ impl Pool {
         let mut unused = Unused {
             handles: guard.take_spare_handles(&self.handles),
             zspage: None,
-            _pages: pages,
+            pages,
             empty_left: guard.is_empty(),
         };
         if zspage.inuse() == 0 {
@@ -383,7 +383,11 @@ impl Pool {
     // The pages go when they are dropped: that need not wait for the class lock, nor the class lock
     // for that.
     #[inline(never)]
-    fn give_back(&self, class: &SizeClass, unused: Unused<'_>) {
+    fn give_back(&self, class: &SizeClass, unused: &mut Option<Unused<'_>>) {
+        let Some(unused) = unused.take() else {
+            return;
+        };
+        drop(unused.pages);
         if let Some(zspage) = unused.zspage {
             zspage.release();
         }
@@ -468,7 +472,7 @@ impl Pool {
                 }
             };
             drop(guard);
-            drop(pages);
+            pages.fill_with(|| None);
             if let Some(hand) = released {
                 hand.release();
             }
@@ -526,15 +530,14 @@ impl Drop for Compacting<'_> {
 fn new_classes(
     geometry: &Geometry,
     pool: NonNull<Pool>,
-) -> Result<[Option<PinBox<SizeClass>>; MAX_CLASSES]> {
-    let mut classes = [const { None }; MAX_CLASSES];
-    for shape in geometry.classes() {
-        if let Some(class) = classes.get_mut(usize::from(shape.index)) {
-            // SAFETY: The classes are a field of the pool, which is pinned.
-            *class = Some(pin_box(unsafe { SizeClass::new(shape, pool) })?);
-        }
-    }
-    Ok(classes)
+) -> impl PinInit<[Option<PinBox<SizeClass>>; MAX_CLASSES], Error> + '_ {
+    try_array_from_fn(move |index| {
+        let Some(shape) = geometry.shape(index) else {
+            return Ok(None);
+        };
+        // SAFETY: The classes are a field of the pool, which is pinned.
+        pin_box(unsafe { SizeClass::new(shape, pool) }).map(Some)
+    })
 }
 
 impl WorkItem for Pool {
