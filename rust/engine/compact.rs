@@ -251,9 +251,11 @@ impl Pool {
         word.unlock(new.place());
         old.release();
         let mut page_freed = false;
-        for page in guard.detach_unused(&old).into_iter().flatten() {
-            freed.add(page);
-            page_freed = true;
+        for page in &mut guard.detach_unused(&old) {
+            if let Some(page) = page.take() {
+                freed.add(page);
+                page_freed = true;
+            }
         }
         Step::Moved(page_freed)
     }

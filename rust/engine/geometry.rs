@@ -81,12 +81,9 @@ pub const fn class_size(page_size: usize, index: usize) -> usize {
 const fn size_index(page_size: usize, size: usize) -> usize {
     let delta = class_delta(page_size);
     // With the handle, an object may be larger than a page: then it is huge, and has none.
-    let size = if size > page_size - HANDLE_SIZE {
-        page_size - HANDLE_SIZE
-    } else {
-        size
-    };
-    let above = size.saturating_sub(min_class_size(page_size) - HANDLE_SIZE);
+    let most = page_size.wrapping_sub(HANDLE_SIZE);
+    let size = if size > most { most } else { size };
+    let above = size.saturating_sub(min_class_size(page_size).wrapping_sub(HANDLE_SIZE));
     div(above.wrapping_add(delta).wrapping_sub(1), delta)
 }
 
@@ -181,8 +178,8 @@ impl ClassShape {
 #[derive(Clone, Copy)]
 pub struct Geometry {
     page_size: usize,
-    // Size index to class index.
-    merged: [u16; MAX_CLASSES],
+    // By size index: how many sizes above it the class is that the size is merged into.
+    above: [u8; MAX_CLASSES],
     huge_size: usize,
     chain_limit: usize,
     // Index of the largest size.
@@ -196,7 +193,7 @@ impl Geometry {
         let chain_limit = chain_limit.clamp(MIN_CHAIN_LIMIT, MAX_CHAIN_LIMIT);
         let mut geometry = Self {
             page_size,
-            merged: [0; MAX_CLASSES],
+            above: [0; MAX_CLASSES],
             huge_size: 0,
             chain_limit,
             last_size: nr_sizes(page_size).saturating_sub(1),
@@ -205,17 +202,24 @@ impl Geometry {
         // From the largest down: a size may only be merged into a larger one.
         for index in (0..=geometry.last_size).rev() {
             let shape = ClassShape::new(page_size, index, chain_limit);
-            let class = match prev {
-                Some(prev) if prev.merges_with(&shape) => prev,
-                _ => shape,
+            let (class, above) = match prev {
+                Some(prev) if prev.merges_with(&shape) => {
+                    let above = usize::from(prev.index).wrapping_sub(index);
+                    // Always: of the largest sizes a chain of four pages has five.
+                    match u8::try_from(above) {
+                        Ok(above) => (prev, above),
+                        Err(_) => (shape, 0),
+                    }
+                }
+                _ => (shape, 0),
             };
             if geometry.huge_size == 0 && shape.pages != 1 && shape.objs != 1 {
                 // The largest size that is not huge. A request grows by the handle before it is
                 // looked up, so it becomes huge that many bytes earlier.
                 geometry.huge_size = (shape.size as usize).saturating_sub(HANDLE_SIZE - 1);
             }
-            if let Some(entry) = geometry.merged.get_mut(index) {
-                *entry = class.index;
+            if let Some(entry) = geometry.above.get_mut(index) {
+                *entry = above;
             }
             prev = Some(class);
         }
@@ -233,15 +237,14 @@ impl Geometry {
         } else {
             size_index(self.page_size, size)
         };
-        self.merged
-            .get(index & (MAX_CLASSES - 1))
-            .map_or(0, |&class| usize::from(class))
+        let index = index & (MAX_CLASSES - 1);
+        let above = self.above.get(index).map_or(0, |&above| above.into());
+        index.wrapping_add(above)
     }
 
     /// What the class of index `index` looks like, if there is one.
     pub fn shape(&self, index: usize) -> Option<ClassShape> {
-        let merged = self.merged.get(index).map(|&class| usize::from(class));
-        (index <= self.last_size && merged == Some(index))
+        (index <= self.last_size && self.above.get(index) == Some(&0))
             .then(|| ClassShape::new(self.page_size, index, self.chain_limit))
     }
 

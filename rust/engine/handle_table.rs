@@ -359,9 +359,11 @@ impl HandleTable {
             .get(first >> (2 * LEAF_BITS))
             .and_then(OnceBox::get);
         let place = leaves.and_then(|leaves| leaves.get((first >> LEAF_BITS) & (LEAF_WORDS - 1)));
-        for (word, index) in leaf.iter().zip(first..) {
+        let mut next = first as u32;
+        for word in leaf.iter() {
+            next = next.wrapping_add(1);
             ObjWord::new(word).relink(FreeLink {
-                next: (index as u32).wrapping_add(1),
+                next,
                 generation: self.first_generation,
             });
         }

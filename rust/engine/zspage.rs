@@ -296,9 +296,10 @@ impl Zspage {
         }
         // All of them were closed, as this page was missing.
         let opened = self.backed_slots(position as usize);
-        self.slots.open_range(opened.clone());
-        self.count(OPEN_ONE.wrapping_mul(opened.len() as u32));
-        Ok(opened.len())
+        let count = opened.end.saturating_sub(opened.start);
+        self.slots.open_range(opened);
+        self.count(OPEN_ONE.wrapping_mul(count as u32));
+        Ok(count)
     }
 
     // The slots that touch the page at `position` and have all of their pages, if this one is there.
