@@ -91,35 +91,26 @@ const fn size_index(page_size: usize, size: usize) -> usize {
 ///
 /// The shortest chain whose pages per object are next to the fewest that a chain can have.
 pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize {
-    let best = next_chain(page_size, size, limit, 1, 0);
-    next_chain(page_size, size, limit, best, CHAIN_SLACK)
-}
-
-// Without `slack`: the chain with the fewest pages per object. With it: the shortest that has, but
-// for one part in `slack`, as few as a chain of `best` pages.
-const fn next_chain(
-    page_size: usize,
-    size: usize,
-    limit: usize,
-    best: usize,
-    slack: usize,
-) -> usize {
-    let mut best = best;
-    let mut pages: usize = 1;
+    // Pages per object are compared with both sides times both numbers of objects. Far from
+    // overflowing: the largest is 16 pages times 2048 objects times the slack.
+    let mut best: usize = 1;
+    let mut best_objs = objs_per_zspage(page_size, size, best);
+    let mut pages: usize = 2;
     while pages <= limit {
         let objs = objs_per_zspage(page_size, size, pages);
-        if pages > 1 && objs > max_objs_per_zspage(page_size) {
+        if objs > max_objs_per_zspage(page_size) {
             break;
         }
-        let best_objs = objs_per_zspage(page_size, size, best);
-        // Pages per object, both sides times both numbers of objects. Far from overflowing: the
-        // largest is 16 pages times 2048 objects times the slack.
+        if pages.wrapping_mul(best_objs) < best.wrapping_mul(objs) {
+            (best, best_objs) = (pages, objs);
+        }
+        pages = pages.wrapping_add(1);
+    }
+    pages = 1;
+    while pages < best {
+        let objs = objs_per_zspage(page_size, size, pages);
         let (mine, its) = (pages.wrapping_mul(best_objs), best.wrapping_mul(objs));
-        if slack == 0 {
-            if mine < its {
-                best = pages;
-            }
-        } else if mine.wrapping_mul(slack) <= its.wrapping_mul(slack.wrapping_add(1)) {
+        if mine.wrapping_mul(CHAIN_SLACK) <= its.wrapping_mul(CHAIN_SLACK + 1) {
             return pages;
         }
         pages = pages.wrapping_add(1);
