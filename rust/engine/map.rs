@@ -12,7 +12,7 @@ use super::handle_table::Handle;
 use super::pool::{BadHandle, Pool};
 use super::word::{ObjWord, Place};
 use crate::sys::cpu_area::CpuArea;
-use crate::sys::page::{ZsPage, PAGE_SIZE};
+use crate::sys::page::{read_u64_at, ZsPage, PAGE_SIZE};
 
 /// What a mapping is for. The numbers are those of `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ impl Pool {
             let head = if place.is_huge() {
                 page.huge_head()
             } else {
-                page.read_u64(place.offset())
+                read_u64_at(place.address())
             };
             (head, Bytes::find(self, place)?)
         };

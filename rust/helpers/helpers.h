@@ -87,7 +87,6 @@ void zs_helper_page_discard(struct page *page);
 void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
-__zs_inline u64 zs_helper_page_read_u64(struct page *page, size_t offset);
 __zs_inline u64 zs_helper_read_u64_at(u64 address);
 __zs_inline void zs_helper_write_u64_at(u64 address, u64 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);

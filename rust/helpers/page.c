@@ -239,15 +239,6 @@ void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 	put_page(page);
 }
 
-u64 zs_helper_page_read_u64(struct page *page, size_t offset)
-{
-	void *address = kmap_local_page(page);
-	u64 value = READ_ONCE(*(u64 *)(address + offset));
-
-	kunmap_local(address);
-	return value;
-}
-
 /* There is no highmem where words have 64 bits. */
 u64 zs_helper_read_u64_at(u64 address)
 {

@@ -283,17 +283,6 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_finish_adoption(self.0.as_ptr(), old.0.as_ptr()) };
     }
 
-    /// Reads eight bytes.
-    ///
-    /// # Safety
-    ///
-    /// The page must be ours; `offset` a multiple of eight below [`PAGE_SIZE`].
-    #[inline]
-    pub unsafe fn read_u64(self, offset: usize) -> u64 {
-        // SAFETY: The caller's promise.
-        unsafe { bindings::zs_helper_page_read_u64(self.0.as_ptr(), offset) }
-    }
-
     /// Copies `len` bytes out of the page.
     ///
     /// # Safety
