@@ -23,6 +23,7 @@ use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::object::Object;
 use super::word::{ObjWord, Place, Refused};
 use super::zspage::Zspage;
+use crate::sys::array::try_array_from_fn;
 use crate::sys::atomic::{
     spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},

@@ -4,6 +4,7 @@
 //!
 //! `rust/host/src/sys` has the same names for the host. All `unsafe` against C is here.
 
+pub mod array;
 pub mod atomic;
 pub mod boxed;
 pub mod cpu_area;

@@ -2,7 +2,7 @@
 
 //! What the engine uses everywhere: pinned initialisation, errors, allocation flags.
 
-pub use kernel::init::{pin_init_array_from_fn, zeroed, PinInit};
+pub use kernel::init::{pin_init_array_from_fn, pin_init_from_closure, zeroed, PinInit};
 pub use kernel::prelude::{
     pin_data, pin_init, pinned_drop, try_pin_init, Error, Pin, Result, EBUSY, EINVAL, ENOMEM,
     ENOSPC,
@@ -11,7 +11,7 @@ pub use kernel::str::{CStr, CString};
 
 use kernel::alloc::{flags::GFP_KERNEL, KBox};
 use kernel::bindings;
-use kernel::init::{pin_init_from_closure, InPlaceInit};
+use kernel::init::InPlaceInit;
 
 /// A pinned box.
 pub type PinBox<T> = Pin<KBox<T>>;
@@ -22,30 +22,6 @@ where
     Error: From<E>,
 {
     KBox::pin_init(init, GFP_KERNEL)
-}
-
-/// An array that is made in place, one element after the other. If one fails, so does the array,
-/// and those before it are dropped.
-pub fn try_array_from_fn<T, const N: usize>(
-    mut make: impl FnMut(usize) -> Result<T>,
-) -> impl PinInit<[T; N], Error> {
-    let init = move |slot: *mut [T; N]| {
-        let slot = slot.cast::<T>();
-        for i in 0..N {
-            match make(i) {
-                // SAFETY: `i` is inside the array, whose memory is valid.
-                Ok(element) => unsafe { slot.add(i).write(element) },
-                Err(error) => {
-                    // SAFETY: So many elements were written.
-                    unsafe { core::ptr::slice_from_raw_parts_mut(slot, i).drop_in_place() };
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: On success every element was written, otherwise none is left.
-    unsafe { pin_init_from_closure(init) }
 }
 
 /// Allocation flags from a C caller (`gfp_t`).

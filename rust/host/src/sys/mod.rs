@@ -14,6 +14,8 @@ macro_rules! check {
     };
 }
 
+#[path = "../../../sys/array.rs"]
+pub mod array;
 pub mod atomic;
 pub mod boxed;
 pub mod cpu_area;

@@ -5,11 +5,9 @@
 pub use core::ffi::CStr;
 pub use core::pin::Pin;
 pub use pinned_init::{
-    init_zeroed as zeroed, pin_data, pin_init, pin_init_array_from_fn, pinned_drop, try_pin_init,
-    PinInit, Zeroable,
+    init_zeroed as zeroed, pin_data, pin_init, pin_init_array_from_fn, pin_init_from_closure,
+    pinned_drop, try_pin_init, PinInit, Zeroable,
 };
-
-use pinned_init::pin_init_from_closure;
 
 use core::convert::Infallible;
 use core::mem::MaybeUninit;
@@ -76,30 +74,6 @@ impl Deref for CString {
     fn deref(&self) -> &CStr {
         &self.0
     }
-}
-
-/// An array that is made in place, one element after the other. If one fails, so does the array,
-/// and those before it are dropped.
-pub fn try_array_from_fn<T, const N: usize>(
-    mut make: impl FnMut(usize) -> Result<T>,
-) -> impl PinInit<[T; N], Error> {
-    let init = move |slot: *mut [T; N]| {
-        let slot = slot.cast::<T>();
-        for i in 0..N {
-            match make(i) {
-                // SAFETY: `i` is inside the array, whose memory is valid.
-                Ok(element) => unsafe { slot.add(i).write(element) },
-                Err(error) => {
-                    // SAFETY: So many elements were written.
-                    unsafe { core::ptr::slice_from_raw_parts_mut(slot, i).drop_in_place() };
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: On success every element was written, otherwise none is left.
-    unsafe { pin_init_from_closure(init) }
 }
 
 /// A pinned box.
