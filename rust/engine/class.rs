@@ -395,7 +395,7 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    // A group is a range of counts: the zspages in it to choose from, none if there is one count.
+    // A group is a range of counts: the zspages in it to choose from. If it is one count, any will do.
     fn choice(&self, group: Group) -> impl Iterator<Item = &Zspage> {
         let several = usize::from(self.class.shape.objs) > NR_GROUPS - 2;
         self.list(group)

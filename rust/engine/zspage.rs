@@ -455,8 +455,8 @@ impl Zspage {
     }
 
     /// Takes out every page that can be locked at once, whatever is on it, and gives each to
-    /// `release`. Returns the zspage, and a reference to a page that somebody has locked, if there
-    /// is one.
+    /// `release`, with how many slots that closed. Returns a reference to a page that somebody has
+    /// locked, if there is one.
     pub(super) fn strip(
         &self,
         _guard: &ClassGuard<'_>,
