@@ -335,9 +335,7 @@ impl Zspage {
                 None => {
                     if let Some(first) = self.first.get() {
                         page.set_next(Some(first));
-                        first.set_first(false);
                     }
-                    page.set_first(true);
                     self.first.set(Some(page));
                 }
                 Some(before) => {
@@ -439,12 +437,7 @@ impl Zspage {
         unsafe {
             let next = page.next();
             match before {
-                None => {
-                    if let Some(next) = next {
-                        next.set_first(true);
-                    }
-                    self.first.set(next);
-                }
+                None => self.first.set(next),
                 Some(before) => before.set_next(next),
             }
         }
@@ -514,10 +507,7 @@ impl Zspage {
             new.attach(owner, old.position());
             new.take_link(old);
             match before {
-                None => {
-                    new.set_first(true);
-                    self.first.set(Some(new));
-                }
+                None => self.first.set(Some(new)),
                 Some(before) => before.set_next(Some(new)),
             }
         }

@@ -73,7 +73,6 @@ __zs_inline u32 zs_helper_page_position(struct page *page);
 __zs_inline struct page *zs_helper_page_next(struct page *page);
 __zs_inline struct page *zs_helper_page_find(struct page *page, u32 position);
 __zs_inline void zs_helper_page_set_next(struct page *page, struct page *next);
-void zs_helper_page_set_first(struct page *page, bool first);
 __zs_inline u64 zs_helper_page_huge_head(struct page *page);
 __zs_inline void zs_helper_page_set_huge_head(struct page *page, u64 head);
 void zs_helper_page_take_link(struct page *page, struct page *old);

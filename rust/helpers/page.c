@@ -64,7 +64,6 @@ void zs_helper_page_attach(struct page *page, void *owner, u32 position)
 	page->index = 0;
 	page->page_type &= ~ZS_POSITION_MASK;
 	page->page_type |= position & ZS_POSITION_MASK;
-	ClearPagePrivate(page);
 }
 
 void *zs_helper_page_owner(struct page *page)
@@ -99,14 +98,6 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 void zs_helper_page_set_next(struct page *page, struct page *next)
 {
 	WRITE_ONCE(page->index, (unsigned long)next);
-}
-
-void zs_helper_page_set_first(struct page *page, bool first)
-{
-	if (first)
-		SetPagePrivate(page);
-	else
-		ClearPagePrivate(page);
 }
 
 u64 zs_helper_page_huge_head(struct page *page)
@@ -198,7 +189,6 @@ void zs_helper_page_put(struct page *page)
 
 static void zs_page_reset(struct page *page)
 {
-	ClearPagePrivate(page);
 	set_page_private(page, 0);
 	page->index = 0;
 	__ClearPageZsmalloc(page);

@@ -6,7 +6,6 @@
 //! `private`        the zspage
 //! `index`          the next page; in a huge zspage, the handle
 //! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the page's place in the chain
-//! `PG_private`     the first page of the chain
 //! `mapping`        the movable operations
 //! ===============  =====================================================
 //!
@@ -141,16 +140,6 @@ impl ZsPage {
         let next = next.map_or(null_mut(), Self::as_ptr);
         // SAFETY: The pages are ours, by the caller's promise.
         unsafe { bindings::zs_helper_page_set_next(self.0.as_ptr(), next) };
-    }
-
-    /// Marks the page as the first of its chain, or not.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`], and the class lock must be held.
-    pub unsafe fn set_first(self, first: bool) {
-        // SAFETY: The page is ours, by the caller's promise.
-        unsafe { bindings::zs_helper_page_set_first(self.0.as_ptr(), first) };
     }
 
     /// The handle that is kept outside a huge object.

@@ -41,8 +41,7 @@ pub(super) struct Frame {
     // `page_type`.
     ours: StdBool,
     position: AtomicU32,
-    // `PG_private`, `PG_movable`, and its being isolated.
-    first: StdBool,
+    // `PG_movable`, and its being isolated.
     movable: AtomicBool,
     isolated: StdBool,
     // `private`.
@@ -212,7 +211,6 @@ impl Frame {
             locker: AtomicUsize::new(0),
             ours: StdBool::new(false),
             position: AtomicU32::new(0),
-            first: StdBool::new(false),
             movable: AtomicBool::new(false),
             isolated: StdBool::new(false),
             owner: AtomicPtr::new(null_mut()),
@@ -231,7 +229,6 @@ impl Frame {
         let flags = [
             ("locked", self.lock.load(Relaxed)),
             ("of type zsmalloc", self.ours.load(Relaxed)),
-            ("private", self.first.load(Relaxed)),
             ("movable", self.movable.load(Relaxed)),
             ("isolated", self.isolated.load(Relaxed)),
             ("owned", !self.owner.load(Relaxed).is_null()),
@@ -243,7 +240,6 @@ impl Frame {
     }
 
     fn reset(&self) {
-        self.first.store(false, Relaxed);
         self.owner.store(null_mut(), Relaxed);
         self.link.store(0, Relaxed);
         self.position.store(0, Relaxed);
@@ -390,7 +386,6 @@ impl ZsPage {
         frame.owner.store(owner.as_ptr(), Relaxed);
         frame.link.store(0, Relaxed);
         frame.position.store(position, Relaxed);
-        frame.first.store(false, Relaxed);
     }
 
     /// The owner given to [`ZsPage::attach`].
@@ -448,15 +443,6 @@ impl ZsPage {
             next.0.as_ptr() as usize
         });
         self.ours("links").link.store(next, Relaxed);
-    }
-
-    /// Marks the page as the first of its chain, or not.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`], and the class lock must be held.
-    pub unsafe fn set_first(self, first: bool) {
-        self.ours("marks").first.store(first, Relaxed);
     }
 
     /// The handle that is kept outside a huge object.
@@ -765,10 +751,6 @@ impl ZsPage {
 
     pub(super) fn is_movable(self) -> bool {
         self.frame().movable.load(Acquire)
-    }
-
-    pub(super) fn is_first(self) -> bool {
-        self.frame().first.load(Relaxed)
     }
 
     pub(super) fn is_locked(self) -> bool {
