@@ -205,10 +205,7 @@ void zs_helper_page_discard(struct page *page)
 void zs_helper_page_release(struct page *page)
 {
 	zs_page_clear_movable(page);
-	zs_page_reset(page);
-	unlock_page(page);
-	zs_count_page(page, -1);
-	put_page(page);
+	zs_helper_page_discard(page);
 }
 
 void zs_helper_page_adopt(struct page *newpage)
