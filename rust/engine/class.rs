@@ -11,16 +11,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
-use super::geometry::{ClassShape, MAX_CHAIN_LIMIT};
+use super::geometry::ClassShape;
 use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::layout::Layout;
 use super::object::Object;
 use super::pool::Pool;
 use super::word::Place;
 use super::zspage::Zspage;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
-use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 
@@ -88,8 +89,7 @@ pub struct SizeClass {
     places: Place,
     // What `present` of a zspage is if no page is missing.
     all_present: u16,
-    // By position of a page: the slots that touch it.
-    touching: [Range<u16>; MAX_CHAIN_LIMIT],
+    layout: Layout,
     pool: NonNull<Pool>,
     zspages: [Counter; NR_GROUPS],
     objs_allocated: Counter,
@@ -145,13 +145,13 @@ impl SizeClass {
     ///
     /// The pool must outlive the class.
     pub unsafe fn new(shape: ClassShape, pool: NonNull<Pool>) -> impl PinInit<Self> {
-        let touching = core::array::from_fn(|position| slots_touching(shape, position));
+        let layout = Layout::new(&shape);
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
             places: Place::of_class(shape.index.into(), shape.is_huge()),
             all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
-            touching,
+            layout,
             pool,
             zspages: [const { Counter::new() }; NR_GROUPS],
             objs_allocated: Counter::new(),
@@ -188,24 +188,10 @@ impl SizeClass {
         unsafe { self.pool.as_ref() }
     }
 
-    /// Where the object of this index begins, in bytes from the start of the zspage.
-    pub fn offset(&self, index: usize) -> usize {
-        // A zspage is at most sixteen pages, so this is far from overflowing.
-        index.wrapping_mul(self.shape.size as usize)
-    }
-
-    /// The slots of which a part is on the page at `position`.
-    pub fn touching(&self, position: usize) -> Range<usize> {
-        self.touching.get(position).map_or(0..0, |slots| {
-            usize::from(slots.start)..usize::from(slots.end)
-        })
-    }
-
-    /// The index of the object that the byte at `offset` of a zspage belongs to.
-    #[inline]
-    pub fn index_at(&self, offset: usize) -> usize {
-        // As numbers of 32 bits: half the time of a division of 64.
-        (offset as u32).checked_div(self.shape.size).unwrap_or(0) as usize
+    /// Where the slots of its zspages are.
+    #[inline(always)]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Pages that the class has.
@@ -227,7 +213,7 @@ impl SizeClass {
         let full = objs.checked_div(per_zspage).unwrap_or(0);
         let rest = objs.wrapping_sub(full.wrapping_mul(per_zspage));
         full.saturating_mul(usize::from(self.shape.pages))
-            .saturating_add(self.offset(rest).div_ceil(PAGE_SIZE))
+            .saturating_add(self.layout.offset(rest).div_ceil(PAGE_SIZE))
     }
 
     /// Pages that compaction could free. Without the lock this is an estimate.
@@ -551,14 +537,4 @@ impl<'a> ClassGuard<'a> {
             zspage: page && self.growable().is_none(),
         }
     }
-}
-
-fn slots_touching(shape: ClassShape, position: usize) -> Range<u16> {
-    let index_at = |offset: usize| offset.checked_div(shape.size as usize).unwrap_or(0);
-    let start = position << PAGE_SHIFT;
-    let first = index_at(start);
-    let end = index_at(start.wrapping_add(PAGE_SIZE - 1)).saturating_add(1);
-    // Below 2^16, as the number of objects is.
-    let cap = |index: usize| index.min(usize::from(shape.objs)) as u16;
-    cap(first)..cap(end)
 }

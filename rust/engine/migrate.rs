@@ -72,7 +72,7 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     let guard = class.lock();
     // SAFETY: `old` belongs to the zspage.
     let position = unsafe { old.position() } as usize;
-    let range = class.touching(position);
+    let range = class.layout().touching(position);
     if let Err(error) = lock_words(&guard, pool.table(), zspage, range.clone()) {
         pool.events().migrations_refused.fetch_add(1, Relaxed);
         return Err(error);

@@ -18,6 +18,7 @@ pub mod fullness;
 pub mod geometry;
 pub mod hand;
 pub mod handle_table;
+pub mod layout;
 pub mod map;
 pub mod migrate;
 pub mod object;

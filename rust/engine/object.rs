@@ -52,7 +52,7 @@ impl<'a> Object<'a> {
         };
         let start = (position << PAGE_SHIFT) | place.offset();
         let class = guard.class();
-        let index = class.index_at(start);
+        let index = class.layout().index_at(start);
         Some(Self::new(class, zspage, page, place.address(), index))
     }
 

@@ -153,10 +153,9 @@ impl Zspage {
 
     // Whether all pages of a slot are there. A slot has two at most.
     fn is_backed(&self, index: usize) -> bool {
-        let class = self.class();
-        let start = class.offset(index);
-        self.is_present(start >> PAGE_SHIFT)
-            && self.is_present(class.offset(index.wrapping_add(1)).wrapping_sub(1) >> PAGE_SHIFT)
+        let layout = self.class().layout();
+        let end = layout.offset(index.wrapping_add(1)).wrapping_sub(1);
+        self.is_present(layout.offset(index) >> PAGE_SHIFT) && self.is_present(end >> PAGE_SHIFT)
     }
 
     /// Whether the object of this index is in use.
@@ -229,7 +228,7 @@ impl Zspage {
     #[inline(always)]
     fn object<'a>(&'a self, guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
         let class = guard.class();
-        let start = class.offset(index);
+        let start = class.layout().offset(index);
         let page = self.page_at((start >> PAGE_SHIFT) as u32)?;
         let address = ((page.pfn() as u64) << PAGE_SHIFT) | (start & (PAGE_SIZE - 1)) as u64;
         Some(Object::new(class, self, page, address, index))
@@ -305,21 +304,8 @@ impl Zspage {
     // The slots that touch the page at `position` and have all of their pages, if this one is there.
     #[inline]
     fn backed_slots(&self, position: usize) -> Range<usize> {
-        let class = self.class();
-        let mut slots = class.touching(position);
-        if self.is_complete() {
-            return slots;
-        }
-        let start = position << PAGE_SHIFT;
-        if class.offset(slots.start) < start && !self.is_present(position.wrapping_sub(1)) {
-            slots.start = slots.start.wrapping_add(1);
-        }
-        if class.offset(slots.end) > start.wrapping_add(PAGE_SIZE)
-            && !self.is_present(position.wrapping_add(1))
-        {
-            slots.end = slots.end.wrapping_sub(1);
-        }
-        slots
+        let present = self.present.load(Relaxed);
+        self.class().layout().backed(position, present)
     }
 
     /// Puts a page into the chain.
