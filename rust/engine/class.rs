@@ -473,6 +473,19 @@ impl<'a> ClassGuard<'a> {
         });
     }
 
+    /// The last object in use of a zspage of this class. The pages behind it that nobody has locked
+    /// are taken out, and each is given to `release`. The caller regroups the zspage.
+    pub(super) fn detach_tail<'o>(
+        &'o self,
+        zspage: &'o Zspage,
+        mut release: impl FnMut(NewPage),
+    ) -> Option<Object<'o>> {
+        zspage.detach_tail(self, |page, closed| {
+            self.page_gone(closed);
+            release(page);
+        })
+    }
+
     /// Counts a page that left the class with `closed` open slots.
     pub(super) fn page_gone(&self, closed: usize) {
         self.set_slots(self.class.objs_allocated.get().wrapping_sub(closed));

@@ -17,6 +17,7 @@ use super::class::{ClassGuard, SizeClass};
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
 use super::handle_table::Handle;
+use super::object::Object;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -36,12 +37,10 @@ pub struct Compacted {
 }
 
 enum Step {
-    // Whether a page of the source came free.
-    Moved(bool),
-    SourceEmpty,
+    Moved,
     DestinationFull,
-    // The object of this index is mapped, or its head is overwritten.
-    Busy(usize),
+    // The object is mapped, or its head is overwritten.
+    Busy,
 }
 
 /// How many pages that came free are collected before the class lock is let go to give them back.
@@ -181,24 +180,36 @@ impl Pool {
     ) -> usize {
         let mut moved = 0;
         let mut busy = 0;
-        let mut end = usize::from(guard.class().shape().objs);
+        // Below which index: an object that stays mapped is left behind.
+        let mut end = None;
         loop {
-            match self.step(guard, freed, source, destination, end) {
-                Step::Moved(page_freed) => {
+            let came_free = freed.balance;
+            let last = guard.detach_tail(source, |page| freed.add(page));
+            if freed.balance != came_free && guard.class().freeable_pages() == 0 {
+                return moved;
+            }
+            let old = match end {
+                Some(end) => source.last_used(guard, end),
+                None => last,
+            };
+            let Some(old) = old else {
+                return moved;
+            };
+            match self.step(guard, freed, &old, destination) {
+                Step::Moved => {
                     moved = usize::saturating_add(moved, 1);
-                    if page_freed && guard.class().freeable_pages() == 0 {
-                        return moved;
-                    }
                     if freed.is_batch() || guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
                     }
                 }
-                Step::SourceEmpty | Step::DestinationFull => return moved,
-                Step::Busy(index) => {
+                Step::DestinationFull => return moved,
+                Step::Busy => {
                     self.events().objects_busy.fetch_add(1, Relaxed);
                     busy = usize::saturating_add(busy, 1);
                     if busy > BUSY_RETRIES {
-                        end = index;
+                        // Pages behind it that come free are looked for when this is done.
+                        source.keep_unused();
+                        end = Some(old.index());
                     }
                     freed.unlocked(guard);
                 }
@@ -206,26 +217,22 @@ impl Pool {
         }
     }
 
-    // Moves the last object in use below index `end`.
+    // Moves an object.
     fn step(
         &self,
         guard: &ClassGuard<'_>,
         freed: &mut Freed,
-        source: &Zspage,
+        old: &Object<'_>,
         destination: &Zspage,
-        end: usize,
     ) -> Step {
-        let Some(old) = source.last_used(guard, end) else {
-            return Step::SourceEmpty;
-        };
-        let same = core::ptr::eq(source, destination);
+        let same = core::ptr::eq(old.zspage(), destination);
         let word = Handle::from_object(old.head()).and_then(|handle| self.table().word(handle));
         // If somebody wrote over the head of the object, it can never be moved again.
         let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
-            return Step::Busy(old.index());
+            return Step::Busy;
         };
         if word.try_lock().is_err() {
-            return Step::Busy(old.index());
+            return Step::Busy;
         }
         let is_open = if same {
             destination.is_open_before(old.index())
@@ -250,14 +257,7 @@ impl Pool {
         old.copy_to(&new);
         word.unlock(new.place());
         old.release();
-        let mut page_freed = false;
-        for page in &mut guard.detach_unused(&old) {
-            if let Some(page) = page.take() {
-                freed.add(page);
-                page_freed = true;
-            }
-        }
-        Step::Moved(page_freed)
+        Step::Moved
     }
 
     // Puts a zspage back on the list it belongs on now, or releases it.

@@ -253,6 +253,45 @@ impl Zspage {
         None
     }
 
+    /// The last object in use. The pages behind it that nobody has locked are taken out of the chain,
+    /// and each is given to `release`, with how many slots that closed.
+    pub(super) fn detach_tail<'a>(
+        &'a self,
+        guard: &'a ClassGuard<'_>,
+        release: impl FnMut(NewPage, usize),
+    ) -> Option<Object<'a>> {
+        let class = guard.class();
+        let last = self.last_used(guard, usize::from(class.shape().objs));
+        let tail = last.as_ref().map_or(0, |last| {
+            let end = class.layout().offset(last.index().wrapping_add(1));
+            end.div_ceil(PAGE_SIZE)
+        });
+        if u32::from(self.present.load(Relaxed)) >> (tail & 31) != 0 {
+            self.detach_from(tail as u32, release);
+        }
+        last
+    }
+
+    // Takes out the pages from a position on, on which nothing is in use.
+    fn detach_from(&self, position: u32, mut release: impl FnMut(NewPage, usize)) {
+        let mut before = self.before(position);
+        // SAFETY: By the type invariants, the page belongs to the zspage.
+        let mut next = before.map_or_else(|| self.first.get(), |page| unsafe { page.next() });
+        while let Some(page) = next {
+            // SAFETY: As above.
+            unsafe {
+                next = page.next();
+                if page.try_lock() {
+                    let (page, closed) = self.unlink(before, page, page.position() as usize);
+                    release(page, closed);
+                } else {
+                    self.keep_unused();
+                    before = Some(page);
+                }
+            }
+        }
+    }
+
     /// Whether an open slot is in front of `index`.
     pub(super) fn is_open_before(&self, index: usize) -> bool {
         self.slots.first_open().is_some_and(|open| open < index)
@@ -414,11 +453,16 @@ impl Zspage {
     // Takes a locked page out of the chain, whatever is on it. Also returns how many slots that
     // closed.
     fn detach(&self, page: ZsPage, position: usize) -> (NewPage, usize) {
-        // Those that were in use are closed already.
-        let backed = self.backed_slots(position);
-        let closed = self.slots.close_range(backed);
+        self.unlink(self.before(position as u32), page, position)
+    }
+
+    // The same, of the page behind `before`.
+    fn unlink(&self, before: Option<ZsPage>, page: ZsPage, position: usize) -> (NewPage, usize) {
+        // Those in use, or on a page that is missing, are closed already.
+        let closed = self
+            .slots
+            .close_range(self.class().layout().touching(position));
         self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
-        let before = self.before(position as u32);
         // SAFETY: By the type invariants, all these belong to the zspage.
         unsafe {
             let next = page.next();
