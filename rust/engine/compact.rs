@@ -13,6 +13,8 @@
 //!   source from its back.
 //! - A destination may lack pages. It gets those that its sources no longer need.
 
+#![forbid(unsafe_code)]
+
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};

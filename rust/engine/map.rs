@@ -7,9 +7,10 @@
 
 use core::ptr::NonNull;
 
+use super::events::BadHandle;
 use super::geometry::HANDLE_SIZE;
 use super::handle_table::Handle;
-use super::pool::{BadHandle, Pool};
+use super::pool::Pool;
 use super::word::{ObjWord, Place};
 use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::{read_u64_at, ZsPage, PAGE_SIZE};

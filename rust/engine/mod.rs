@@ -14,6 +14,7 @@
 
 pub mod class;
 pub mod compact;
+pub mod events;
 pub mod fullness;
 pub mod geometry;
 pub mod hand;
@@ -23,6 +24,7 @@ pub mod map;
 pub mod migrate;
 pub mod object;
 pub mod pool;
+mod release;
 pub mod slots;
 pub mod word;
 pub mod zspage;

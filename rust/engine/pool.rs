@@ -16,8 +16,9 @@
 use core::ptr::NonNull;
 
 use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
+use super::events::{BadHandle, Events};
 use super::fullness::{Group, NR_GROUPS};
-use super::geometry::{ClassShape, Geometry, MAX_CHAIN_LIMIT, MAX_CLASSES};
+use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
 use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::object::Object;
@@ -31,64 +32,7 @@ use crate::sys::atomic::{
 use crate::sys::page::PAGE_SIZE;
 use crate::sys::prelude::*;
 use crate::sys::report;
-use crate::sys::work::{Work, WorkItem};
-
-/// Why a handle was refused. The pool reports it; nothing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadHandle {
-    /// No such handle was ever given out, or its object was freed.
-    NotAllocated,
-    /// The object does not point back to the handle: the handle is of an earlier allocation, or
-    /// somebody wrote over the object's head.
-    Mismatch,
-    /// The object is mapped.
-    Mapped,
-    /// This CPU has an object mapped already, or serves an interrupt.
-    Nested,
-    /// This CPU does not have the object mapped.
-    NotMapped,
-}
-
-impl BadHandle {
-    fn reason(self) -> &'static str {
-        match self {
-            BadHandle::NotAllocated => "is not allocated (freed twice?)",
-            BadHandle::Mismatch => "does not match its object (freed twice, or overwritten?)",
-            BadHandle::Mapped => "is freed while mapped",
-            BadHandle::Nested => {
-                "is mapped in an interrupt, or with another object mapped on this CPU"
-            }
-            BadHandle::NotMapped => "is unmapped, but not mapped on this CPU",
-        }
-    }
-}
-
-impl From<Refused> for BadHandle {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Free => BadHandle::NotAllocated,
-            Refused::Busy => BadHandle::Mapped,
-            Refused::Moved => BadHandle::Mismatch,
-        }
-    }
-}
-
-/// What compaction and migration did since the pool was created. Written by those only.
-#[derive(Default)]
-pub struct Events {
-    /// Pages that compaction freed.
-    pub pages_compacted: AtomicUsize,
-    /// Objects that compaction moved.
-    pub objects_moved: AtomicUsize,
-    /// Objects that compaction left because they were mapped.
-    pub objects_busy: AtomicUsize,
-    /// Pages that the kernel migrated.
-    pub pages_migrated: AtomicUsize,
-    /// Migrations refused because an object on the page was mapped.
-    pub migrations_refused: AtomicUsize,
-    /// Zspages whose release had to wait for a page lock.
-    pub deferred_frees: AtomicUsize,
-}
+use crate::sys::work::Work;
 
 // How long `free` waits for a lock to go before it calls the object mapped.
 const LOCK_SPINS: usize = 256;
@@ -106,15 +50,6 @@ struct Growth<'c> {
     handles: Option<FreeHandles>,
     page: Option<NewPage>,
     zspage: Option<InHand<'c>>,
-}
-
-// What a class does not need any more.
-struct Unused<'c> {
-    handles: FreeHandles,
-    zspage: Option<InHand<'c>>,
-    pages: [Option<NewPage>; 2],
-    // There may be zspages on the list of the empty.
-    empty_left: bool,
 }
 
 /// A pool.
@@ -348,56 +283,6 @@ impl Pool {
         Ok(())
     }
 
-    // Takes from the class what it does not need any more after an object was freed, if there is
-    // anything.
-    #[inline(never)]
-    fn take_unused<'c>(&self, guard: &ClassGuard<'c>, object: &Object<'_>) -> Option<Unused<'c>> {
-        let zspage = object.zspage();
-        let pages = guard.detach_unused(object);
-        if zspage.inuse() != 0 {
-            guard.regroup(zspage);
-            if pages.iter().all(Option::is_none) {
-                return None;
-            }
-        }
-        let mut unused = Unused {
-            handles: guard.take_spare_handles(&self.handles),
-            zspage: None,
-            pages,
-            empty_left: guard.is_empty(),
-        };
-        if zspage.inuse() == 0 {
-            // One that is being compacted is left to that.
-            match guard.take(zspage) {
-                Some(hand) if hand.page_count() == 0 => unused.zspage = Some(hand),
-                // Others of its pages were kept, or somebody has one locked.
-                Some(hand) => {
-                    guard.put(hand);
-                    unused.empty_left = true;
-                }
-                None => {}
-            }
-        }
-        Some(unused)
-    }
-
-    // The pages go when they are dropped: that need not wait for the class lock, nor the class lock
-    // for that.
-    #[inline(never)]
-    fn give_back(&self, class: &SizeClass, unused: &mut Option<Unused<'_>>) {
-        let Some(unused) = unused.take() else {
-            return;
-        };
-        drop(unused.pages);
-        if let Some(zspage) = unused.zspage {
-            zspage.release();
-        }
-        self.handles.give_back(unused.handles);
-        if unused.empty_left {
-            self.release_empty(class);
-        }
-    }
-
     // Takes the handle from its object. Somebody may have the word locked for a moment, by a
     // handle of an earlier generation, which is then refused.
     #[inline]
@@ -417,80 +302,10 @@ impl Pool {
         }
     }
 
-    // Releases a zspage that has nothing in use. If somebody has a page of it locked, it goes on the
-    // list of the empty, where `malloc` may find it, and else the work does.
-    pub(super) fn settle_empty<'c>(
-        &self,
-        guard: &ClassGuard<'_>,
-        hand: InHand<'c>,
-    ) -> Option<InHand<'c>> {
-        if hand.page_count() == 0 {
-            return Some(hand);
-        }
-        guard.put(hand);
+    /// Leaves what is on a list of the empty to the work.
+    pub(super) fn defer_release(&self) {
         self.events.deferred_frees.fetch_add(1, Relaxed);
         self.deferred_free.schedule();
-        None
-    }
-
-    /// Releases the empty zspages of which a page was locked when they became empty.
-    ///
-    /// Context: may sleep, waits for page locks.
-    pub fn free_deferred(&self) {
-        for class in self.classes() {
-            self.release_group(class, Group::EMPTY, true);
-        }
-    }
-
-    // The same for one class, without waiting: what has a page locked is left to the work. How many
-    // pages that freed.
-    pub(super) fn release_empty(&self, class: &SizeClass) -> usize {
-        self.release_group(class, Group::EMPTY, false)
-    }
-
-    // Releases every zspage of one group. How many pages that freed.
-    fn release_group(&self, class: &SizeClass, group: Group, wait: bool) -> usize {
-        let mut freed = 0usize;
-        loop {
-            let guard = class.lock();
-            let Some(hand) = guard.pop(group) else {
-                return freed;
-            };
-            let mut pages = [const { None }; MAX_CHAIN_LIMIT];
-            let mut places = pages.iter_mut();
-            let contended = hand.strip(&guard, |page, closed| {
-                guard.page_gone(closed);
-                freed = freed.saturating_add(1);
-                if let Some(place) = places.next() {
-                    *place = Some(page);
-                }
-            });
-            let released = match contended {
-                None => Some(hand),
-                Some(_) => {
-                    guard.put(hand);
-                    None
-                }
-            };
-            drop(guard);
-            pages.fill_with(|| None);
-            if let Some(hand) = released {
-                hand.release();
-            }
-            let Some(page) = contended else { continue };
-            // SAFETY: `strip` took a reference.
-            unsafe {
-                if wait {
-                    page.wait_unlocked();
-                }
-                page.put();
-            }
-            if !wait {
-                self.events.deferred_frees.fetch_add(1, Relaxed);
-                self.deferred_free.schedule();
-                return freed;
-            }
-        }
     }
 
     /// Takes the right to compact the pool, if nobody has it.
@@ -539,12 +354,6 @@ fn new_classes(
         // SAFETY: The classes are a field of the pool, which is pinned.
         pin_box(unsafe { SizeClass::new(shape, pool) }).map(Some)
     })
-}
-
-impl WorkItem for Pool {
-    fn run(&self) {
-        self.free_deferred();
-    }
 }
 
 #[pinned_drop]

@@ -36,8 +36,8 @@ struct page *zs_helper_page_alloc(gfp_t gfp)
 	if (unlikely(!page))
 		return NULL;
 	/*
-	 * Nobody locks a page that is on no list, but for who looks at pages by
-	 * their number; and on no machine so far does a number have more bits.
+	 * Both all but never: a new page is locked only by who looks at pages by
+	 * their number; and numbers have fewer bits on every machine so far.
 	 */
 	if (unlikely(page_to_pfn(page) >> ZS_PFN_BITS || !trylock_page(page))) {
 		__free_page(page);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites share: the allocators, a pool to work on, objects to look
- * after, the kernel log, a mapping on another CPU.
+ * What the suites share. allocators.c knows which allocators there are and
+ * chooses one for new pools; fixture.c makes the pool that a case works on, and
+ * sets of objects in it; object.c is one object and its bytes, pages.c finds
+ * pages of a pool by their number; holder.c keeps an object mapped on another
+ * CPU; log.c provokes warnings. The suites are test_*.c and stress.c.
  */
 #ifndef ZS_TEST_KUNIT_H
 #define ZS_TEST_KUNIT_H
@@ -53,8 +56,10 @@ unsigned int zs_chain_size(enum zs_allocator allocator);
 struct zs_fixture {
 	struct zs_pool *pool;
 	long nr_zspages;
-	/* The longest chain of the pool. */
-	/* Of the pools that the case looks at; a case may change both. */
+	/*
+	 * Of the pools that the case looks at, and their longest chain; a case
+	 * may change both.
+	 */
 	enum zs_allocator allocator;
 	unsigned int chain;
 };

@@ -11,11 +11,12 @@
 use core::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
+use crate::engine::events::BadHandle;
 use crate::engine::fullness::{Grouping, NR_GROUPS};
 use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
 use crate::engine::handle_table::Handle;
 use crate::engine::map::{MapMode, Mapping};
-use crate::engine::pool::{BadHandle, Pool};
+use crate::engine::pool::Pool;
 use crate::engine::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::cpu_area::{on_cpu, preempt_depth};

@@ -20,9 +20,10 @@ use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
+use zsmalloc_host::engine::events::BadHandle;
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
-use zsmalloc_host::engine::pool::{BadHandle, Pool};
+use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::engine::word::{FreeLink, ObjWord, Place, Refused};
 use zsmalloc_host::sys::atomic::{begin_execution, AtomicU64};
 use zsmalloc_host::sys::machine::{boot, Booted, Config};

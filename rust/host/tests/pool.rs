@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
+use zsmalloc_host::engine::events::BadHandle;
 use zsmalloc_host::engine::fullness::Group;
 use zsmalloc_host::engine::geometry::{HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
-use zsmalloc_host::engine::pool::{BadHandle, Pool};
+use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::engine::zspage::Zspage;
 use zsmalloc_host::sys::atomic::Ordering::Relaxed;
 use zsmalloc_host::sys::cpu_area::{on_cpu, preempt_depth};

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Giving back: pages, zspages and handles that a class does not need any more.
+//!
+//! A page goes when nothing on it is in use, a zspage when it has no page. Both leave the class under
+//! its lock, and go after it was let go. A page that somebody has locked stays, in its zspage; an empty
+//! zspage then waits on the list of the empty, for `malloc` or for the work.
+
+use super::class::{ClassGuard, SizeClass};
+use super::fullness::Group;
+use super::geometry::MAX_CHAIN_LIMIT;
+use super::hand::{InHand, NewPage};
+use super::handle_table::FreeHandles;
+use super::object::Object;
+use super::pool::Pool;
+use crate::sys::work::WorkItem;
+
+// What a class does not need any more.
+pub(super) struct Unused<'c> {
+    handles: FreeHandles,
+    zspage: Option<InHand<'c>>,
+    pages: [Option<NewPage>; 2],
+    // There may be zspages on the list of the empty.
+    empty_left: bool,
+}
+
+impl Pool {
+    // Takes from the class what it does not need any more after an object was freed, if there is
+    // anything.
+    #[inline(never)]
+    pub(super) fn take_unused<'c>(
+        &self,
+        guard: &ClassGuard<'c>,
+        object: &Object<'_>,
+    ) -> Option<Unused<'c>> {
+        let zspage = object.zspage();
+        let pages = guard.detach_unused(object);
+        if zspage.inuse() != 0 {
+            guard.regroup(zspage);
+            if pages.iter().all(Option::is_none) {
+                return None;
+            }
+        }
+        let mut unused = Unused {
+            handles: guard.take_spare_handles(self.table()),
+            zspage: None,
+            pages,
+            empty_left: guard.is_empty(),
+        };
+        if zspage.inuse() == 0 {
+            // One that is being compacted is left to that.
+            match guard.take(zspage) {
+                Some(hand) if hand.page_count() == 0 => unused.zspage = Some(hand),
+                // Others of its pages were kept, or somebody has one locked.
+                Some(hand) => {
+                    guard.put(hand);
+                    unused.empty_left = true;
+                }
+                None => {}
+            }
+        }
+        Some(unused)
+    }
+
+    // The pages go when they are dropped: that need not wait for the class lock, nor the class lock
+    // for that.
+    #[inline(never)]
+    pub(super) fn give_back(&self, class: &SizeClass, unused: &mut Option<Unused<'_>>) {
+        let Some(unused) = unused.take() else {
+            return;
+        };
+        drop(unused.pages);
+        if let Some(zspage) = unused.zspage {
+            zspage.release();
+        }
+        self.table().give_back(unused.handles);
+        if unused.empty_left {
+            self.release_empty(class);
+        }
+    }
+
+    // Releases a zspage that has nothing in use. If somebody has a page of it locked, it goes on the
+    // list of the empty, where `malloc` may find it, and else the work does.
+    pub(super) fn settle_empty<'c>(
+        &self,
+        guard: &ClassGuard<'_>,
+        hand: InHand<'c>,
+    ) -> Option<InHand<'c>> {
+        if hand.page_count() == 0 {
+            return Some(hand);
+        }
+        guard.put(hand);
+        self.defer_release();
+        None
+    }
+
+    /// Releases the empty zspages of which a page was locked when they became empty.
+    ///
+    /// Context: may sleep, waits for page locks.
+    pub fn free_deferred(&self) {
+        for class in self.classes() {
+            self.release_group(class, Group::EMPTY, true);
+        }
+    }
+
+    // The same for one class, without waiting: what has a page locked is left to the work. How many
+    // pages that freed.
+    pub(super) fn release_empty(&self, class: &SizeClass) -> usize {
+        self.release_group(class, Group::EMPTY, false)
+    }
+
+    // Releases every zspage of one group. How many pages that freed.
+    pub(super) fn release_group(&self, class: &SizeClass, group: Group, wait: bool) -> usize {
+        let mut freed = 0usize;
+        loop {
+            let guard = class.lock();
+            let Some(hand) = guard.pop(group) else {
+                return freed;
+            };
+            let mut pages = [const { None }; MAX_CHAIN_LIMIT];
+            let mut places = pages.iter_mut();
+            let contended = hand.strip(&guard, |page, closed| {
+                guard.page_gone(closed);
+                freed = freed.saturating_add(1);
+                if let Some(place) = places.next() {
+                    *place = Some(page);
+                }
+            });
+            let released = match contended {
+                None => Some(hand),
+                Some(_) => {
+                    guard.put(hand);
+                    None
+                }
+            };
+            drop(guard);
+            pages.fill_with(|| None);
+            if let Some(hand) = released {
+                hand.release();
+            }
+            let Some(page) = contended else { continue };
+            // SAFETY: `strip` took a reference.
+            unsafe {
+                if wait {
+                    page.wait_unlocked();
+                }
+                page.put();
+            }
+            if !wait {
+                self.defer_release();
+                return freed;
+            }
+        }
+    }
+}
+
+impl WorkItem for Pool {
+    fn run(&self) {
+        self.free_deferred();
+    }
+}
