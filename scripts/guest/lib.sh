@@ -84,9 +84,16 @@ wait_for() {
 }
 
 # --- numbers ---
+# Exact, and the kernel complains of a counter that is below zero: to be called
+# when nothing goes on that counts.
 vmstat() {
 	# The counters are per CPU and summed up now and then; now.
 	echo 1 >/proc/sys/vm/stat_refresh
+	vmstat_about "$1"
+}
+
+# As it was summed up last. While CPUs count up and down a sum can be below zero.
+vmstat_about() {
 	awk -v n="$1" '$1 == n { print $2; f = 1 } END { if (!f) print 0 }' /proc/vmstat
 }
 

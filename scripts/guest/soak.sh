@@ -244,7 +244,7 @@ nr_most=0
 shown=$SECONDS
 while going && [ $((SECONDS - begin)) -lt $((MINUTES * 60)) ]; do
 	sleep 2
-	now=$(vmstat nr_zspages)
+	now=$(vmstat_about nr_zspages)
 	[ "$now" -le "$nr_most" ] || nr_most=$now
 	if [ $((SECONDS - shown)) -ge 30 ]; then
 		shown=$SECONDS
