@@ -441,7 +441,7 @@ impl<'a> ClassGuard<'a> {
             .filter(|zspage| zspage.next_position().is_some())
     }
 
-    /// Adds a page to a zspage of this class. The caller regroups it.
+    /// Adds a page to a zspage of this class. The caller takes an object of it, or regroups it.
     pub fn add_page(&self, zspage: &Zspage, page: NewPage) -> Result<(), NewPage> {
         let opened = zspage.add_page(self, page)?;
         self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
@@ -498,7 +498,12 @@ impl<'a> ClassGuard<'a> {
     /// `None` if there is no open slot, or if the class has no handle.
     #[inline(always)]
     pub fn malloc(&self, table: &HandleTable) -> Option<Handle> {
-        let zspage = self.fullest_open()?;
+        self.malloc_in(self.fullest_open()?, table)
+    }
+
+    /// The same, in a zspage of this class, which may be in a hand.
+    #[inline(always)]
+    pub(super) fn malloc_in(&self, zspage: &Zspage, table: &HandleTable) -> Option<Handle> {
         let (handle, word) = self.state.handles.pop(table)?;
         let Some(object) = zspage.take_object(self) else {
             // Not while there is an open slot. The handle waits for another object.

@@ -221,24 +221,30 @@ impl Pool {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(&self.handles, handles);
         }
-        if guard.fullest_open().is_none() {
-            if let Some(zspage) = guard.growable() {
-                growth.page = guard.add_page(zspage, growth.page.take()?).err();
-                guard.regroup(zspage);
-            } else {
-                // Both, or none: what is there stays for the next round.
-                let (page, hand) = match (growth.page.take(), growth.zspage.take()) {
-                    (Some(page), Some(hand)) => (page, hand),
-                    (page, hand) => {
-                        (growth.page, growth.zspage) = (page, hand);
-                        return None;
-                    }
-                };
-                growth.page = guard.add_page(&hand, page).err();
-                guard.put(hand);
-            }
+        if let Some(zspage) = guard.fullest_open() {
+            return guard.malloc_in(zspage, &self.handles);
         }
-        guard.malloc(&self.handles)
+        // The object is taken of the zspage that grew, which therefore changes lists only once.
+        if let Some(zspage) = guard.growable() {
+            growth.page = guard.add_page(zspage, growth.page.take()?).err();
+            let handle = guard.malloc_in(zspage, &self.handles);
+            if handle.is_none() {
+                guard.regroup(zspage);
+            }
+            return handle;
+        }
+        // Both, or none: what is there stays for the next round.
+        let (page, hand) = match (growth.page.take(), growth.zspage.take()) {
+            (Some(page), Some(hand)) => (page, hand),
+            (page, hand) => {
+                (growth.page, growth.zspage) = (page, hand);
+                return None;
+            }
+        };
+        growth.page = guard.add_page(&hand, page).err();
+        let handle = guard.malloc_in(&hand, &self.handles);
+        guard.put(hand);
+        handle
     }
 
     /// Frees an object. A handle that is not one of a live, unmapped object is reported with a
