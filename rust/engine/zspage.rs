@@ -260,7 +260,7 @@ impl Zspage {
         guard: &'a ClassGuard<'_>,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
-        let class = guard.class();
+        let class = self.class();
         let last = self.last_used(guard, usize::from(class.shape().objs));
         let tail = last.as_ref().map_or(0, |last| {
             let end = class.layout().offset(last.index().wrapping_add(1));
