@@ -464,15 +464,6 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// Takes every page on which nothing is in use out of a zspage of this class, but for those that
-    /// somebody has locked, and gives each to `release`. The caller regroups the zspage.
-    pub(super) fn detach_all_unused(&self, zspage: &Zspage, mut release: impl FnMut(NewPage)) {
-        zspage.detach_all_unused(self, |page, closed| {
-            self.page_gone(closed);
-            release(page);
-        });
-    }
-
     /// The last object in use of a zspage of this class. The pages behind it that nobody has locked
     /// are taken out, and each is given to `release`. The caller regroups the zspage.
     pub(super) fn detach_tail<'o>(

@@ -209,8 +209,6 @@ impl Pool {
                     self.events().objects_busy.fetch_add(1, Relaxed);
                     busy = usize::saturating_add(busy, 1);
                     if busy > BUSY_RETRIES {
-                        // Pages behind it that come free are looked for when this is done.
-                        source.keep_unused();
                         end = Some(old.index());
                     }
                     freed.unlocked(guard);
@@ -267,8 +265,6 @@ impl Pool {
         if freed.is_batch() {
             freed.unlocked(guard);
         }
-        // Pages that were kept, or that somebody had locked.
-        guard.detach_all_unused(&hand, |page| freed.add(page));
         if hand.inuse() != 0 {
             guard.put(hand);
         } else if let Some(hand) = self.settle_empty(guard, hand) {

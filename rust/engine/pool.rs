@@ -277,9 +277,7 @@ impl Pool {
         self.retire(&guard, handle, word, place)?;
         object.release();
         let zspage = object.zspage();
-        if guard.object_freed() {
-            zspage.keep_unused();
-        } else if !object.keeps_its_pages() {
+        if !guard.object_freed() && !object.keeps_its_pages() {
             let mut unused = self.take_unused(&guard, &object);
             drop(guard);
             self.give_back(class, &mut unused);

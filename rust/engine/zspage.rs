@@ -16,7 +16,7 @@ use super::fullness::{Group, Listed};
 use super::hand::{InHand, NewPage};
 use super::object::Object;
 use super::slots::SlotMap;
-use crate::sys::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
+use crate::sys::atomic::{AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
 use crate::sys::list::{Linked, Links};
 use crate::sys::page::{PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
@@ -65,8 +65,6 @@ pub struct Zspage {
     // Bit n is set while the page at position n is there.
     present: AtomicU16,
     listed: AtomicU8,
-    // Whether a page on which nothing is in use was kept, or may have been.
-    has_unused: AtomicBool,
     slots: SlotMap,
 }
 
@@ -94,7 +92,6 @@ impl Zspage {
                 counts: AtomicU32::new(0),
                 present: AtomicU16::new(0),
                 listed: AtomicU8::new(Listed::NOWHERE.number()),
-                has_unused: AtomicBool::new(false),
                 slots: SlotMap::new(),
             },
             gfp,
@@ -285,7 +282,6 @@ impl Zspage {
                     let (page, closed) = self.unlink(before, page, page.position() as usize);
                     release(page, closed);
                 } else {
-                    self.keep_unused();
                     before = Some(page);
                 }
             }
@@ -396,36 +392,6 @@ impl Zspage {
         !self.slots.any_closed(self.backed_slots(position))
     }
 
-    /// Remembers that a page on which nothing is in use may be kept.
-    #[inline]
-    pub(super) fn keep_unused(&self) {
-        self.has_unused.store(true, Relaxed);
-    }
-
-    /// Takes out every page on which nothing is in use and that nobody has locked, and gives each to
-    /// `release`, with how many slots that closed.
-    pub(super) fn detach_all_unused(
-        &self,
-        guard: &ClassGuard<'_>,
-        mut release: impl FnMut(NewPage, usize),
-    ) {
-        if !self.has_unused.load(Relaxed) {
-            return;
-        }
-        self.has_unused.store(false, Relaxed);
-        let mut next = self.first.get();
-        while let Some(page) = next {
-            // SAFETY: By the type invariants, the page belongs to the zspage.
-            let detached = unsafe {
-                next = page.next();
-                self.detach_unused(guard, page)
-            };
-            if let Some((page, closed)) = detached {
-                release(page, closed);
-            }
-        }
-    }
-
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
     /// somebody has the page locked.
     ///
@@ -444,7 +410,6 @@ impl Zspage {
         }
         // SAFETY: As above.
         if !unsafe { page.try_lock() } {
-            self.keep_unused();
             return None;
         }
         Some(self.detach(page, position))
