@@ -381,7 +381,8 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    // A group is a range of counts: the zspages in it to choose from. If it is one count, any will do.
+    // A group is a range of counts: the zspages in it to choose from. If it is one count, any will
+    // do.
     fn choice(&self, group: Group) -> impl Iterator<Item = &Zspage> {
         let several = usize::from(self.class.shape.objs) > NR_GROUPS - 2;
         self.list(group)
@@ -464,14 +465,16 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// The last object in use of a zspage of this class. The pages behind it that nobody has locked
-    /// are taken out, and each is given to `release`. The caller regroups the zspage.
+    /// The last object in use below index `end` of a zspage of this class. Pages between the two
+    /// that nobody has locked are taken out, and each is given to `release`. The caller regroups
+    /// the zspage.
     pub(super) fn detach_tail<'o>(
         &'o self,
         zspage: &'o Zspage,
+        end: usize,
         mut release: impl FnMut(NewPage),
     ) -> Option<Object<'o>> {
-        zspage.detach_tail(self, |page, closed| {
+        zspage.detach_tail(self, end, |page, closed| {
             self.page_gone(closed);
             release(page);
         })

@@ -26,7 +26,7 @@ use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::prelude::*;
 use crate::sys::sched;
 
-/// How often a mapped object is waited for before the class is left alone.
+/// How often mapped objects of a source are waited for; then they are left behind.
 const BUSY_RETRIES: usize = 32;
 
 /// What a compaction did.
@@ -53,7 +53,7 @@ const BATCH: usize = 8;
 /// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
 #[derive(Default)]
 struct Freed {
-    // Those below `count` are there. A zspage that is put back can add a whole chain to a batch.
+    // Those below `count` are there. The tail of a zspage can add a whole chain to a batch.
     pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
     count: usize,
     // Given to the kernel, less taken from it.
@@ -183,17 +183,13 @@ impl Pool {
         let mut moved = 0;
         let mut busy = 0;
         // Below which index: an object that stays mapped is left behind.
-        let mut end = None;
+        let mut end = usize::from(guard.class().shape().objs);
         loop {
             let came_free = freed.balance;
-            let last = guard.detach_tail(source, |page| freed.add(page));
+            let old = guard.detach_tail(source, end, |page| freed.add(page));
             if freed.balance != came_free && guard.class().freeable_pages() == 0 {
                 return moved;
             }
-            let old = match end {
-                Some(end) => source.last_used(guard, end),
-                None => last,
-            };
             let Some(old) = old else {
                 return moved;
             };
@@ -209,7 +205,7 @@ impl Pool {
                     self.events().objects_busy.fetch_add(1, Relaxed);
                     busy = usize::saturating_add(busy, 1);
                     if busy > BUSY_RETRIES {
-                        end = Some(old.index());
+                        end = old.index();
                     }
                     freed.unlocked(guard);
                 }
@@ -264,6 +260,10 @@ impl Pool {
     fn put_back(&self, guard: &mut ClassGuard<'_>, freed: &mut Freed, hand: InHand<'_>) {
         if freed.is_batch() {
             freed.unlocked(guard);
+        }
+        if hand.inuse() == 0 {
+            // What was freed while the compactor had it in hand, and may have kept its pages.
+            guard.detach_tail(&hand, usize::MAX, |page| freed.add(page));
         }
         if hand.inuse() != 0 {
             guard.put(hand);

@@ -45,7 +45,8 @@ impl From<Refused> for BadHandle {
     }
 }
 
-/// What compaction and migration did since the pool was created. Written by those only.
+/// What compaction and migration did since the pool was created. Written by those, and by `free` if
+/// somebody has a page locked.
 #[derive(Default)]
 pub struct Events {
     /// Pages that compaction freed.

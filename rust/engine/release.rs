@@ -2,9 +2,11 @@
 
 //! Giving back: pages, zspages and handles that a class does not need any more.
 //!
-//! A page goes when nothing on it is in use, a zspage when it has no page. Both leave the class under
-//! its lock, and go after it was let go. A page that somebody has locked stays, in its zspage; an empty
-//! zspage then waits on the list of the empty, for `malloc` or for the work.
+//! A page goes when nothing on it is in use, unless its class keeps it; a zspage when it has no
+//! page. Both leave the class under its lock, and go after it was let go. A page that somebody has
+//! locked stays in its zspage. One that is empty but for such pages, or kept ones, waits on the
+//! list of the empty: for `malloc`, for the last object of the class, for compaction or for the
+//! work.
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::Group;
@@ -79,8 +81,9 @@ impl Pool {
         }
     }
 
-    // Releases a zspage that has nothing in use. If somebody has a page of it locked, it goes on the
-    // list of the empty, where `malloc` may find it, and else the work does.
+    // Releases a zspage that has nothing in use, and that compaction took all pages of. If somebody
+    // has one locked, it goes on the list of the empty, where `malloc` may find it, and else the
+    // work does.
     pub(super) fn settle_empty<'c>(
         &self,
         guard: &ClassGuard<'_>,
@@ -94,7 +97,7 @@ impl Pool {
         None
     }
 
-    /// Releases the empty zspages of which a page was locked when they became empty.
+    /// Releases the zspages on the lists of the empty.
     ///
     /// Context: may sleep, waits for page locks.
     pub fn free_deferred(&self) {
@@ -119,13 +122,16 @@ impl Pool {
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
             let mut places = pages.iter_mut();
-            let contended = hand.strip(&guard, |page, closed| {
+            let release = |page, closed| {
                 guard.page_gone(closed);
                 freed = freed.saturating_add(1);
                 if let Some(place) = places.next() {
                     *place = Some(page);
                 }
-            });
+            };
+            // SAFETY: Nothing is in use in the group of the empty; others are released with the
+            // pool.
+            let contended = unsafe { hand.strip(&guard, release) };
             let released = match contended {
                 None => Some(hand),
                 Some(_) => {

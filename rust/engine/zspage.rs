@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
+use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
 use super::object::Object;
 use super::slots::SlotMap;
@@ -250,42 +251,72 @@ impl Zspage {
         None
     }
 
-    /// The last object in use. The pages behind it that nobody has locked are taken out of the chain,
-    /// and each is given to `release`, with how many slots that closed.
+    /// The last object in use below index `end`. The pages behind it, up to the one that slot `end`
+    /// begins on, are taken out of the chain, but for those that somebody has locked; each is given
+    /// to `release`, with how many slots that closed.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
+        end: usize,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
         let class = self.class();
-        let last = self.last_used(guard, usize::from(class.shape().objs));
-        let tail = last.as_ref().map_or(0, |last| {
+        let last = self.last_used(guard, end);
+        let from = last.as_ref().map_or(0, |last| {
             let end = class.layout().offset(last.index().wrapping_add(1));
             end.div_ceil(PAGE_SIZE)
         });
-        if u32::from(self.present.load(Relaxed)) >> (tail & 31) != 0 {
-            self.detach_from(tail as u32, release);
+        // Behind the last slot may be a page of which it is a part, and nothing else.
+        let until = if end < class.shape().objs.into() {
+            class.layout().offset(end) >> PAGE_SHIFT
+        } else {
+            MAX_CHAIN_LIMIT
+        };
+        let below = 1u32.wrapping_shl(until as u32).wrapping_sub(1);
+        if (u32::from(self.present.load(Relaxed)) & below) >> (from & 31) != 0 {
+            // SAFETY: Every slot of these pages is behind the last object and in front of `end`.
+            let _ = unsafe { self.detach_range(guard, from as u32..until as u32, release) };
         }
         last
     }
 
-    // Takes out the pages from a position on, on which nothing is in use.
-    fn detach_from(&self, position: u32, mut release: impl FnMut(NewPage, usize)) {
-        let mut before = self.before(position);
+    /// Takes the pages at these positions out of the chain, but for those that somebody has locked,
+    /// of which it returns one.
+    ///
+    /// # Safety
+    ///
+    /// Nothing on them may be in use, or nobody use the pool any more.
+    unsafe fn detach_range(
+        &self,
+        _guard: &ClassGuard<'_>,
+        positions: Range<u32>,
+        mut release: impl FnMut(NewPage, usize),
+    ) -> Option<ZsPage> {
+        let mut contended = None;
+        let mut before = self.before(positions.start);
         // SAFETY: By the type invariants, the page belongs to the zspage.
         let mut next = before.map_or_else(|| self.first.get(), |page| unsafe { page.next() });
         while let Some(page) = next {
             // SAFETY: As above.
-            unsafe {
+            let position = unsafe { page.position() };
+            if position >= positions.end {
+                break;
+            }
+            // SAFETY: As above.
+            let is_locked = unsafe {
                 next = page.next();
-                if page.try_lock() {
-                    let (page, closed) = self.unlink(before, page, page.position() as usize);
-                    release(page, closed);
-                } else {
-                    before = Some(page);
-                }
+                page.try_lock()
+            };
+            if is_locked {
+                // SAFETY: It was just locked, and is the one behind `before`.
+                let (page, closed) = unsafe { self.unlink(before, page, position as usize) };
+                release(page, closed);
+            } else {
+                before = Some(page);
+                contended = before;
             }
         }
+        contended
     }
 
     /// Whether an open slot is in front of `index`.
@@ -336,7 +367,8 @@ impl Zspage {
         Ok(count)
     }
 
-    // The slots that touch the page at `position` and have all of their pages, if this one is there.
+    // The slots that touch the page at `position` and have all of their pages, if this one is
+    // there.
     #[inline]
     fn backed_slots(&self, position: usize) -> Range<usize> {
         let present = self.present.load(Relaxed);
@@ -412,23 +444,29 @@ impl Zspage {
         if !unsafe { page.try_lock() } {
             return None;
         }
-        Some(self.detach(page, position))
+        let before = self.before(position as u32);
+        // SAFETY: It was just locked, and is the one behind `before`.
+        Some(unsafe { self.unlink(before, page, position) })
     }
 
-    // Takes a locked page out of the chain, whatever is on it. Also returns how many slots that
-    // closed.
-    fn detach(&self, page: ZsPage, position: usize) -> (NewPage, usize) {
-        self.unlink(self.before(position as u32), page, position)
-    }
-
-    // The same, of the page behind `before`.
-    fn unlink(&self, before: Option<ZsPage>, page: ZsPage, position: usize) -> (NewPage, usize) {
+    /// Takes a page out of the chain, whatever is on it. Also returns how many slots that closed.
+    ///
+    /// # Safety
+    ///
+    /// The page must be the one behind `before`, or the first, and at `position`; the class lock is
+    /// held, and the caller has the page locked.
+    unsafe fn unlink(
+        &self,
+        before: Option<ZsPage>,
+        page: ZsPage,
+        position: usize,
+    ) -> (NewPage, usize) {
         // Those in use, or on a page that is missing, are closed already.
         let closed = self
             .slots
             .close_range(self.class().layout().touching(position));
         self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
-        // SAFETY: By the type invariants, all these belong to the zspage.
+        // SAFETY: The caller's promise: all these belong to the zspage.
         unsafe {
             let next = page.next();
             match before {
@@ -445,27 +483,20 @@ impl Zspage {
     /// Takes out every page that can be locked at once, whatever is on it, and gives each to
     /// `release`, with how many slots that closed. Returns a reference to a page that somebody has
     /// locked, if there is one.
-    pub(super) fn strip(
+    ///
+    /// # Safety
+    ///
+    /// Nothing in the zspage may be in use, or nobody use the pool any more.
+    pub(super) unsafe fn strip(
         &self,
-        _guard: &ClassGuard<'_>,
-        mut release: impl FnMut(NewPage, usize),
+        guard: &ClassGuard<'_>,
+        release: impl FnMut(NewPage, usize),
     ) -> Option<ZsPage> {
-        let mut next = self.first.get();
-        let mut contended = None;
-        while let Some(page) = next {
+        // SAFETY: The caller's promise.
+        let contended = unsafe { self.detach_range(guard, 0..u32::MAX, release) };
+        if let Some(page) = contended {
             // SAFETY: By the type invariants, the page belongs to the zspage.
-            unsafe { next = page.next() };
-            // SAFETY: As above.
-            if unsafe { page.try_lock() } {
-                // SAFETY: As above.
-                let position = unsafe { page.position() } as usize;
-                let (detached, closed) = self.detach(page, position);
-                release(detached, closed);
-            } else if contended.is_none() {
-                // SAFETY: As above.
-                unsafe { page.get() };
-                contended = Some(page);
-            }
+            unsafe { page.get() };
         }
         contended
     }

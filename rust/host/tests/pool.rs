@@ -440,6 +440,42 @@ fn a_mapped_object_is_not_moved() {
 }
 
 #[test]
+fn pages_around_a_mapped_object_come_free() {
+    let _machine = boot(Config::default());
+    let pool = pool(8);
+    let size = 600;
+    let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
+    let (objs, pages) = (usize::from(shape.objs), usize::from(shape.pages));
+    assert!(pages >= 4);
+    // Of two full zspages, one becomes half full, the other almost empty.
+    let handles: Vec<Handle> = (0..2 * objs).map(|i| store(&pool, size, i)).collect();
+    let is_kept = |i: usize| i % 2 == 0 && i < objs || i % 8 == 0 || i == 2 * objs - 1;
+    for i in (0..2 * objs).filter(|&i| !is_kept(i)) {
+        pool.free(handles[i]).unwrap();
+    }
+    // The last object of the source stays where it is; the others move.
+    let last = handles[2 * objs - 1];
+    on_cpu(1, || pool.map_raw(last, MapMode::ReadOnly).unwrap());
+    let done = pool.compact();
+    assert_eq!(
+        done.objects,
+        (objs..2 * objs - 1).filter(|i| i % 8 == 0).count()
+    );
+    // Nothing but its own pages is left of the source.
+    assert!(
+        pool.total_pages() <= pages + 2,
+        "{} pages",
+        pool.total_pages()
+    );
+    // SAFETY: The bytes are not used any more.
+    on_cpu(1, || unsafe { pool.unmap_raw(last) });
+    for i in (0..2 * objs).filter(|&i| is_kept(i)) {
+        check(&pool, handles[i], size, i);
+        pool.free(handles[i]).unwrap();
+    }
+}
+
+#[test]
 fn a_zspage_whose_page_is_locked_is_freed_later() {
     for size in [100, 1353, 3000, 4096] {
         let machine = boot(Config::default());
