@@ -41,8 +41,22 @@ long zs_nr_zspages(void)
 
 #endif
 
+/* Free pages behind this one, if it is the first of several. */
+static unsigned long zs_pages_free_behind(struct page *page)
+{
+	unsigned long order;
+
+	/* A guess, as the page may be allocated at any time. */
+	if (!data_race(PageBuddy(page)))
+		return 0;
+	/* The same. */
+	order = data_race(page_private(page));
+	return order <= MAX_PAGE_ORDER ? (1UL << order) - 1 : 0;
+}
+
 unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 {
+	struct page *page;
 	unsigned long pfn, end;
 	unsigned int n = 0;
 	int node;
@@ -54,9 +68,12 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 				cond_resched();
 			if (!pfn_valid(pfn))
 				continue;
+			page = pfn_to_page(pfn);
 			/* Without a reference, the type is only a guess. */
-			if (!data_race(PageZsmalloc(pfn_to_page(pfn))))
+			if (!data_race(PageZsmalloc(page))) {
+				pfn += zs_pages_free_behind(page);
 				continue;
+			}
 			if (n == max)
 				return n;
 			if (pfns)
