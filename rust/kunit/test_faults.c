@@ -106,7 +106,7 @@ static unsigned int fail_each(struct kunit *test, const struct zs_op *op,
 		left = zs_fail_end();
 		if (left) {
 			KUNIT_EXPECT_EQ_MSG(test, 0, err, "nothing failed");
-			op->undo(test, arg);
+			undo(test, op, arg);
 			break;
 		}
 		if (err)
