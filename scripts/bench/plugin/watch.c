@@ -198,7 +198,7 @@ static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store,
 		int kind = kind_of(shift);
 
 		/* A class's lock is held for many objects, the page allocator's are not. */
-		if (kind == 0 && lock->looks > 16)
+		if (kind == 0 && lock->looks > 4)
 			outer_released = instructions[cpu];
 		if (kind >= 0 && !stale) {
 			held[code][kind]++;
