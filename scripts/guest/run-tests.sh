@@ -57,7 +57,11 @@ clean_up() {
 # five seconds is not reported; the next scan does.
 leaks() {
 	[ -e $DEBUGFS/kmemleak ] || return 0
-	echo scan >$DEBUGFS/kmemleak
+	# It turns itself off when it runs out of memory.
+	if ! echo scan >$DEBUGFS/kmemleak; then
+		echo "FAIL: kmemleak is off"
+		return 1
+	fi
 	cat $DEBUGFS/kmemleak >$WORK/leaks
 	echo clear >$DEBUGFS/kmemleak
 	[ -s $WORK/leaks ] || return 0
