@@ -232,12 +232,8 @@ impl Zspage {
         Some(Object::new(class, self, page, address, index))
     }
 
-    /// The last object in use below index `end`.
-    pub(super) fn last_used<'a>(
-        &'a self,
-        guard: &'a ClassGuard<'_>,
-        end: usize,
-    ) -> Option<Object<'a>> {
+    // The last object in use below index `end`.
+    fn last_used<'a>(&'a self, guard: &'a ClassGuard<'_>, end: usize) -> Option<Object<'a>> {
         // By pages, from the last: slots without a page are closed, too, and may be many.
         let mut present = self.present.load(Relaxed);
         while let Some(position) = present.checked_ilog2() {
