@@ -21,13 +21,17 @@ migrated() {
 	fi
 }
 
-test_compact_memory() {
-	needs_migration
-	# Compaction moves pages from the lower end of memory to the upper one,
-	# where allocation begins: room up there, once our pages are placed.
+# Compaction moves pages from the lower end of memory to the upper one, where
+# allocation begins: room up there, once our pages are placed.
+filled_below_room() {
 	dd if=/dev/zero of=/tmp/room bs=1M count=400 2>/dev/null
 	filled
 	rm /tmp/room
+}
+
+test_compact_memory() {
+	needs_migration
+	filled_below_room
 	local before
 	before=$(migrated)
 	for _ in 1 2 3; do
@@ -52,25 +56,30 @@ test_compact_memory_under_load() {
 	wait $mover || :
 }
 
-# field.md, section 2: absurd nr_hugepages found a bit field that was too small.
+# In 2023, absurd nr_hugepages found a bit field that was too small for long chains.
 test_huge_pages_under_load() {
 	needs_migration
-	filled
+	filled_below_room
 	zswap_on $ZPOOL
 	swap_on $SWAP
 	cgroup_make zs-t $((30 << 20))
 	hog_start zs-t $((40 << 20))
 	hog fill
-	local before
+	local before rounds=(1:30:20)
 	before=$(migrated)
 	(while :; do
 		echo 1000000 >/proc/sys/vm/nr_hugepages
 		echo 0 >/proc/sys/vm/nr_hugepages
 	done) &
 	local mover=$!
-	blk scatter /dev/zram0 $BYTES 2:20:30
-	hog verify
-	blk verify /dev/zram0 $BYTES 1:30:20 2:20:30
+	# A slow kernel takes more than one of these for one round of huge pages.
+	for r in 2:20:30 3:20:30 4:20:30 5:20:30; do
+		blk scatter /dev/zram0 $BYTES $r
+		rounds+=("$r")
+		hog verify
+		blk verify /dev/zram0 $BYTES "${rounds[@]}"
+		[ "$(migrated)" -le "$before" ] || break
+	done
 	kill $mover
 	wait $mover || :
 	echo 0 >/proc/sys/vm/nr_hugepages
