@@ -26,7 +26,7 @@ test-full: ## the guest's tests with KASAN, lockdep, KCSAN, ...: hours; CONFIGS=
 	@scripts/test-full $(CONFIGS)
 
 .PHONY: soak
-soak: ## make soak T=minutes: swap on zswap and zram, every byte checked, and the ledger
+soak: ## make soak T=<minutes>, 10: swap on zswap and zram, every byte checked, and the ledger
 	@T="$(T)" scripts/soak
 
 .PHONY: test-install
@@ -38,7 +38,7 @@ bench: ## compare with the kernel's own allocator: table, JSON, plots in build/b
 	@scripts/bench/main
 
 .PHONY: fuzz
-fuzz: ## look for operations that break the engine, guided by coverage: make fuzz T=<minutes>
+fuzz: ## look for operations that break the engine, guided by coverage: make fuzz T=<minutes>, 10
 	@scripts/setup fuzz
 	@rust/host/fuzz/run $$(($(T) * 60))
 
@@ -93,11 +93,11 @@ zsview: ## where the memory of this machine's pools is (as root); ARGS=--watch
 	@scripts/zsview $(ARGS)
 
 .PHONY: clean
-clean: ## remove what was built, but keep the kernel and the tools
+clean: ## remove what was built, but keep kernels, tools and the results of bench, soak, fuzz, test-full
 	@rm -rf build/modules build/guest build/run build/test build/shell build/log build/doc build/check build/list-corruption
 	@rm -rf build/fuzz/target build/loom build/mutants
 	@rm -rf build/install rust/host/target
 
 .PHONY: distclean
 distclean: ## remove everything that was built
-	@rm -rf build rust/host/target rust/host/fuzz/target
+	@rm -rf build rust/host/target rust/host/fuzz/target rust-project.json
