@@ -53,12 +53,12 @@ pub struct Events {
     pub pages_compacted: AtomicUsize,
     /// Objects that compaction moved.
     pub objects_moved: AtomicUsize,
-    /// Objects that compaction left because they were mapped.
+    /// How often compaction found an object mapped, or its head overwritten.
     pub objects_busy: AtomicUsize,
     /// Pages that the kernel migrated.
     pub pages_migrated: AtomicUsize,
-    /// Migrations refused because an object on the page was mapped.
+    /// Migrations refused because an object on the page was mapped, or its head overwritten.
     pub migrations_refused: AtomicUsize,
-    /// Zspages whose release had to wait for a page lock.
+    /// How often a release was left to the worker because of a page lock.
     pub deferred_frees: AtomicUsize,
 }

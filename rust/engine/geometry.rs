@@ -5,7 +5,8 @@
 //! The kernel's `mm/zsmalloc.c` picks the chain that leaves the fewest bytes at its end, whatever
 //! that is per object, and has a class for every 16 bytes. As pages of a zspage come one by one
 //! here, a long chain costs nothing until it is used; so the chain is the one with the fewest bytes
-//! of page per object, and there is a class for every 8 bytes, the alignment of objects.
+//! of page per object, and there is a class for every 8 bytes, the alignment of objects. (Both with
+//! pages of 4 KiB, and before classes of one shape are merged.)
 
 #![forbid(unsafe_code)]
 

@@ -5,7 +5,7 @@
 
 #include "glue.h"
 
-/* As CONFIG_ZSMALLOC_CHAIN_SIZE has them; rust/engine/geometry.rs too. */
+/* The bounds are those of CONFIG_ZSMALLOC_CHAIN_SIZE; as in rust/engine/geometry.rs. */
 #define ZS_CHAIN_MIN 4
 #define ZS_CHAIN_MAX 16
 #define ZS_CHAIN_DEFAULT 16

@@ -4,7 +4,8 @@
  * chooses one for new pools; fixture.c makes the pool that a case works on, and
  * sets of objects in it; object.c is one object and its bytes, pages.c finds
  * pages of a pool by their number; holder.c keeps an object mapped on another
- * CPU; log.c provokes warnings. The suites are test_*.c and stress.c.
+ * CPU; log.c provokes warnings. The suites are test_*.c. object.c and pages.c are
+ * also part of zsmalloc_stress.ko.
  */
 #ifndef ZS_TEST_KUNIT_H
 #define ZS_TEST_KUNIT_H

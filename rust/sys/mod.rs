@@ -2,7 +2,8 @@
 
 //! What the engine needs of the kernel, one concept per file.
 //!
-//! `rust/host/src/sys` has the same names for the host. All `unsafe` against C is here.
+//! `rust/host/src/sys` has the same names for the host. All `unsafe` against C that
+//! the engine needs is here.
 
 pub mod array;
 pub mod atomic;

@@ -9,7 +9,7 @@ cat <<EOF
   Loaded: $(awk '{ printf "%s ", $1 }' /proc/modules)
   zram:   echo 64M >/sys/block/zram0/disksize; then use /dev/zram0
   zswap:  echo $ZPOOL >$ZSWAP/zpool; echo Y >$ZSWAP/enabled
-  disks:  /dev/zs-data (128 MiB of data), /dev/zs-swap (512 MiB, empty)
+  disks:  /dev/zs-data (136 MiB of data, read only), /dev/zs-swap (512 MiB, empty)
   stats:  $DEBUGFS/zsmalloc_rs/, dmesg
 
 EOF
