@@ -144,6 +144,12 @@ impl Pool {
                 kept = Some(destination);
                 break;
             };
+            // What has an open slot may be the emptier one: the two would take turns for ever.
+            if no_page && source.inuse() > destination.inuse() {
+                self.put_back(&mut guard, &mut freed, source);
+                kept = Some(destination);
+                break;
+            }
             let moved = self.move_all(&mut guard, &mut freed, &source, &destination);
             done.objects = done.objects.saturating_add(moved);
             let source_empty = source.inuse() == 0;

@@ -792,6 +792,36 @@ fn compaction_survives_any_failure() {
 }
 
 #[test]
+fn compaction_ends_though_no_page_can_be_had() {
+    for (size, seed) in (0..40).flat_map(|i| (1..20).map(move |seed| (120 + i * 93, seed))) {
+        let machine = boot(Config::default());
+        let pool = pool(16);
+        let mut handles: Vec<(usize, Handle)> =
+            (0..200).map(|i| (i, store(&pool, size, i))).collect();
+        let mut random = Random::new(seed);
+        for _ in 0..random.below(handles.len()) {
+            let (_, handle) = handles.swap_remove(random.below(handles.len()));
+            pool.free(handle).unwrap();
+        }
+        machine.fail_all(&[Point::Page]);
+        // Each object at most once from each zspage to each fuller one is far below this.
+        let mut steps = 0;
+        let mut step = || {
+            steps += 1;
+            assert!(steps < 20_000, "{size} bytes, seed {seed}: it does not end");
+        };
+        sched::with_hook(&mut step, || pool.compact());
+        machine.fail_none();
+        pool.compact();
+        assert_eq!(pool.freeable_pages(), 0);
+        for (i, handle) in handles {
+            check(&pool, handle, size, i);
+            pool.free(handle).unwrap();
+        }
+    }
+}
+
+#[test]
 fn memory_that_ends_is_an_error_and_comes_back() {
     let machine = boot(Config {
         pages: 64,

@@ -96,6 +96,8 @@ struct Faults {
     seen: [usize; 4],
     // How many more to let pass, and of which kinds.
     pass: Option<(usize, Vec<Point>)>,
+    // Whether all fail after that, not just one.
+    for_good: bool,
     failed: usize,
 }
 
@@ -245,7 +247,16 @@ impl Machine {
 
     /// Lets `pass` allocations of the given kinds succeed and fails the next one. Once.
     pub fn fail_nth(&self, pass: usize, kinds: &[Point]) {
-        held(&self.faults).pass = Some((pass, kinds.to_vec()));
+        let mut faults = held(&self.faults);
+        faults.pass = Some((pass, kinds.to_vec()));
+        faults.for_good = false;
+    }
+
+    /// Fails every allocation of the given kinds, until [`Machine::fail_none`].
+    pub fn fail_all(&self, kinds: &[Point]) {
+        let mut faults = held(&self.faults);
+        faults.pass = Some((0, kinds.to_vec()));
+        faults.for_good = true;
     }
 
     /// Forgets a failure that has not come yet. True if there was one.
@@ -272,7 +283,9 @@ impl Machine {
         faults.seen[kind as usize] += 1;
         match &mut faults.pass {
             Some((0, kinds)) if kinds.contains(&kind) => {
-                faults.pass = None;
+                if !faults.for_good {
+                    faults.pass = None;
+                }
                 faults.failed += 1;
                 return Err(ENOMEM);
             }
