@@ -272,7 +272,9 @@ impl<'a> ClassGuard<'a> {
             return;
         }
         let to = self.belongs(&hand);
-        if let (Some(group), Some(zspage)) = (to.group(), hand.into_box()) {
+        let Some(group) = to.group() else { return };
+        // SAFETY: It goes on a list.
+        if let Some(zspage) = unsafe { hand.into_box() } {
             zspage.set_listed(to);
             // Those with an open slot in front, so that one is found without a search.
             self.list(group).push(zspage, to.is_open());
@@ -286,7 +288,8 @@ impl<'a> ClassGuard<'a> {
             return None;
         }
         let group = zspage.listed().group()?;
-        // SAFETY: A zspage of this class that has a group is on that list, by its invariants.
+        // SAFETY: A zspage of this class that has a group is on that list, by its invariants. What
+        // is in a hand is freed only by the promise that nobody uses what a guard lent.
         let zspage = unsafe { self.list(group).remove(zspage) };
         zspage.set_listed(Listed::NOWHERE);
         self.left(group);

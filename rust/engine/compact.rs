@@ -273,8 +273,8 @@ impl Pool {
         }
         if hand.inuse() != 0 {
             guard.put(hand);
-        } else if let Some(hand) = self.settle_empty(guard, hand) {
-            hand.release();
+        } else {
+            self.settle_empty(guard, hand);
         }
     }
 }

@@ -29,15 +29,25 @@ impl<'c> InHand<'c> {
         Self(Some(zspage), PhantomData)
     }
 
-    /// Gives the zspage to a list, or to whoever releases it.
-    pub(super) fn into_box(mut self) -> Option<SlabBox<Zspage>> {
+    /// Gives the zspage to a list.
+    ///
+    /// # Safety
+    ///
+    /// The box must go on a list, or else as [`InHand::release`] says.
+    pub(super) unsafe fn into_box(mut self) -> Option<SlabBox<Zspage>> {
         self.0.take()
     }
 
     /// Frees a zspage that has no pages. One that has some is reported, and lost.
-    pub fn release(self) {
+    ///
+    /// # Safety
+    ///
+    /// No reference to the zspage may be in use that a guard of its class lent while it was on a
+    /// list: the guard must be gone, or borrowed exclusively.
+    pub unsafe fn release(self) {
         if self.page_count() == 0 {
-            drop(self.into_box());
+            // SAFETY: The caller's promise.
+            drop(unsafe { self.into_box() });
         }
     }
 }

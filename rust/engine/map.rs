@@ -171,7 +171,8 @@ impl Pool {
             .ok_or(Obstacle::AreaInUse)?;
         let obstacle = match word.try_lock() {
             Ok(place) if place.is_plain() => {
-                // SAFETY: The object is locked, so its page stays, and it is inside it.
+                // SAFETY: By the invariant of words this is where the object is. It is locked, so
+                // its page stays, and it is inside it.
                 let (head, bytes) = unsafe {
                     let object = area.map_page(ZsPage::from_pfn(place.pfn()), place.offset());
                     let bytes = NonNull::new_unchecked(object.as_ptr().add(HANDLE_SIZE));

@@ -189,7 +189,8 @@ impl Pool {
             self.handles.give_back(handles);
         }
         if let Some(zspage) = growth.zspage {
-            zspage.release();
+            // SAFETY: It is still in the hand that it was allocated into: no guard lent it.
+            unsafe { zspage.release() };
         }
         result
     }

@@ -73,7 +73,8 @@ impl Pool {
         };
         drop(unused.pages);
         if let Some(zspage) = unused.zspage {
-            zspage.release();
+            // SAFETY: The guard with which it was taken is gone, and it has been on no list since.
+            unsafe { zspage.release() };
         }
         self.table().give_back(unused.handles);
         if unused.empty_left {
@@ -84,17 +85,15 @@ impl Pool {
     // Releases a zspage that has nothing in use, and that compaction took all pages of. If somebody
     // has one locked, it goes on the list of the empty, where `malloc` may find it, and else the
     // work does.
-    pub(super) fn settle_empty<'c>(
-        &self,
-        guard: &ClassGuard<'_>,
-        hand: InHand<'c>,
-    ) -> Option<InHand<'c>> {
+    pub(super) fn settle_empty(&self, guard: &mut ClassGuard<'_>, hand: InHand<'_>) {
         if hand.page_count() == 0 {
-            return Some(hand);
+            // SAFETY: Nothing that the guard lent outlives its exclusive borrow, and it has been on
+            // no list since it was taken.
+            unsafe { hand.release() };
+            return;
         }
         guard.put(hand);
         self.defer_release();
-        None
     }
 
     /// Releases the zspages on the lists of the empty.
@@ -142,7 +141,8 @@ impl Pool {
             drop(guard);
             pages.fill_with(|| None);
             if let Some(hand) = released {
-                hand.release();
+                // SAFETY: As in `give_back`.
+                unsafe { hand.release() };
             }
             let Some(page) = contended else { continue };
             // SAFETY: `strip` took a reference.

@@ -165,6 +165,11 @@ pub enum Refused {
 }
 
 /// The word of one handle. See the module for its states.
+///
+/// # Invariants
+///
+/// A live word of a pool's table holds the place of an object of that pool. Those who store one,
+/// [`ObjWord::publish`] and [`ObjWord::unlock`], have it from the object, under its class lock.
 #[derive(Clone, Copy)]
 pub struct ObjWord<'a>(&'a AtomicU64);
 

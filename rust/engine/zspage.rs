@@ -193,9 +193,18 @@ impl Zspage {
         })
     }
 
+    // Whether `guard` is that of the lock which protects the zspage.
+    #[inline(always)]
+    fn is_locked(&self, guard: &ClassGuard<'_>) -> bool {
+        core::ptr::eq(self.class.as_ptr(), guard.class())
+    }
+
     /// Takes an open slot for an object.
     #[inline(always)]
     pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
+        if !self.is_locked(guard) {
+            return None;
+        }
         let object = self.object(guard, self.slots.close_first()?)?;
         self.count(INUSE_ONE.wrapping_sub(OPEN_ONE));
         Some(object)
@@ -256,6 +265,9 @@ impl Zspage {
         end: usize,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
+        if !self.is_locked(guard) {
+            return None;
+        }
         let class = self.class();
         let last = self.last_used(guard, end);
         let from = last.as_ref().map_or(0, |last| {
@@ -326,7 +338,7 @@ impl Zspage {
         guard: &'a ClassGuard<'_>,
         index: usize,
     ) -> Option<Object<'a>> {
-        if self.is_used(index) {
+        if self.is_locked(guard) && self.is_used(index) {
             self.object(guard, index)
         } else {
             None
@@ -335,12 +347,9 @@ impl Zspage {
 
     /// Adds a page at [`Zspage::next_position`]; how many slots that opened. Gives the page back
     /// if there is no place for it.
-    pub(super) fn add_page(
-        &self,
-        _guard: &ClassGuard<'_>,
-        page: NewPage,
-    ) -> Result<usize, NewPage> {
-        let Some(position) = self.next_position() else {
+    pub(super) fn add_page(&self, guard: &ClassGuard<'_>, page: NewPage) -> Result<usize, NewPage> {
+        let position = self.next_position().filter(|_| self.is_locked(guard));
+        let Some(position) = position else {
             return Err(page);
         };
         let (page, is_movable) = page.into_page();

@@ -93,8 +93,8 @@ impl<T: Linked> List<T> {
         if self.is_empty() {
             return None;
         }
-        // SAFETY: The head is linked to the links of an item, which stays as long as it is on the
-        // list: to take it off, the list's protector must not be borrowed.
+        // SAFETY: The head is linked to the links of an item. Who takes that off the list promises
+        // not to free it while what is lent here is in use.
         unsafe { Some(&*(*self.head.get()).next.byte_sub(T::OFFSET).cast::<T>()) }
     }
 
@@ -153,7 +153,8 @@ impl<T: Linked> List<T> {
     ///
     /// # Safety
     ///
-    /// The item must be on this list.
+    /// The item must be on this list. It may not be freed while a reference to it is in use that the
+    /// list lent.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
         let item = NonNull::from(item);
         // SAFETY: The item is on this list, by the caller's promise, so the list owns it.

@@ -144,7 +144,8 @@ impl<T: Linked> List<T> {
     ///
     /// # Safety
     ///
-    /// The item must be on this list.
+    /// The item must be on this list. It may not be freed while a reference to it is in use that the
+    /// list lent.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
         let item = NonNull::from(item);
         let entry = Self::links(item);

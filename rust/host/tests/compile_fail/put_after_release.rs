@@ -6,6 +6,6 @@ use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
-    hand.release();
+    unsafe { hand.release() };
     guard.put(hand); //~ E0382
 }

@@ -7,5 +7,5 @@ use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
     guard.put(hand);
-    hand.release(); //~ E0382
+    unsafe { hand.release() }; //~ E0382
 }

@@ -5,6 +5,6 @@
 use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(hand: InHand<'_>) {
-    hand.release();
-    hand.release(); //~ E0382
+    unsafe { hand.release() };
+    unsafe { hand.release() }; //~ E0382
 }
