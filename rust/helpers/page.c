@@ -127,6 +127,9 @@ static bool zs_isolate_page(struct page *page, isolate_mode_t mode)
 static int zs_migrate_page(struct page *newpage, struct page *page,
 			   enum migrate_mode mode)
 {
+	/* As in zs_helper_page_alloc(). */
+	if (unlikely(page_to_pfn(newpage) >> ZS_PFN_BITS))
+		return -EINVAL;
 	return zs_rs_migrate_page(newpage, page);
 }
 
