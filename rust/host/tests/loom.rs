@@ -666,7 +666,7 @@ fn pool_migrate_and_free_across() {
 // The kernel moves pages while the pool is compacted.
 #[test]
 fn pool_migrate_and_compact() {
-    explore(Bound(3), || {
+    explore(Exhaustive, || {
         let shop = Shop::open();
         let [a, b] = shop.fragmented();
         let page = any_page();
