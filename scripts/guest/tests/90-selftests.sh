@@ -80,6 +80,12 @@ zswap_result() {
 }
 
 test_zswap_selftests() {
+	# test_no_kmem_bypass raises min_free_kbytes until nothing is left to allocate
+	# from, whereupon kmemleak turns itself off, for good.
+	if [ -e $DEBUGFS/kmemleak ]; then
+		echo "leaves kmemleak no memory" >$WORK/skip
+		exit 0
+	fi
 	set +e
 	zswap_cases "$ALLOC"
 	names=$(grep -oE 'ok [0-9]+ .*' "/run/result/zswap.$ALLOC.log" | grep -oE 'test_[a-z_]+' |
