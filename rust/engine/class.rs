@@ -268,7 +268,7 @@ impl<'a> ClassGuard<'a> {
     /// Puts a zspage on the list of its fullness group.
     pub fn put(&self, hand: InHand<'_>) {
         // One of another class stays in the hand, which reports it.
-        if !core::ptr::eq(hand.class(), self.class) {
+        if !hand.is_of(self.class) {
             return;
         }
         let to = self.belongs(&hand);
@@ -284,7 +284,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Takes a zspage of this class off its list; `None` if it is in a hand already.
     pub fn take(&self, zspage: &Zspage) -> Option<InHand<'a>> {
-        if !core::ptr::eq(zspage.class(), self.class) {
+        if !zspage.is_of(self.class) {
             return None;
         }
         let group = zspage.listed().group()?;
@@ -346,7 +346,7 @@ impl<'a> ClassGuard<'a> {
         let (Some(from), Some(group)) = (from.group(), to.group()) else {
             return;
         };
-        if !core::ptr::eq(zspage.class(), self.class) {
+        if !zspage.is_of(self.class) {
             return;
         }
         // SAFETY: As in `take`.

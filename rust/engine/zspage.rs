@@ -193,16 +193,16 @@ impl Zspage {
         })
     }
 
-    // Whether `guard` is that of the lock which protects the zspage.
+    /// Whether it is a zspage of `class`, so that a guard of that class's lock protects it.
     #[inline(always)]
-    fn is_locked(&self, guard: &ClassGuard<'_>) -> bool {
-        core::ptr::eq(self.class.as_ptr(), guard.class())
+    pub(super) fn is_of(&self, class: &SizeClass) -> bool {
+        core::ptr::eq(self.class.as_ptr(), class)
     }
 
     /// Takes an open slot for an object.
     #[inline(always)]
     pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
-        if !self.is_locked(guard) {
+        if !self.is_of(guard.class()) {
             return None;
         }
         let object = self.object(guard, self.slots.close_first()?)?;
@@ -265,7 +265,7 @@ impl Zspage {
         end: usize,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
-        if !self.is_locked(guard) {
+        if !self.is_of(guard.class()) {
             return None;
         }
         let class = self.class();
@@ -338,7 +338,7 @@ impl Zspage {
         guard: &'a ClassGuard<'_>,
         index: usize,
     ) -> Option<Object<'a>> {
-        if self.is_locked(guard) && self.is_used(index) {
+        if self.is_of(guard.class()) && self.is_used(index) {
             self.object(guard, index)
         } else {
             None
@@ -348,7 +348,7 @@ impl Zspage {
     /// Adds a page at [`Zspage::next_position`]; how many slots that opened. Gives the page back
     /// if there is no place for it.
     pub(super) fn add_page(&self, guard: &ClassGuard<'_>, page: NewPage) -> Result<usize, NewPage> {
-        let position = self.next_position().filter(|_| self.is_locked(guard));
+        let position = self.next_position().filter(|_| self.is_of(guard.class()));
         let Some(position) = position else {
             return Err(page);
         };

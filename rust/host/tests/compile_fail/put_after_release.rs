@@ -6,6 +6,7 @@ use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+    // SAFETY: Nobody uses what a guard lent of it.
     unsafe { hand.release() };
     guard.put(hand); //~ E0382
 }

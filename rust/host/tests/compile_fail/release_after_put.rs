@@ -7,5 +7,6 @@ use zsmalloc_host::engine::hand::InHand;
 
 pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
     guard.put(hand);
+    // SAFETY: Nobody uses what a guard lent of it.
     unsafe { hand.release() }; //~ E0382
 }
