@@ -46,12 +46,19 @@ test_by_sysfs() {
 # Whoever compacts, each page that is freed is counted once.
 test_by_two_writers() {
 	fragmented
-	local used freed
+	local used freed go=/run/compact-now
 	used=$(mm_stat zram0 used)
+	# They wait for each other, so that they are in there together.
 	for _ in 1 2 3; do
-		(for _ in 1 2 3; do echo 1 >/sys/block/zram0/compact; done) &
+		(
+			until [ -e $go ]; do :; done
+			for _ in 1 2 3; do echo 1 >/sys/block/zram0/compact; done
+		) &
 	done
+	sleep 0.5
+	touch $go
 	wait
+	rm $go
 	freed=$(mm_stat zram0 compacted)
 	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
 	[ $((used - $(mm_stat zram0 used))) -eq $((freed * 4096)) ] ||
