@@ -123,6 +123,13 @@ pub(super) struct Missing {
     pub(super) zspage: bool,
 }
 
+impl Missing {
+    /// Nothing: then there is an object to be had.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.handles == 0 && !self.page
+    }
+}
+
 /// A row of the `classes` table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassStats {

@@ -153,7 +153,8 @@ impl Pool {
 
     /// Allocates an object of `size` bytes.
     ///
-    /// Errors: [`EINVAL`] for no bytes, [`ENOSPC`] for more than a page, [`ENOMEM`].
+    /// Errors: [`EINVAL`] for no bytes, [`ENOSPC`] for more than a page, [`ENOMEM`], and [`EIO`],
+    /// with a kernel warning, for a zspage that is not what it says.
     /// Context: as `gfp` says; never with a class lock held, never from an interrupt.
     #[inline(always)]
     pub fn malloc(&self, size: usize, gfp: Gfp) -> Result<Handle> {
@@ -176,6 +177,10 @@ impl Pool {
     fn malloc_growing(&self, class: &SizeClass, mut missing: Missing, gfp: Gfp) -> Result<Handle> {
         let mut growth = Growth::default();
         let result = loop {
+            if missing.is_nothing() {
+                report::corrupt_zspage();
+                break Err(EIO);
+            }
             if let Err(error) = self.add_missing(class, &mut growth, missing, gfp) {
                 break Err(error);
             }

@@ -101,6 +101,7 @@ __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
 			   const char *reason, int len);
 void zs_helper_warn_forgotten(void);
+void zs_helper_warn_corrupt(void);
 __noreturn void zs_helper_bug(void);
 
 /* sched.c */

@@ -15,6 +15,11 @@ void zs_helper_warn_forgotten(void)
 	WARN_ONCE(1, "zsmalloc_rs: a zspage was neither put back nor released\n");
 }
 
+void zs_helper_warn_corrupt(void)
+{
+	WARN_ONCE(1, "zsmalloc_rs: a zspage has no open slot, although it says so\n");
+}
+
 void zs_helper_bug(void)
 {
 	BUG();

@@ -4,7 +4,7 @@
 
 pub use kernel::init::{pin_init_array_from_fn, pin_init_from_closure, zeroed, PinInit};
 pub use kernel::prelude::{
-    pin_data, pin_init, pinned_drop, try_pin_init, Error, Pin, Result, EBUSY, EINVAL, ENOMEM,
+    pin_data, pin_init, pinned_drop, try_pin_init, Error, Pin, Result, EBUSY, EINVAL, EIO, ENOMEM,
     ENOSPC,
 };
 pub use kernel::str::{CStr, CString};

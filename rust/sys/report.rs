@@ -34,6 +34,13 @@ pub fn forgotten_zspage() {
     unsafe { bindings::zs_helper_warn_forgotten() };
 }
 
+/// Warns that a zspage has no open slot, although it says so.
+#[cold]
+pub fn corrupt_zspage() {
+    // SAFETY: May be called anywhere.
+    unsafe { bindings::zs_helper_warn_corrupt() };
+}
+
 /// Never returns; for what the types rule out, but the compiler cannot see.
 #[cold]
 pub fn unreachable() -> ! {

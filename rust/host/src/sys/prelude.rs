@@ -21,6 +21,8 @@ pub struct Error(i32);
 
 /// Device or resource busy.
 pub const EBUSY: Error = Error(-16);
+/// Input or output error.
+pub const EIO: Error = Error(-5);
 /// Invalid argument.
 pub const EINVAL: Error = Error(-22);
 /// Out of memory.
@@ -43,6 +45,7 @@ impl core::fmt::Debug for Error {
         match *self {
             EBUSY => f.write_str("EBUSY"),
             EINVAL => f.write_str("EINVAL"),
+            EIO => f.write_str("EIO"),
             ENOMEM => f.write_str("ENOMEM"),
             ENOSPC => f.write_str("ENOSPC"),
             Error(number) => write!(f, "Error({number})"),

@@ -27,6 +27,8 @@ pub enum Report {
     },
     /// See [`forgotten_zspage`].
     ForgottenZspage,
+    /// See [`corrupt_zspage`].
+    CorruptZspage,
 }
 
 /// Warns that a caller passed a handle it must not have.
@@ -49,6 +51,12 @@ pub fn group_not_empty(size: u32, group: usize) {
 #[cold]
 pub fn forgotten_zspage() {
     machine::current().log(Report::ForgottenZspage);
+}
+
+/// Warns that a zspage has no open slot, although it says so.
+#[cold]
+pub fn corrupt_zspage() {
+    machine::current().log(Report::CorruptZspage);
 }
 
 /// Never returns; for what the types rule out, but the compiler cannot see.
