@@ -51,9 +51,10 @@ impl Counts {
 /// # Invariants
 ///
 /// - `class` outlives the zspage.
-/// - Every page from `first` on, along the links, belongs to the zspage, has it as its owner and
-///   stays allocated until it is taken out of the chain under the class lock and its page lock.
-///   Positions rise along the chain, and are those set in `present`.
+/// - The chain is a ring: behind its last page is its first. Every page from `cursor` on, along the
+///   links, belongs to the zspage, has it as its owner and stays allocated until it is taken out
+///   of the chain under the class lock and its page lock. Positions rise along the chain, and are
+///   those set in `present`. (The page of a huge zspage has no link.)
 /// - A slot is open only if all its pages are present; the upper half of `counts` counts these. A
 ///   slot that is closed while all its pages are present is in use; the lower half counts these.
 /// - `listed` names the list the zspage is on, or none while it is in a hand.
@@ -61,7 +62,9 @@ impl Counts {
 pub struct Zspage {
     links: Links,
     class: NonNull<SizeClass>,
-    first: PageCell,
+    // A page of the chain, if there is one: that of the last object, as the next one tends to be
+    // there, or on the page behind.
+    cursor: PageCell,
     counts: AtomicU32,
     // Bit n is set while the page at position n is there.
     present: AtomicU16,
@@ -89,7 +92,7 @@ impl Zspage {
             Zspage {
                 links: Links::new(),
                 class: NonNull::from(class),
-                first: PageCell::new(),
+                cursor: PageCell::new(),
                 counts: AtomicU32::new(0),
                 present: AtomicU16::new(0),
                 listed: AtomicU8::new(Listed::NOWHERE.number()),
@@ -185,14 +188,6 @@ impl Zspage {
         self.listed.store(listed.number(), Relaxed);
     }
 
-    /// The pages of the chain, in order. The class lock, or ownership, keeps the chain as it is.
-    fn pages(&self) -> impl Iterator<Item = ZsPage> + '_ {
-        core::iter::successors(self.first.get(), |page| {
-            // SAFETY: By the type invariants, the page belongs to the zspage.
-            unsafe { page.next() }
-        })
-    }
-
     /// Whether it is a zspage of `class`, so that a guard of that class's lock protects it.
     #[inline(always)]
     pub(super) fn is_of(&self, class: &SizeClass) -> bool {
@@ -280,48 +275,41 @@ impl Zspage {
         } else {
             MAX_CHAIN_LIMIT
         };
-        let below = 1u32.wrapping_shl(until as u32).wrapping_sub(1);
-        if (u32::from(self.present.load(Relaxed)) & below) >> (from & 31) != 0 {
+        let behind = self.present_below(until as u32) & !self.present_below(from as u32);
+        if behind != 0 {
             // SAFETY: Every slot of these pages is behind the last object and in front of `end`.
-            let _ = unsafe { self.detach_range(guard, from as u32..until as u32, release) };
+            let _ = unsafe { self.detach_pages(guard, behind, release) };
         }
         last
     }
 
-    /// Takes the pages at these positions out of the chain, but for those that somebody has locked,
-    /// of which it returns one.
+    /// Takes pages, neighbours in the chain, out of it, but for those that somebody has locked, of
+    /// which it returns one. In `positions`, which is not zero, bit n stands for position n.
     ///
     /// # Safety
     ///
-    /// Nothing on them may be in use, or nobody use the pool any more.
-    unsafe fn detach_range(
+    /// The pages must be there. Nothing on them may be in use, or nobody use the pool any more.
+    unsafe fn detach_pages(
         &self,
         _guard: &ClassGuard<'_>,
-        positions: Range<u32>,
+        positions: u32,
         mut release: impl FnMut(NewPage, usize),
     ) -> Option<ZsPage> {
         let mut contended = None;
-        let mut before = self.before(positions.start);
-        // SAFETY: By the type invariants, the page belongs to the zspage.
-        let mut next = before.map_or_else(|| self.first.get(), |page| unsafe { page.next() });
-        while let Some(page) = next {
-            // SAFETY: As above.
-            let position = unsafe { page.position() };
-            if position >= positions.end {
-                break;
-            }
-            // SAFETY: As above.
-            let is_locked = unsafe {
-                next = page.next();
-                page.try_lock()
-            };
-            if is_locked {
+        let mut before = self.before(positions.trailing_zeros())?;
+        let mut left = positions;
+        while left != 0 {
+            let position = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            let page = self.behind(before);
+            // SAFETY: By the type invariants, the page belongs to the zspage.
+            if unsafe { page.try_lock() } {
                 // SAFETY: It was just locked, and is the one behind `before`.
                 let (page, closed) = unsafe { self.unlink(before, page, position as usize) };
                 release(page, closed);
             } else {
-                before = Some(page);
-                contended = before;
+                before = page;
+                contended = Some(page);
             }
         }
         contended
@@ -386,41 +374,51 @@ impl Zspage {
     ///
     /// The page must be attached to this zspage, for a position that is not present.
     unsafe fn link(&self, page: ZsPage, position: u32) {
-        let before = self.before(position);
-        // SAFETY: By the type invariants, all these belong to the zspage.
-        unsafe {
-            match before {
-                None => {
-                    if let Some(first) = self.first.get() {
-                        page.set_next(Some(first));
-                    }
-                    self.first.set(Some(page));
-                }
-                Some(before) => {
-                    if let Some(next) = before.next() {
-                        page.set_next(Some(next));
-                    }
-                    before.set_next(Some(page));
-                }
+        match self.before(position) {
+            None => {
+                // SAFETY: The caller's promise.
+                unsafe { page.set_next(Some(page)) };
+                self.cursor.set(Some(page));
             }
+            // SAFETY: By the type invariants, all these belong to the zspage.
+            Some(before) => unsafe {
+                page.set_next(before.next());
+                before.set_next(Some(page));
+            },
         }
         let present = self.present.load(Relaxed);
         self.present
             .store(present | (1 << (position & 15)), Relaxed);
     }
 
-    // The last page in front of a position.
+    // The positions below `position` of pages that are there, one bit for each.
+    fn present_below(&self, position: u32) -> u32 {
+        let below = 1u32.wrapping_shl(position).wrapping_sub(1);
+        u32::from(self.present.load(Relaxed)) & below
+    }
+
+    // The page before a position in the ring: the last one in front of it, or else the last one.
+    // None if there is no page.
     fn before(&self, position: u32) -> Option<ZsPage> {
-        let below =
-            u32::from(self.present.load(Relaxed)) & 1u32.wrapping_shl(position).wrapping_sub(1);
-        self.page_at(below.checked_ilog2()?)
+        let last = self.present_below(position).checked_ilog2();
+        self.page_at(last.or_else(|| self.present.load(Relaxed).checked_ilog2())?)
+    }
+
+    // The page behind one of the chain's in the ring: that itself, if it is alone.
+    fn behind(&self, page: ZsPage) -> ZsPage {
+        // SAFETY: By the type invariants, the page belongs to the zspage.
+        unsafe { page.next() }.unwrap_or(page)
     }
 
     // The page at a position, if it is there.
     #[inline]
     fn page_at(&self, position: u32) -> Option<ZsPage> {
         // SAFETY: By the type invariants, all pages of the chain belong to the zspage.
-        unsafe { self.first.get()?.find(position) }
+        let page = unsafe { self.cursor.get()?.find(position) };
+        if page.is_some() {
+            self.cursor.set(page);
+        }
+        page
     }
 
     // Whether nothing that touches the page at `position`, which is there, is in use.
@@ -445,11 +443,11 @@ impl Zspage {
         if !self.is_unused(position) {
             return None;
         }
+        let before = self.before(position as u32)?;
         // SAFETY: As above.
         if !unsafe { page.try_lock() } {
             return None;
         }
-        let before = self.before(position as u32);
         // SAFETY: It was just locked, and is the one behind `before`.
         Some(unsafe { self.unlink(before, page, position) })
     }
@@ -458,26 +456,20 @@ impl Zspage {
     ///
     /// # Safety
     ///
-    /// The page must be the one behind `before`, or the first, and at `position`; the class lock is
-    /// held, and the caller has the page locked.
-    unsafe fn unlink(
-        &self,
-        before: Option<ZsPage>,
-        page: ZsPage,
-        position: usize,
-    ) -> (NewPage, usize) {
+    /// The page must be at `position` of this zspage, and the one behind `before` in the ring; the
+    /// class lock is held, and the caller has the page locked.
+    unsafe fn unlink(&self, before: ZsPage, page: ZsPage, position: usize) -> (NewPage, usize) {
         // Those in use, or on a page that is missing, are closed already.
         let closed = self
             .slots
             .close_range(self.class().layout().touching(position));
         self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
-        // SAFETY: The caller's promise: all these belong to the zspage.
-        unsafe {
-            let next = page.next();
-            match before {
-                None => self.first.set(next),
-                Some(before) => before.set_next(next),
-            }
+        if before == page {
+            self.cursor.set(None);
+        } else {
+            // SAFETY: The caller's promise: all these belong to the zspage.
+            unsafe { before.set_next(page.next()) };
+            self.cursor.set(Some(before));
         }
         let present = self.present.load(Relaxed);
         self.present
@@ -497,8 +489,12 @@ impl Zspage {
         guard: &ClassGuard<'_>,
         release: impl FnMut(NewPage, usize),
     ) -> Option<ZsPage> {
+        let all = u32::from(self.present.load(Relaxed));
+        if all == 0 {
+            return None;
+        }
         // SAFETY: The caller's promise.
-        let contended = unsafe { self.detach_range(guard, 0..u32::MAX, release) };
+        let contended = unsafe { self.detach_pages(guard, all, release) };
         if let Some(page) = contended {
             // SAFETY: By the type invariants, the page belongs to the zspage.
             unsafe { page.get() };
@@ -526,21 +522,21 @@ impl Zspage {
     /// `old` must belong to this zspage; `new` must belong to nobody and hold the same bytes.
     pub(super) unsafe fn replace_page(&self, old: ZsPage, new: ZsPage) {
         let owner = NonNull::from(self).cast();
-        let mut before = None;
-        for page in self.pages() {
-            if page == old {
-                break;
-            }
-            before = Some(page);
-        }
+        // SAFETY: `old` belongs to this zspage.
+        let position = unsafe { old.position() };
+        let Some(before) = self.before(position) else {
+            return;
+        };
         // SAFETY: `old` and `before` belong to this zspage, `new` to nobody.
         unsafe {
-            new.attach(owner, old.position());
+            new.attach(owner, position);
             new.take_link(old);
-            match before {
-                None => self.first.set(Some(new)),
-                Some(before) => before.set_next(Some(new)),
+            if before != old {
+                before.set_next(Some(new));
+            } else if new.next().is_some() {
+                new.set_next(Some(new));
             }
         }
+        self.cursor.set(Some(new));
     }
 }

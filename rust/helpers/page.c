@@ -86,13 +86,15 @@ struct page *zs_helper_page_next(struct page *page)
 
 struct page *zs_helper_page_find(struct page *page, u32 position)
 {
-	while ((page->page_type & ZS_POSITION_MASK) != position) {
+	struct page *at = page;
+
+	while ((at->page_type & ZS_POSITION_MASK) != position) {
 		/* Only a chain of more than one page gets here: none is huge. */
-		page = (struct page *)READ_ONCE(page->index);
-		if (!page)
+		at = (struct page *)READ_ONCE(at->index);
+		if (at == page)
 			return NULL;
 	}
-	return page;
+	return at;
 }
 
 void zs_helper_page_set_next(struct page *page, struct page *next)

@@ -4,7 +4,7 @@
 //!
 //! ===============  =====================================================
 //! `private`        the zspage
-//! `index`          the next page; in a huge zspage, the handle
+//! `index`          the next page, behind the last the first; in a huge zspage, the handle
 //! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the page's place in the chain
 //! `mapping`        the movable operations
 //! ===============  =====================================================
@@ -71,7 +71,7 @@ impl ZsPage {
         unsafe { bindings::zs_helper_page_to_pfn(self.0.as_ptr()) }
     }
 
-    /// The page at `position` of the chain that begins with this one, if there is one.
+    /// The page at `position` of the chain, a ring, that this one is in, if there is one.
     ///
     /// # Safety
     ///

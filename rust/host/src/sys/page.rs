@@ -406,15 +406,23 @@ impl ZsPage {
         self.ours("asks for the position of").position.load(Relaxed)
     }
 
-    /// The page at `position` of the chain that begins with this one, if there is one.
+    /// The page at `position` of the chain, a ring, that this one is in, if there is one.
     ///
     /// # Safety
     ///
     /// As for [`ZsPage::next`], for every page of the chain.
     pub unsafe fn find(self, position: u32) -> Option<Self> {
-        // SAFETY: The caller's promise.
-        core::iter::successors(Some(self), |page| unsafe { page.next() })
-            .find(|page| unsafe { page.position() } == position)
+        let mut at = self;
+        for _ in 0..=u16::BITS {
+            // SAFETY: The caller's promise.
+            unsafe {
+                if at.position() == position {
+                    return Some(at);
+                }
+                at = at.next().filter(|&next| next != self)?;
+            }
+        }
+        panic!("BUG: a chain that is not a ring");
     }
 
     /// The next page of the chain; of a huge zspage, none.
