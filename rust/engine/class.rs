@@ -39,7 +39,7 @@ const KEPT_SHARE: usize = 8;
 const KEPT_SLOTS: usize = 64;
 
 /// How many zspages of a group compaction looks at to find the emptiest, or the fullest.
-const CHOICE: usize = 16;
+pub(super) const CHOICE: usize = 16;
 
 // See `ClassState::lists_in_use`.
 const MAYBE_SHIFT: u32 = 16;
@@ -400,6 +400,37 @@ impl<'a> ClassGuard<'a> {
             .take(if several { CHOICE } else { 1 })
     }
 
+    /// How many zspages on the lists are neither empty nor full.
+    pub(super) fn partial_count(&self) -> usize {
+        self.partial_groups()
+            .map(|group| self.count(group).get())
+            .fold(0, usize::wrapping_add)
+    }
+
+    /// How many objects are in zspages that are not full.
+    pub(super) fn partial_objects(&self) -> usize {
+        let full = self.count(Group::FULL).get();
+        let in_full = full.wrapping_mul(self.class.shape.objs.into());
+        self.class.objs_inuse.get().saturating_sub(in_full)
+    }
+
+    /// The zspages on the lists that are neither empty nor full, by group from the emptiest.
+    pub(super) fn partial(&self) -> impl Iterator<Item = &Zspage> {
+        self.partial_groups()
+            .flat_map(|group| self.list(group).iter())
+    }
+
+    // The groups between empty and full, from the emptiest, that have zspages, or had.
+    fn partial_groups(&self) -> impl Iterator<Item = Group> {
+        let ends = Group::FULL.bit() | Group::EMPTY.bit();
+        let mut maybe = (self.state.lists_in_use.get() >> MAYBE_SHIFT) & !ends;
+        core::iter::from_fn(move || {
+            let first = maybe.trailing_zeros() as usize;
+            maybe &= maybe.wrapping_sub(1);
+            Group::new(first)
+        })
+    }
+
     /// Takes the fullest zspage that objects can be moved into.
     pub fn isolate_destination(&self) -> Option<InHand<'a>> {
         let group = self.fullest_partial_group()?;
@@ -452,9 +483,10 @@ impl<'a> ClassGuard<'a> {
             .filter(|zspage| zspage.next_position().is_some())
     }
 
-    /// Adds a page to a zspage of this class. The caller takes an object of it, or regroups it.
-    pub fn add_page(&self, zspage: &Zspage, page: NewPage) -> Result<(), NewPage> {
-        let opened = zspage.add_page(self, page)?;
+    /// Adds a page to a zspage of this class, if it has none at this position. The caller takes an
+    /// object of it, or regroups it.
+    pub fn add_page(&self, zspage: &Zspage, page: NewPage, position: u32) -> Result<(), NewPage> {
+        let opened = zspage.add_page(self, page, position)?;
         self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
         self.class.pages.add(1);
         self.class.pool().count_pages(self.class, 1);
@@ -475,16 +507,16 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// The last object in use below index `end` of a zspage of this class. Pages between the two
-    /// that nobody has locked are taken out, and each is given to `release`. The caller regroups
-    /// the zspage.
+    /// The last object in use of these slots of a zspage of this class. Pages behind it that only
+    /// these slots touch and nobody has locked are taken out, and each is given to `release`. The
+    /// caller regroups the zspage.
     pub(super) fn detach_tail<'o>(
         &'o self,
         zspage: &'o Zspage,
-        end: usize,
+        slots: &Range<usize>,
         mut release: impl FnMut(NewPage),
     ) -> Option<Object<'o>> {
-        zspage.detach_tail(self, end, |page, closed| {
+        zspage.detach_tail(self, slots, |page, closed| {
             self.page_gone(closed);
             release(page);
         })

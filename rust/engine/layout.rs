@@ -83,6 +83,25 @@ impl Layout {
         }
     }
 
+    /// The slots that are wholly on the pages at these positions.
+    pub fn within(&self, positions: Range<usize>) -> Range<usize> {
+        match (
+            self.starts.get(positions.start),
+            self.starts.get(positions.end),
+        ) {
+            (Some(&first), Some(&end)) => {
+                let straddles = (self.straddles >> (positions.start & 31)) as usize & 1;
+                usize::from(first).wrapping_add(straddles)..end.into()
+            }
+            _ => 0..0,
+        }
+    }
+
+    /// The positions of pages on which a part of these slots is.
+    pub fn positions(&self, slots: &Range<usize>) -> Range<usize> {
+        self.offset(slots.start) >> PAGE_SHIFT..self.offset(slots.end).div_ceil(PAGE_SIZE)
+    }
+
     /// The slots of which a part is on the page at `position`.
     #[inline(always)]
     pub fn touching(&self, position: usize) -> Range<usize> {

@@ -14,6 +14,7 @@
 
 pub mod class;
 pub mod compact;
+mod compactor;
 pub mod events;
 pub mod fullness;
 pub mod geometry;
@@ -25,6 +26,7 @@ pub mod migrate;
 pub mod object;
 pub mod pool;
 mod release;
+mod remainder;
 pub mod slots;
 pub mod word;
 pub mod zspage;

@@ -232,7 +232,8 @@ impl Pool {
         }
         // The object is taken of the zspage that grew, which therefore changes lists only once.
         if let Some(zspage) = guard.growable() {
-            growth.page = guard.add_page(zspage, growth.page.take()?).err();
+            let position = zspage.next_position()?;
+            growth.page = guard.add_page(zspage, growth.page.take()?, position).err();
             let handle = guard.malloc_in(zspage, &self.handles);
             if handle.is_none() {
                 guard.regroup(zspage);
@@ -247,7 +248,7 @@ impl Pool {
                 return None;
             }
         };
-        growth.page = guard.add_page(&hand, page).err();
+        growth.page = guard.add_page(&hand, page, 0).err();
         let handle = guard.malloc_in(&hand, &self.handles);
         guard.put(hand);
         handle

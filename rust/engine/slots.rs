@@ -78,7 +78,7 @@ impl SlotMap {
 
     /// Opens the slots of a range. Those that do not exist are left out.
     pub fn open_range(&self, range: Range<usize>) {
-        for (word, mask) in self.masks(range) {
+        for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) & !mask, Relaxed);
         }
     }
@@ -86,7 +86,7 @@ impl SlotMap {
     /// Closes the slots of a range; how many of them were open.
     pub fn close_range(&self, range: Range<usize>) -> usize {
         let mut closed = 0usize;
-        for (word, mask) in self.masks(range) {
+        for (_, word, mask) in self.masks(range) {
             let bits = word.load(Relaxed);
             closed = closed.wrapping_add((mask & !bits).count_ones() as usize);
             word.store(bits | mask, Relaxed);
@@ -98,17 +98,33 @@ impl SlotMap {
     #[inline]
     pub fn any_closed(&self, range: Range<usize>) -> bool {
         self.masks(range)
-            .any(|(word, mask)| word.load(Relaxed) & mask != 0)
+            .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
     }
 
-    // The words that a range is in, and its bits in them.
+    /// How many slots of the range are closed.
+    pub fn count_closed(&self, range: Range<usize>) -> usize {
+        self.masks(range)
+            .map(|(_, word, mask)| (word.load(Relaxed) & mask).count_ones() as usize)
+            .fold(0, usize::wrapping_add)
+    }
+
+    /// The first open slot of the range.
+    pub fn first_open_in(&self, range: Range<usize>) -> Option<usize> {
+        self.masks(range).find_map(|(first, word, mask)| {
+            let open = !word.load(Relaxed) & mask;
+            (open != 0).then(|| first.wrapping_add(open.trailing_zeros() as usize))
+        })
+    }
+
+    // The words that a range is in, each with the slot of its lowest bit, and the range's bits in it.
     #[inline]
-    fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (&AtomicU64, u64)> + '_ {
+    fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &AtomicU64, u64)> + '_ {
         let mut start = range.start;
         core::iter::from_fn(move || {
             if start >= range.end {
                 return None;
             }
+            let first = start & !(WORD_BITS - 1);
             let word = self.words.get(start / WORD_BITS)?;
             let next = (start | (WORD_BITS - 1)).wrapping_add(1);
             // At least one bit, at most all, moved to where they are.
@@ -116,7 +132,7 @@ impl SlotMap {
             let mask = (u64::MAX >> (WORD_BITS.wrapping_sub(count) & (WORD_BITS - 1)))
                 << (start & (WORD_BITS - 1));
             start = next;
-            Some((word, mask))
+            Some((first, word, mask))
         })
     }
 
@@ -141,13 +157,19 @@ impl SlotMap {
             index = (index & !(WORD_BITS - 1)).checked_sub(1)?;
         }
     }
+}
 
-    /// The first open slot, if there is one.
-    pub fn first_open(&self) -> Option<usize> {
-        self.words.iter().enumerate().find_map(|(i, word)| {
-            let bits = word.load(Relaxed);
-            (bits != u64::MAX).then(|| (i * WORD_BITS).wrapping_add(bits.trailing_ones() as usize))
-        })
+impl Clone for SlotMap {
+    fn clone(&self) -> Self {
+        Self {
+            words: core::array::from_fn(|i| {
+                AtomicU64::new(
+                    self.words
+                        .get(i)
+                        .map_or(u64::MAX, |word| word.load(Relaxed)),
+                )
+            }),
+        }
     }
 }
 

@@ -146,7 +146,18 @@ impl Zspage {
         (position < u32::from(self.class().shape().pages)).then_some(position)
     }
 
-    fn is_present(&self, position: usize) -> bool {
+    /// The first place without a page among those that these slots touch.
+    pub(super) fn absent_position(&self, slots: &Range<usize>) -> Option<u32> {
+        let positions = self.class().layout().positions(slots);
+        let below = |end: usize| 1u32.wrapping_shl(end as u32).wrapping_sub(1);
+        let absent =
+            !u32::from(self.present.load(Relaxed)) & below(positions.end) & !below(positions.start);
+        (absent != 0).then_some(absent.trailing_zeros())
+    }
+
+    /// Whether there is a page at a position.
+    #[inline]
+    pub(super) fn is_present(&self, position: usize) -> bool {
         u32::from(self.present.load(Relaxed))
             .checked_shr(position as u32)
             .is_some_and(|present| present & 1 != 0)
@@ -205,6 +216,43 @@ impl Zspage {
         Some(object)
     }
 
+    /// The same, but one of these slots.
+    pub(super) fn take_object_in<'a>(
+        &'a self,
+        guard: &'a ClassGuard<'_>,
+        slots: &Range<usize>,
+    ) -> Option<Object<'a>> {
+        if !self.is_of(guard.class()) {
+            return None;
+        }
+        // Mostly all of them are meant.
+        if slots.start == 0 && slots.end >= guard.class().shape().objs.into() {
+            return self.take_object(guard);
+        }
+        let index = self.slots.first_open_in(slots.clone())?;
+        let object = self.object(guard, index)?;
+        self.slots.close(index);
+        self.count(INUSE_ONE.wrapping_sub(OPEN_ONE));
+        Some(object)
+    }
+
+    /// The slots in use, as a map in which those are closed.
+    pub(super) fn used_slots(&self) -> SlotMap {
+        let class = self.class();
+        let used = self.slots.clone();
+        let layout = class.layout();
+        let mut absent = u32::from(class.all_present() & !self.present.load(Relaxed));
+        while absent != 0 {
+            // A stretch of pages at a time.
+            let first = absent.trailing_zeros();
+            let end = first.wrapping_add((absent >> (first & 31)).trailing_ones());
+            let last = end.wrapping_sub(1) as usize;
+            used.open_range(layout.touching(first as usize).start..layout.touching(last).end);
+            absent &= !1u32.wrapping_shl(end).wrapping_sub(1);
+        }
+        used
+    }
+
     /// Opens the slot of an object that was in use.
     #[inline(always)]
     pub(super) fn release(&self, index: usize) {
@@ -236,14 +284,20 @@ impl Zspage {
         Some(Object::new(class, self, page, address, index))
     }
 
-    // The last object in use below index `end`.
-    fn last_used<'a>(&'a self, guard: &'a ClassGuard<'_>, end: usize) -> Option<Object<'a>> {
+    // The last object in use of these slots.
+    #[inline]
+    fn last_used<'a>(
+        &'a self,
+        guard: &'a ClassGuard<'_>,
+        slots: &Range<usize>,
+    ) -> Option<Object<'a>> {
         // By pages, from the last: slots without a page are closed, too, and may be many.
-        let mut present = self.present.load(Relaxed);
+        let end = guard.class().layout().positions(slots).end;
+        let mut present = self.present_below(end as u32);
         while let Some(position) = present.checked_ilog2() {
-            let slots = self.backed_slots(position as usize);
-            let last = self.slots.prev_closed(slots.end.min(end));
-            if let Some(index) = last.filter(|&index| index >= slots.start) {
+            let backed = self.backed_slots(position as usize);
+            let last = self.slots.prev_closed(backed.end.min(slots.end));
+            if let Some(index) = last.filter(|&index| index >= backed.start.max(slots.start)) {
                 return self.object(guard, index);
             }
             present &= !(1 << position);
@@ -251,33 +305,33 @@ impl Zspage {
         None
     }
 
-    /// The last object in use below index `end`. The pages behind it, up to the one that slot `end`
-    /// begins on, are taken out of the chain, but for those that somebody has locked; each is given
-    /// to `release`, with how many slots that closed.
+    /// The last object in use of these slots. The pages behind it that only these slots touch are
+    /// taken out of the chain, but for those that somebody has locked; each is given to `release`,
+    /// with how many slots that closed.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
-        end: usize,
+        slots: &Range<usize>,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
         if !self.is_of(guard.class()) {
             return None;
         }
         let class = self.class();
-        let last = self.last_used(guard, end);
-        let from = last.as_ref().map_or(0, |last| {
-            let end = class.layout().offset(last.index().wrapping_add(1));
-            end.div_ceil(PAGE_SIZE)
-        });
+        let last = self.last_used(guard, slots);
+        let unused = last
+            .as_ref()
+            .map_or(slots.start, |last| last.index().wrapping_add(1));
+        let from = class.layout().offset(unused).div_ceil(PAGE_SIZE);
         // Behind the last slot may be a page of which it is a part, and nothing else.
-        let until = if end < class.shape().objs.into() {
-            class.layout().offset(end) >> PAGE_SHIFT
+        let until = if slots.end < class.shape().objs.into() {
+            class.layout().offset(slots.end) >> PAGE_SHIFT
         } else {
             MAX_CHAIN_LIMIT
         };
         let behind = self.present_below(until as u32) & !self.present_below(from as u32);
         if behind != 0 {
-            // SAFETY: Every slot of these pages is behind the last object and in front of `end`.
+            // SAFETY: Every slot of these pages is one of `slots`, behind the last object.
             let _ = unsafe { self.detach_pages(guard, behind, release) };
         }
         last
@@ -315,11 +369,6 @@ impl Zspage {
         contended
     }
 
-    /// Whether an open slot is in front of `index`.
-    pub(super) fn is_open_before(&self, index: usize) -> bool {
-        self.slots.first_open().is_some_and(|open| open < index)
-    }
-
     /// The object of index `index`, if it is in use.
     pub(super) fn used_object<'a>(
         &'a self,
@@ -333,13 +382,20 @@ impl Zspage {
         }
     }
 
-    /// Adds a page at [`Zspage::next_position`]; how many slots that opened. Gives the page back
-    /// if there is no place for it.
-    pub(super) fn add_page(&self, guard: &ClassGuard<'_>, page: NewPage) -> Result<usize, NewPage> {
-        let position = self.next_position().filter(|_| self.is_of(guard.class()));
-        let Some(position) = position else {
+    /// Adds a page at this position; how many slots that opened. Gives the page back if there is
+    /// one, or no such place.
+    pub(super) fn add_page(
+        &self,
+        guard: &ClassGuard<'_>,
+        page: NewPage,
+        position: u32,
+    ) -> Result<usize, NewPage> {
+        if position >= u32::from(self.class().shape().pages)
+            || self.is_present(position as usize)
+            || !self.is_of(guard.class())
+        {
             return Err(page);
-        };
+        }
         let (page, is_movable) = page.into_page();
         // SAFETY: The page was new, so it is nobody else's.
         unsafe { page.attach(NonNull::from(self).cast(), position) };
@@ -524,9 +580,7 @@ impl Zspage {
         let owner = NonNull::from(self).cast();
         // SAFETY: `old` belongs to this zspage.
         let position = unsafe { old.position() };
-        let Some(before) = self.before(position) else {
-            return;
-        };
+        let before = self.before(position).unwrap_or(old);
         // SAFETY: `old` and `before` belong to this zspage, `new` to nobody.
         unsafe {
             new.attach(owner, position);

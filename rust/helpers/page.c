@@ -91,7 +91,7 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 	while ((at->page_type & ZS_POSITION_MASK) != position) {
 		/* Only a chain of more than one page gets here: none is huge. */
 		at = (struct page *)READ_ONCE(at->index);
-		if (at == page)
+		if (!at || at == page)
 			return NULL;
 	}
 	return at;

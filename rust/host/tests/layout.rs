@@ -53,6 +53,27 @@ fn slots_touch_their_pages() {
 }
 
 #[test]
+fn slots_are_within_runs_of_pages() {
+    every_shape(|shape, layout| {
+        let pages = usize::from(shape.pages);
+        for (start, end) in
+            (0..pages).flat_map(|start| (start..=pages).map(move |end| (start, end)))
+        {
+            let expected = slots_where(shape, |index| {
+                let pages = pages_of(shape, index);
+                *pages.start() >= start && *pages.end() < end
+            });
+            let found = layout.within(start..end);
+            assert_eq!(found.clone().collect::<Vec<_>>(), expected, "{shape:?}");
+            if let (Some(&first), Some(&last)) = (expected.first(), expected.last()) {
+                let touched = *pages_of(shape, first).start()..*pages_of(shape, last).end() + 1;
+                assert_eq!(layout.positions(&found), touched, "{shape:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn slots_are_backed_by_all_of_their_pages() {
     let mut random = Random::new(1);
     every_shape(|shape, layout| {

@@ -20,7 +20,6 @@ fn capacity() -> usize {
 
 // All questions, at all places.
 fn compare(slots: &SlotMap, closed: &[bool]) {
-    assert_eq!(slots.first_open(), closed.iter().position(|closed| !closed));
     for (index, &closed) in closed.iter().enumerate() {
         assert_eq!(slots.is_closed(index), closed, "slot {index}");
     }
@@ -30,6 +29,12 @@ fn compare(slots: &SlotMap, closed: &[bool]) {
         for &end in &ranges {
             let any = (from..end).any(|index| closed[index]);
             assert_eq!(slots.any_closed(from..end), any, "from {from} to {end}");
+            let (count, open) = (
+                (from..end).filter(|&index| closed[index]).count(),
+                (from..end).find(|&index| !closed[index]),
+            );
+            assert_eq!(slots.count_closed(from..end), count, "from {from} to {end}");
+            assert_eq!(slots.first_open_in(from..end), open, "from {from} to {end}");
         }
         let last = (0..from).rev().find(|&index| closed[index]);
         assert_eq!(slots.prev_closed(from), last, "before {from}");
@@ -86,7 +91,7 @@ fn every_pair_of_slots() {
     for a in (0..capacity()).step_by(3) {
         for b in (a + 1..capacity() - 2).step_by(7) {
             assert!(slots.open(a) && slots.open(b));
-            assert_eq!(slots.first_open(), Some(a));
+            assert_eq!(slots.first_open_in(0..capacity()), Some(a));
             assert!(!slots.any_closed(a..a + 1) && !slots.any_closed(b..b + 1));
             assert!(slots.any_closed(a..b + 2));
             assert_eq!(
@@ -106,7 +111,7 @@ fn what_does_not_exist_is_closed_and_stays_so() {
     for index in [1 << 20, usize::MAX] {
         assert!(!slots.open(index) && !slots.close(index) && slots.is_closed(index));
     }
-    assert_eq!(slots.first_open(), None);
+    assert_eq!(slots.first_open_in(0..usize::MAX), None);
 }
 
 #[test]

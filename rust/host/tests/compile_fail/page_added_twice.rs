@@ -6,6 +6,6 @@ use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::hand::{InHand, NewPage};
 
 pub fn grow(guard: &ClassGuard<'_>, a: &InHand<'_>, b: &InHand<'_>, page: NewPage) {
-    let _ = guard.add_page(a, page);
-    let _ = guard.add_page(b, page); //~ E0382
+    let _ = guard.add_page(a, page, 0);
+    let _ = guard.add_page(b, page, 0); //~ E0382
 }

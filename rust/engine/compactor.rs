@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A compactor at work in a class: it moves objects, and gives back the pages that come free.
+
+#![forbid(unsafe_code)]
+
+use core::ops::Range;
+
+use super::class::{ClassGuard, SizeClass};
+use super::compact::Compacted;
+use super::geometry::MAX_CHAIN_LIMIT;
+use super::hand::{InHand, NewPage};
+use super::handle_table::Handle;
+use super::object::Object;
+use super::zspage::Zspage;
+use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::prelude::*;
+use crate::sys::sched;
+
+/// How often mapped objects of a source are waited for; then they are left behind.
+const BUSY_RETRIES: usize = 32;
+
+/// From where to where objects move: between two zspages, or within one.
+#[derive(Clone)]
+pub(super) struct Route<'z> {
+    pub(super) source: &'z Zspage,
+    /// Objects in these slots of it.
+    pub(super) from: Range<usize>,
+    pub(super) destination: &'z Zspage,
+    /// Into these slots of it.
+    pub(super) to: Range<usize>,
+    /// At most so many.
+    pub(super) most: usize,
+}
+
+impl<'z> Route<'z> {
+    /// As many as there are, or have a place.
+    pub(super) fn all(source: &'z Zspage, destination: &'z Zspage) -> Self {
+        Self {
+            source,
+            from: all_slots(source),
+            destination,
+            to: all_slots(destination),
+            most: usize::MAX,
+        }
+    }
+}
+
+/// The slots of a zspage.
+pub(super) fn all_slots(zspage: &Zspage) -> Range<usize> {
+    0..zspage.class().shape().objs.into()
+}
+
+enum Step {
+    Moved,
+    DestinationFull,
+    // The object is mapped, or its head is overwritten.
+    Busy,
+}
+
+/// How many pages that came free are collected before the class lock is let go to give them back.
+const BATCH: usize = 8;
+
+/// Pages that came free while the class lock is held.
+///
+/// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
+#[derive(Default)]
+struct Freed {
+    // Those below `count` are there. The tail of a zspage can add a whole chain to a batch.
+    pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
+    count: usize,
+    // Given to the kernel, less taken from it.
+    balance: isize,
+}
+
+impl Freed {
+    fn add(&mut self, page: NewPage) {
+        self.balance = self.balance.saturating_add(1);
+        if let Some(place) = self.pages.get_mut(self.count) {
+            *place = Some(page);
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    // A page for a destination that lacks one: one that came free, or one of the kernel's.
+    fn take(&mut self) -> Option<NewPage> {
+        let last = self.count.checked_sub(1).and_then(|last| {
+            self.count = last;
+            self.pages.get_mut(last)?.take()
+        });
+        let page = last.or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
+        self.balance = self.balance.saturating_sub(1);
+        Some(page)
+    }
+
+    fn is_batch(&self) -> bool {
+        self.count >= BATCH
+    }
+
+    fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
+        guard.unlocked(|| {
+            for page in self.pages.iter_mut().take(self.count) {
+                *page = None;
+            }
+            self.count = 0;
+            sched::cond_resched();
+        });
+    }
+}
+
+/// A compactor of a class, whose lock it has.
+pub(super) struct Compactor<'c> {
+    pub(super) guard: ClassGuard<'c>,
+    freed: Freed,
+    moved: usize,
+}
+
+impl<'c> Compactor<'c> {
+    pub(super) fn new(class: &'c SizeClass) -> Self {
+        Self {
+            guard: class.lock(),
+            freed: Freed::default(),
+            moved: 0,
+        }
+    }
+
+    pub(super) fn class(&self) -> &'c SizeClass {
+        self.guard.class()
+    }
+
+    /// Gives back what came free. What was done.
+    pub(super) fn finish(self) -> Compacted {
+        let Self {
+            guard,
+            freed,
+            moved,
+        } = self;
+        drop(guard);
+        Compacted {
+            pages: freed.balance.try_into().unwrap_or(0),
+            objects: moved,
+        }
+    }
+
+    /// Moves objects until there is none to move, or no place, or no page left that could be freed.
+    /// How many.
+    pub(super) fn move_objects(&mut self, mut route: Route<'_>) -> usize {
+        let Self { guard, freed, .. } = self;
+        let mut moved = 0usize;
+        let mut busy = 0usize;
+        while moved < route.most && !route.destination.is_full() {
+            let came_free = freed.balance;
+            let old = guard.detach_tail(route.source, &route.from, |page| freed.add(page));
+            if freed.balance != came_free && guard.class().freeable_pages() == 0 {
+                break;
+            }
+            let Some(old) = old else {
+                break;
+            };
+            match step(guard, freed, &old, &route) {
+                Step::Moved => {
+                    moved = moved.saturating_add(1);
+                    if freed.is_batch() || guard.is_contended() || sched::need_resched() {
+                        freed.unlocked(guard);
+                    }
+                }
+                Step::DestinationFull => break,
+                Step::Busy => {
+                    guard
+                        .class()
+                        .pool()
+                        .events()
+                        .objects_busy
+                        .fetch_add(1, Relaxed);
+                    busy = busy.saturating_add(1);
+                    if busy > BUSY_RETRIES {
+                        // It is left behind.
+                        route.from.end = old.index();
+                    }
+                    freed.unlocked(guard);
+                }
+            }
+        }
+        self.moved = self.moved.saturating_add(moved);
+        moved
+    }
+
+    /// Puts a zspage back on the list it belongs on now, or releases it.
+    pub(super) fn put_back(&mut self, hand: InHand<'_>) {
+        let Self { guard, freed, .. } = self;
+        if freed.is_batch() {
+            freed.unlocked(guard);
+        }
+        if hand.inuse() == 0 {
+            // What was freed while the compactor had it in hand, and may have kept its pages.
+            guard.detach_tail(&hand, &all_slots(&hand), |page| freed.add(page));
+        }
+        if hand.inuse() != 0 {
+            guard.put(hand);
+        } else {
+            guard.class().pool().settle_empty(guard, hand);
+        }
+    }
+}
+
+// Moves an object.
+fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Route<'_>) -> Step {
+    let table = guard.class().pool().table();
+    let word = Handle::from_object(old.head()).and_then(|handle| table.word(handle));
+    // If somebody wrote over the head of the object, it can never be moved again.
+    let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
+        return Step::Busy;
+    };
+    if word.try_lock().is_err() {
+        return Step::Busy;
+    }
+    let destination = route.destination;
+    let new = loop {
+        if let Some(new) = destination.take_object_in(guard, &route.to) {
+            break new;
+        }
+        // More than one page, if none of the slots is wholly on the first.
+        let page = destination
+            .absent_position(&route.to)
+            .and_then(|position| Some((position, freed.take()?)));
+        let Some((position, page)) = page else {
+            word.unlock(old.place());
+            return Step::DestinationFull;
+        };
+        // There is none, as was just seen.
+        let _ = guard.add_page(destination, page, position);
+    };
+    old.copy_to(&new);
+    word.unlock(new.place());
+    old.release();
+    Step::Moved
+}
