@@ -447,8 +447,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Takes the emptiest zspage that has an object to move.
     pub fn isolate_source(&self) -> Option<InHand<'a>> {
-        (Group::EMPTIEST.number()..Group::FULL.number())
-            .filter_map(Group::new)
+        self.partial_groups()
             .find_map(|group| self.take(self.choice(group).min_by_key(|zspage| zspage.inuse())?))
     }
 

@@ -21,7 +21,6 @@ use crate::sys::sched;
 const BUSY_RETRIES: usize = 32;
 
 /// From where to where objects move: between two zspages, or within one.
-#[derive(Clone)]
 pub(super) struct Route<'z> {
     pub(super) source: &'z Zspage,
     /// Objects in these slots of it.
@@ -146,12 +145,13 @@ impl<'c> Compactor<'c> {
     /// How many.
     pub(super) fn move_objects(&mut self, mut route: Route<'_>) -> usize {
         let Self { guard, freed, .. } = self;
+        let class = guard.class();
         let mut moved = 0usize;
         let mut busy = 0usize;
         while moved < route.most && !route.destination.is_full() {
             let came_free = freed.balance;
             let old = guard.detach_tail(route.source, &route.from, |page| freed.add(page));
-            if freed.balance != came_free && guard.class().freeable_pages() == 0 {
+            if freed.balance != came_free && class.freeable_pages() == 0 {
                 break;
             }
             let Some(old) = old else {
@@ -166,12 +166,7 @@ impl<'c> Compactor<'c> {
                 }
                 Step::DestinationFull => break,
                 Step::Busy => {
-                    guard
-                        .class()
-                        .pool()
-                        .events()
-                        .objects_busy
-                        .fetch_add(1, Relaxed);
+                    class.pool().events().objects_busy.fetch_add(1, Relaxed);
                     busy = busy.saturating_add(1);
                     if busy > BUSY_RETRIES {
                         // It is left behind.
@@ -191,15 +186,13 @@ impl<'c> Compactor<'c> {
         if freed.is_batch() {
             freed.unlocked(guard);
         }
-        if hand.inuse() == 0 {
-            // What was freed while the compactor had it in hand, and may have kept its pages.
-            guard.detach_tail(&hand, &all_slots(&hand), |page| freed.add(page));
-        }
         if hand.inuse() != 0 {
             guard.put(hand);
-        } else {
-            guard.class().pool().settle_empty(guard, hand);
+            return;
         }
+        // What was freed while the compactor had it in hand may have kept its pages.
+        guard.detach_tail(&hand, &all_slots(&hand), |page| freed.add(page));
+        guard.class().pool().settle_empty(guard, hand);
     }
 }
 

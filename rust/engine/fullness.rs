@@ -17,8 +17,6 @@ pub struct Group(u8);
 impl Group {
     /// No object in use (`ZS_INUSE_RATIO_0`).
     pub const EMPTY: Group = Group(0);
-    /// Less than a tenth in use (`ZS_INUSE_RATIO_10`).
-    pub const EMPTIEST: Group = Group(1);
     /// The fullest that still has a free object (`ZS_INUSE_RATIO_99`).
     pub const FULLEST: Group = Group(10);
     /// Every object in use (`ZS_INUSE_RATIO_100`).

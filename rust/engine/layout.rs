@@ -69,14 +69,17 @@ impl Layout {
     // not that one if it begins on the page before and `less` has the bit of `position`; to the one
     // that goes on in the next page, if `more` has the bit of that.
     #[inline(always)]
-    fn slots(&self, position: usize, less: u32, more: u32) -> Range<usize> {
-        let next = position.wrapping_add(1);
-        match (self.starts.get(position), self.starts.get(next)) {
+    fn slots(&self, positions: Range<usize>, less: u32, more: u32) -> Range<usize> {
+        let Range {
+            start: first,
+            end: next,
+        } = positions;
+        match (self.starts.get(first), self.starts.get(next)) {
             (Some(&start), Some(&end)) => {
                 let straddles = |position: usize, pages: u32| {
                     ((self.straddles & pages) >> (position & 31)) as usize & 1
                 };
-                usize::from(start).wrapping_add(straddles(position, less))
+                usize::from(start).wrapping_add(straddles(first, less))
                     ..usize::from(end).wrapping_add(straddles(next, more))
             }
             _ => 0..0,
@@ -85,16 +88,7 @@ impl Layout {
 
     /// The slots that are wholly on the pages at these positions.
     pub fn within(&self, positions: Range<usize>) -> Range<usize> {
-        match (
-            self.starts.get(positions.start),
-            self.starts.get(positions.end),
-        ) {
-            (Some(&first), Some(&end)) => {
-                let straddles = (self.straddles >> (positions.start & 31)) as usize & 1;
-                usize::from(first).wrapping_add(straddles)..end.into()
-            }
-            _ => 0..0,
-        }
+        self.slots(positions, u32::MAX, 0)
     }
 
     /// The positions of pages on which a part of these slots is.
@@ -105,7 +99,7 @@ impl Layout {
     /// The slots of which a part is on the page at `position`.
     #[inline(always)]
     pub fn touching(&self, position: usize) -> Range<usize> {
-        self.slots(position, 0, u32::MAX)
+        self.slots(position..position.wrapping_add(1), 0, u32::MAX)
     }
 
     /// Those of them that have all of their pages, if the pages set in `present` are there; the one
@@ -113,6 +107,6 @@ impl Layout {
     #[inline(always)]
     pub fn backed(&self, position: usize, present: u16) -> Range<usize> {
         let present = u32::from(present);
-        self.slots(position, !(present << 1), present)
+        self.slots(position..position.wrapping_add(1), !(present << 1), present)
     }
 }

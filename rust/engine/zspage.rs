@@ -27,6 +27,12 @@ use crate::sys::slab::SlabBox;
 const INUSE_ONE: u32 = 1;
 const OPEN_ONE: u32 = 1 << 16;
 
+// The positions below one, a bit for each.
+#[inline]
+fn below(position: u32) -> u32 {
+    1u32.wrapping_shl(position).wrapping_sub(1)
+}
+
 /// How many objects are in use, and how many slots are open.
 #[derive(Clone, Copy)]
 pub(super) struct Counts(u32);
@@ -149,15 +155,12 @@ impl Zspage {
     /// The first place without a page among those that these slots touch.
     pub(super) fn absent_position(&self, slots: &Range<usize>) -> Option<u32> {
         let positions = self.class().layout().positions(slots);
-        let below = |end: usize| 1u32.wrapping_shl(end as u32).wrapping_sub(1);
-        let absent =
-            !u32::from(self.present.load(Relaxed)) & below(positions.end) & !below(positions.start);
+        let meant = below(positions.end as u32) & !below(positions.start as u32);
+        let absent = meant & !u32::from(self.present.load(Relaxed));
         (absent != 0).then_some(absent.trailing_zeros())
     }
 
-    /// Whether there is a page at a position.
-    #[inline]
-    pub(super) fn is_present(&self, position: usize) -> bool {
+    fn is_present(&self, position: usize) -> bool {
         u32::from(self.present.load(Relaxed))
             .checked_shr(position as u32)
             .is_some_and(|present| present & 1 != 0)
@@ -225,10 +228,6 @@ impl Zspage {
         if !self.is_of(guard.class()) {
             return None;
         }
-        // Mostly all of them are meant.
-        if slots.start == 0 && slots.end >= guard.class().shape().objs.into() {
-            return self.take_object(guard);
-        }
         let index = self.slots.first_open_in(slots.clone())?;
         let object = self.object(guard, index)?;
         self.slots.close(index);
@@ -240,15 +239,10 @@ impl Zspage {
     pub(super) fn used_slots(&self) -> SlotMap {
         let class = self.class();
         let used = self.slots.clone();
-        let layout = class.layout();
-        let mut absent = u32::from(class.all_present() & !self.present.load(Relaxed));
-        while absent != 0 {
-            // A stretch of pages at a time.
-            let first = absent.trailing_zeros();
-            let end = first.wrapping_add((absent >> (first & 31)).trailing_ones());
-            let last = end.wrapping_sub(1) as usize;
-            used.open_range(layout.touching(first as usize).start..layout.touching(last).end);
-            absent &= !1u32.wrapping_shl(end).wrapping_sub(1);
+        let mut absent = class.all_present() & !self.present.load(Relaxed);
+        while let Some(position) = absent.checked_ilog2() {
+            used.open_range(class.layout().touching(position as usize));
+            absent &= !(1 << position);
         }
         used
     }
@@ -338,7 +332,7 @@ impl Zspage {
     }
 
     /// Takes pages, neighbours in the chain, out of it, but for those that somebody has locked, of
-    /// which it returns one. In `positions`, which is not zero, bit n stands for position n.
+    /// which it returns one. In `positions`, bit n stands for position n.
     ///
     /// # Safety
     ///
@@ -449,8 +443,7 @@ impl Zspage {
 
     // The positions below `position` of pages that are there, one bit for each.
     fn present_below(&self, position: u32) -> u32 {
-        let below = 1u32.wrapping_shl(position).wrapping_sub(1);
-        u32::from(self.present.load(Relaxed)) & below
+        u32::from(self.present.load(Relaxed)) & below(position)
     }
 
     // The page before a position in the ring: the last one in front of it, or else the last one.
@@ -546,9 +539,6 @@ impl Zspage {
         release: impl FnMut(NewPage, usize),
     ) -> Option<ZsPage> {
         let all = u32::from(self.present.load(Relaxed));
-        if all == 0 {
-            return None;
-        }
         // SAFETY: The caller's promise.
         let contended = unsafe { self.detach_pages(guard, all, release) };
         if let Some(page) = contended {
