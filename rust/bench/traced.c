@@ -26,9 +26,6 @@ static struct zb_shape {
 	u32 objs;
 } zb_shapes[ZB_MAX_CLASSES];
 
-/* The handle in front of an object, if that does not take all of a page. */
-#define ZB_HEAD sizeof(unsigned long)
-
 /* Lines "class size pages-per-zspage", of all classes. */
 int zb_shapes_parse(char *text)
 {
@@ -55,8 +52,12 @@ static u32 zb_pages_touched(const struct zb_shape *shape, u32 first, u32 end)
 	return DIV_ROUND_UP(end * shape->size, PAGE_SIZE) - first * shape->size / PAGE_SIZE;
 }
 
-/* Whether an object is mapped where it has to be. Says nothing of one that is copied. */
-static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o)
+/*
+ * Whether an object is mapped where it has to be. Says nothing of one that is copied.
+ * In front of each may be its handle, if it does not take all of a page; the first
+ * one says so in @front, -1 before.
+ */
+static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o, int *front)
 {
 	const struct zb_shape *shape = &zb_shapes[zb_class(b, o->size)];
 	u32 start = o->zspage % shape->objs * shape->size;
@@ -68,7 +69,9 @@ static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o)
 		return !offset_in_page(address);
 	if (start / PAGE_SIZE != (start + shape->size - 1) / PAGE_SIZE)
 		return true;
-	return offset_in_page(address) == offset_in_page(start + ZB_HEAD);
+	if (*front < 0)
+		*front = offset_in_page(address - start);
+	return offset_in_page(address) == offset_in_page(start + *front);
 }
 
 /*
@@ -78,6 +81,7 @@ static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o)
 int zb_fill_traced(struct zb_bench *b)
 {
 	u32 i, class, whole = 0, touched = 0;
+	int front = -1;
 	u32 *seen;
 
 	seen = kcalloc(ZB_MAX_CLASSES, sizeof(*seen), GFP_KERNEL);
@@ -93,7 +97,7 @@ int zb_fill_traced(struct zb_bench *b)
 			kfree(seen);
 			return -ENOMEM;
 		}
-		if (!zb_shapes[zb_class(b, o->size)].objs || !zb_is_in_place(b, o)) {
+		if (!zb_shapes[zb_class(b, o->size)].objs || !zb_is_in_place(b, o, &front)) {
 			kfree(seen);
 			return -ERANGE;
 		}

@@ -3,7 +3,7 @@
 //! A size class: its zspages, sorted by fullness, and the lock that protects them.
 //!
 //! The lock of the class protects: the lists; which zspage is in whose hand; each zspage's chain,
-//! bitmap and count; the heads of objects; the place in a word (which changes only while that word
+//! bitmap and count; the handles behind objects; the place in a word (which changes only while that word
 //! is locked too); and the class's free handles.
 
 use core::cell::Cell;
@@ -156,7 +156,7 @@ impl SizeClass {
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
-            places: Place::of_class(shape.index.into(), shape.is_huge()),
+            places: Place::of_class(shape.is_huge()),
             all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
             layout,
             pool,
@@ -545,8 +545,8 @@ impl<'a> ClassGuard<'a> {
             self.state.handles.push(handle, word);
             return None;
         };
-        object.set_head(handle.in_object());
-        word.publish(object.place());
+        object.set_handle(handle.in_object());
+        word.publish(object.place(), handle.generation());
         self.class.objs_inuse.add(1);
         self.regroup(zspage);
         Some(handle)

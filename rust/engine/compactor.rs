@@ -10,7 +10,6 @@ use super::class::{ClassGuard, SizeClass};
 use super::compact::Compacted;
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
-use super::handle_table::Handle;
 use super::object::Object;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -53,7 +52,7 @@ pub(super) fn all_slots(zspage: &Zspage) -> Range<usize> {
 enum Step {
     Moved,
     DestinationFull,
-    // The object is mapped, or its head is overwritten.
+    // The object is mapped or just then freed, or its handle is overwritten.
     Busy,
 }
 
@@ -199,14 +198,14 @@ impl<'c> Compactor<'c> {
 // Moves an object.
 fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Route<'_>) -> Step {
     let table = guard.class().pool().table();
-    let word = Handle::from_object(old.head()).and_then(|handle| table.word(handle));
-    // If somebody wrote over the head of the object, it can never be moved again.
-    let Some(word) = word.filter(|word| word.place() == Some(old.place())) else {
+    let place = old.place();
+    // If somebody wrote over the handle of the object, it can never be moved again.
+    let word = table
+        .word_of(old.handle())
+        .filter(|word| word.try_lock_to_move(place).is_ok());
+    let Some(word) = word else {
         return Step::Busy;
     };
-    if word.try_lock().is_err() {
-        return Step::Busy;
-    }
     let destination = route.destination;
     let new = loop {
         if let Some(new) = destination.take_object_in(guard, &route.to) {
@@ -217,14 +216,14 @@ fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Rou
             .absent_position(&route.to)
             .and_then(|position| Some((position, freed.take()?)));
         let Some((position, page)) = page else {
-            word.unlock(old.place());
+            word.moved_to(place);
             return Step::DestinationFull;
         };
         // There is none, as was just seen.
         let _ = guard.add_page(destination, page, position);
     };
     old.copy_to(&new);
-    word.unlock(new.place());
+    word.moved_to(new.place());
     old.release();
     Step::Moved
 }

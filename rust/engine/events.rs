@@ -12,10 +12,10 @@ use crate::sys::atomic::AtomicUsize;
 pub enum BadHandle {
     /// No such handle was ever given out, or its object was freed.
     NotAllocated,
-    /// The object does not point back to the handle: the handle is of an earlier allocation, or
-    /// somebody wrote over the object's head.
+    /// The handle is of an earlier allocation; or the object does not point back to it, as somebody
+    /// wrote past its end.
     Mismatch,
-    /// The object is mapped.
+    /// The object is mapped, or just then freed.
     Mapped,
     /// This CPU has an object mapped already.
     Nested,
@@ -39,8 +39,8 @@ impl From<Refused> for BadHandle {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Free => BadHandle::NotAllocated,
-            Refused::Busy => BadHandle::Mapped,
-            Refused::Moved => BadHandle::Mismatch,
+            Refused::Busy | Refused::Moving => BadHandle::Mapped,
+            Refused::Stale | Refused::Moved => BadHandle::Mismatch,
         }
     }
 }
@@ -53,11 +53,12 @@ pub struct Events {
     pub pages_compacted: AtomicUsize,
     /// Objects that compaction moved.
     pub objects_moved: AtomicUsize,
-    /// How often compaction found an object mapped, or its head overwritten.
+    /// How often compaction found an object mapped or just then freed, or its handle overwritten.
     pub objects_busy: AtomicUsize,
     /// Pages that the kernel migrated.
     pub pages_migrated: AtomicUsize,
-    /// Migrations refused because an object on the page was mapped, or its head overwritten.
+    /// Migrations refused because an object on the page was mapped or just then freed, or its handle
+    /// overwritten.
     pub migrations_refused: AtomicUsize,
     /// How often a release was left to the worker because of a page lock.
     pub deferred_frees: AtomicUsize,

@@ -12,8 +12,8 @@
 
 use crate::sys::page::PAGE_SIZE;
 
-/// Bytes that the handle takes at the head of an object (not in the huge class).
-pub const HANDLE_SIZE: usize = 8;
+/// Bytes that the handle takes behind an object (not in the huge class).
+pub const HANDLE_SIZE: usize = 4;
 
 /// Size classes are a multiple of this many bytes, and so are the addresses of mapped objects.
 pub const ALIGN: usize = 8;
@@ -132,7 +132,7 @@ pub(super) const fn max_objs_per_zspage(page_size: usize) -> usize {
 /// What one size class looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassShape {
-    /// Bytes per object, the in-object handle included.
+    /// Bytes per object, the handle behind it included.
     pub size: u32,
     /// Index of the class: that of the largest size merged into it.
     pub index: u16,
@@ -218,7 +218,7 @@ impl Geometry {
         geometry
     }
 
-    /// The index of the class for a request of `size` bytes (without the in-object handle), at most
+    /// The index of the class for a request of `size` bytes (without the handle behind it), at most
     /// a page.
     #[inline(always)]
     pub fn class_index(&self, size: usize) -> usize {

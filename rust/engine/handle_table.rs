@@ -4,7 +4,7 @@
 //!
 //! A handle is an index into a three-level table and a generation, not an address: whatever
 //! number a caller passes, looking it up reads only memory that the pool owns, and a handle that
-//! was freed does not match its word's next generation. The table grows and is only freed with
+//! was freed is not of its word's next generation. The table grows and is only freed with
 //! the pool, so readers need no lock.
 //!
 //! A class owns some free words, so that most of the time taking one in `malloc` touches no other
@@ -12,7 +12,7 @@
 
 use core::cell::Cell;
 
-use super::word::{FreeLink, ObjWord, Place, Refused, GENERATION_BITS};
+use super::word::{FreeLink, Generation, ObjWord, GENERATION_BITS};
 use crate::sys::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -30,9 +30,11 @@ const NO_INDEX: u32 = u32::MAX;
 
 /// Low bits of a handle that are always zero, as in the aligned pointers that C handles are.
 const ALIGN_BITS: u32 = 3;
-const GENERATION_SHIFT: u32 = 32;
+/// High bits of a handle that are always zero. Behind them is its generation.
+const ZERO_BITS: u32 = 2;
 
-const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= 1 << GENERATION_SHIFT);
+const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= usize::MAX >> (ZERO_BITS + GENERATION_BITS));
+const _: () = assert!(Generation::of(u64::MAX).bits().leading_zeros() == ZERO_BITS);
 
 type Leaf = [AtomicU64; LEAF_WORDS];
 type Middle = [OnceBox<Leaf>; LEAF_WORDS];
@@ -45,8 +47,8 @@ pub struct Handle(u64);
 
 impl Handle {
     #[inline]
-    fn new(index: u32, generation: u32) -> Self {
-        Self((u64::from(generation) << GENERATION_SHIFT) | (u64::from(index) << ALIGN_BITS))
+    fn new(index: u32, generation: Generation) -> Self {
+        Self(generation.bits() | (u64::from(index) << ALIGN_BITS))
     }
 
     /// Believes that `raw` may be a handle; whether it is one shows when it is looked up.
@@ -61,32 +63,23 @@ impl Handle {
         self.0 as usize
     }
 
+    // If a bit is set that no handle has, it ends up above the index: that is one that no table has.
     #[inline]
     fn index(self) -> usize {
-        (self.0 as u32 >> ALIGN_BITS) as usize
+        (self.0.rotate_left(ZERO_BITS) << GENERATION_BITS)
+            .rotate_right(GENERATION_BITS + ZERO_BITS + ALIGN_BITS) as usize
     }
 
-    fn generation(self) -> u32 {
-        (self.0 >> GENERATION_SHIFT) as u32
-    }
-
-    /// The generation after this one; zero is left out, so that no handle is zero.
+    /// The generation of the handle: see [`ObjWord::try_lock`].
     #[inline]
-    fn next_generation(self) -> u32 {
-        let next = self.generation().wrapping_add(1);
-        (next & ((1 << GENERATION_BITS) - 1)).max(1)
+    pub fn generation(self) -> Generation {
+        Generation::of(self.0)
     }
 
-    /// What stands at the head of the object, in its zspage.
+    /// What stands behind the object, in its zspage: the index, as the word knows the generation.
     #[inline]
-    pub fn in_object(self) -> u64 {
-        self.0
-    }
-
-    /// The handle that stands at the head of an object, if it can be one.
-    #[inline]
-    pub fn from_object(head: u64) -> Option<Self> {
-        (head != 0).then_some(Self(head))
+    pub fn in_object(self) -> u32 {
+        self.index() as u32
     }
 }
 
@@ -134,36 +127,47 @@ impl FreeHandles {
         Some((Handle::new(index, link.generation), word))
     }
 
-    /// Frees the live word of `handle`, whose object is at `place`, and takes it.
+    /// Frees the word of `handle`, which the caller has locked, and takes it.
+    ///
+    /// It is the first to be used again, as it is in the cache; but when it has had all generations
+    /// it is the last, so that handles that went stale do not come again at once.
     #[inline(always)]
-    pub fn push_retired(
+    pub fn push_retired(&self, table: &HandleTable, handle: Handle, word: ObjWord<'_>) {
+        match handle.generation().next() {
+            Some(next) if next != table.first_generation => self.push_with(handle, word, next),
+            next => self.push_rarely(table, handle, word, next.unwrap_or(Generation::FIRST)),
+        }
+    }
+
+    #[cold]
+    fn push_rarely(
         &self,
+        table: &HandleTable,
         handle: Handle,
         word: ObjWord<'_>,
-        place: Place,
-    ) -> Result<(), Refused> {
-        word.retire(
-            place,
-            FreeLink {
-                next: self.head.get(),
-                generation: handle.next_generation(),
-            },
-        )?;
-        self.pushed(handle.index() as u32);
-        Ok(())
+        generation: Generation,
+    ) {
+        let (first, count) = (self.head.get(), self.len());
+        self.push_with(handle, word, generation);
+        if count != 0 && generation == table.first_generation {
+            let last = self.head.replace(first);
+            self.link_tail(table, last);
+            self.tail.set(last);
+        }
     }
 
     /// Puts back what [`FreeHandles::pop`] took, as it was.
     pub fn push(&self, handle: Handle, word: ObjWord<'_>) {
-        word.relink(FreeLink {
-            next: self.head.get(),
-            generation: handle.generation(),
-        });
-        self.pushed(handle.index() as u32);
+        self.push_with(handle, word, handle.generation());
     }
 
     #[inline(always)]
-    fn pushed(&self, index: u32) {
+    fn push_with(&self, handle: Handle, word: ObjWord<'_>, generation: Generation) {
+        let index = handle.index() as u32;
+        word.relink(FreeLink {
+            next: self.head.get(),
+            generation,
+        });
         if self.is_empty() {
             self.tail.set(index);
         }
@@ -188,16 +192,20 @@ impl FreeHandles {
         }
         if self.is_empty() {
             self.tail.set(other.tail.get());
-        } else if let Some(word) = table.at(other.tail.get() as usize) {
-            if let Some(link) = word.link() {
-                word.relink(FreeLink {
-                    next: self.head.get(),
-                    ..link
-                });
-            }
+        } else {
+            other.link_tail(table, self.head.get());
         }
         self.head.set(other.head.get());
         self.count.set(self.len().saturating_add(other.len()));
+    }
+
+    // Links `next` behind the last word.
+    fn link_tail(&self, table: &HandleTable, next: u32) {
+        if let Some(word) = table.at(self.tail.get() as usize) {
+            if let Some(link) = word.link() {
+                word.relink(FreeLink { next, ..link });
+            }
+        }
     }
 
     /// Splits off `count` words, or all if there are fewer. Takes time in proportion.
@@ -226,13 +234,13 @@ impl Default for FreeHandles {
 }
 
 // Generations of each pool begin elsewhere, so that a handle of one is not one of another, too.
-fn first_generation() -> u32 {
+fn first_generation() -> Generation {
     // Not of `sys`: the atomics of loom cannot be static.
     use core::sync::atomic::AtomicUsize;
     static POOLS: AtomicUsize = AtomicUsize::new(1);
     // Knuth's multiplicative hash: numbers in a row end up far apart.
     let hash = (POOLS.fetch_add(1, Relaxed) as u32).wrapping_mul(0x9e37_79b1);
-    (hash >> (u32::BITS - GENERATION_BITS)).max(1)
+    Generation::nth(hash >> (u32::BITS - GENERATION_BITS))
 }
 
 // The words that no class has.
@@ -253,7 +261,7 @@ pub struct HandleTable {
     root: [OnceBox<Middle>; ROOT_WORDS],
     grown: AtomicUsize,
     pages: AtomicUsize,
-    first_generation: u32,
+    first_generation: Generation,
     // Its lock is that of growing.
     #[pin]
     unused: SpinLock<Unused>,
@@ -292,11 +300,18 @@ impl HandleTable {
 
     /// The word that `handle` names, if the table has one of that index. Any context.
     ///
-    /// Whether the word belongs to this generation of the handle is for the object to say: see
-    /// [`super::object::Object::head`].
+    /// Whether the word is of this generation of the handle shows when it is locked.
     #[inline]
     pub fn word<'a>(&'a self, handle: Handle) -> Option<ObjWord<'a>> {
         self.at(handle.index())
+    }
+
+    /// The word of the handle that stands behind an object, if the table has it.
+    ///
+    /// Whether it is the object's shows when it is locked to be moved.
+    #[inline]
+    pub fn word_of(&self, in_object: u32) -> Option<ObjWord<'_>> {
+        self.at(in_object as usize)
     }
 
     /// Bytes of the table, in pages of 4 KiB.

@@ -12,8 +12,9 @@ use super::geometry::HANDLE_SIZE;
 use super::handle_table::Handle;
 use super::pool::Pool;
 use super::word::{ObjWord, Place};
+use super::zspage::Zspage;
 use crate::sys::cpu_area::CpuArea;
-use crate::sys::page::{read_u64_at, ZsPage, PAGE_SIZE};
+use crate::sys::page::{ZsPage, PAGE_SIZE};
 
 /// What a mapping is for. The numbers are those of `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl MapMode {
     }
 }
 
-// Where the bytes of an object are that is locked: behind its head.
+// Where the bytes of an object are that is locked: in front of its handle.
 struct Bytes {
     page: ZsPage,
     offset: usize,
@@ -52,10 +53,12 @@ impl Bytes {
     /// # Safety
     ///
     /// The place must be that of a word that the caller has locked.
-    unsafe fn find(pool: &Pool, place: Place) -> Option<Self> {
-        let shape = pool.class(place.class())?.shape();
-        // SAFETY: The caller's promise.
-        let page = unsafe { ZsPage::from_pfn(place.pfn()) };
+    unsafe fn find(place: Place) -> Option<Self> {
+        // SAFETY: By the invariant of words a zspage's page is there, and it stays.
+        let (page, shape) = unsafe {
+            let page = ZsPage::from_pfn(place.pfn());
+            (page, Zspage::of(page)?.class().shape())
+        };
         if place.is_huge() {
             return Some(Self {
                 page,
@@ -63,17 +66,10 @@ impl Bytes {
                 len: PAGE_SIZE,
             });
         }
-        let len = (shape.size as usize).saturating_sub(HANDLE_SIZE);
-        let offset = place.offset().wrapping_add(HANDLE_SIZE);
-        if offset < PAGE_SIZE {
-            return Some(Self { page, offset, len });
-        }
-        // Objects begin at multiples of eight, so just the head may be on the first page.
         Some(Self {
-            // SAFETY: The object is locked, so its pages stay.
-            page: unsafe { page.next() }?,
-            offset: 0,
-            len,
+            page,
+            offset: place.offset(),
+            len: (shape.size as usize).saturating_sub(HANDLE_SIZE),
         })
     }
 
@@ -107,6 +103,38 @@ impl Bytes {
     }
 }
 
+fn map_waiting(handle: Handle) -> Result<NonNull<u8>, BadHandle> {
+    // SAFETY: `map_raw` kept the area.
+    let area = unsafe { CpuArea::resume(handle.into_raw() as u64) };
+    let mut area = area.ok_or(BadHandle::NotMapped)?;
+    let word = ObjWord::new(area.word());
+    let place = word.lock(handle.generation())?;
+    let Some(bytes) = map_locked(&mut area, place) else {
+        word.unlock();
+        return Err(BadHandle::Mismatch);
+    };
+    area.keep();
+    Ok(bytes)
+}
+
+fn map_locked(area: &mut CpuArea<'_>, place: Place) -> Option<NonNull<u8>> {
+    // SAFETY: The object is locked, so its pages stay; the buffer is a page.
+    unsafe {
+        let found = Bytes::find(place)?;
+        if found.in_one_page() {
+            return Some(area.map_page(found.page, found.offset));
+        }
+        if let Some(bytes) = area.map_neighbours(found.page, found.offset) {
+            return Some(bytes);
+        }
+        let buffer = area.bounce();
+        if MapMode::from_number(area.mode()) != MapMode::WriteOnly {
+            found.copy(buffer, false);
+        }
+        Some(buffer)
+    }
+}
+
 /// The bytes of an object, on this CPU.
 ///
 /// While it lives the CPU cannot sleep or be preempted, the object cannot move, and nobody else
@@ -120,24 +148,11 @@ pub struct Mapping<'a> {
     len: usize,
 }
 
-// Why an object was not mapped at once.
-#[derive(Clone, Copy)]
-enum Obstacle {
-    // The table has no such word.
-    NoWord,
-    // The CPU has a mapping already.
-    AreaInUse,
-    // The area is taken; the word is free, or locked by somebody else.
-    NotLocked,
-    // The area is taken and the word is locked; the object spans pages, is huge, or is another's.
-    NotPlain,
-}
-
 impl Pool {
     /// Maps an object on this CPU. A handle that is not one of a live object is reported with a
     /// kernel warning and refused; so is a second mapping on one CPU.
     ///
-    /// Waits, spinning, for whoever has that object mapped or moves it, and for nobody else.
+    /// Waits, spinning, for whoever has that object mapped, moves it or frees it, and for nobody else.
     ///
     /// Context: any but an interrupt. Preemption and page faults are off until the guard goes.
     pub fn map(&self, handle: Handle, mode: MapMode) -> Option<Mapping<'_>> {
@@ -156,110 +171,39 @@ impl Pool {
     /// [`Mapping::len`] says.
     #[inline(always)]
     pub fn map_raw(&self, handle: Handle, mode: MapMode) -> Option<NonNull<u8>> {
-        match self.map_plain(handle, mode) {
-            Ok(bytes) => Some(bytes),
-            Err(obstacle) => self.map_other(handle, obstacle),
-        }
-    }
-
-    // Maps an object that nobody has mapped and that is in one page: that is short enough to need
-    // no stack. Whatever else there is to do is left to `map_other`, on the area as it is.
-    #[inline(always)]
-    fn map_plain(&self, handle: Handle, mode: MapMode) -> Result<NonNull<u8>, Obstacle> {
-        let word = self.table().word(handle).ok_or(Obstacle::NoWord)?;
-        let mut area = CpuArea::enter(handle.in_object(), word.memory(), mode.number())
-            .ok_or(Obstacle::AreaInUse)?;
-        let obstacle = match word.try_lock() {
-            Ok(place) if place.is_plain() => {
-                // SAFETY: By the invariant of words this is where the object is. It is locked, so
-                // its page stays, and it is inside it.
-                let (head, bytes) = unsafe {
-                    let object = area.map_page(ZsPage::from_pfn(place.pfn()), place.offset());
-                    let bytes = NonNull::new_unchecked(object.as_ptr().add(HANDLE_SIZE));
-                    (object.as_ptr().cast::<u64>().read(), bytes)
-                };
-                if head == handle.in_object() {
-                    area.keep();
-                    return Ok(bytes);
-                }
-                Obstacle::NotPlain
-            }
-            Ok(_) => Obstacle::NotPlain,
-            Err(_) => Obstacle::NotLocked,
+        // An object that nobody has mapped and that is in one page: that is short enough to need no
+        // stack. All else is left to `map_other`.
+        let Some(word) = self.table().word(handle) else {
+            return self.map_other(handle, Some(BadHandle::NotAllocated));
         };
+        let Some(mut area) = CpuArea::enter(handle.into_raw() as u64, word.memory(), mode.number())
+        else {
+            return self.map_other(handle, Some(BadHandle::Nested));
+        };
+        let Ok(place) = word.try_lock_plain(handle.generation()) else {
+            area.keep();
+            return self.map_other(handle, None);
+        };
+        // SAFETY: By the invariant of words this is where the object is. It is locked, so its page
+        // stays, and it is inside it.
+        let bytes = unsafe { area.map_page(ZsPage::from_pfn(place.pfn()), place.offset()) };
         area.keep();
-        Err(obstacle)
+        Some(bytes)
     }
 
+    // Says why an object was not mapped; or maps it, whatever it is, on the area that was kept.
     #[cold]
     #[inline(never)]
-    fn map_other(&self, handle: Handle, obstacle: Obstacle) -> Option<NonNull<u8>> {
-        self.try_map_other(handle, obstacle)
+    fn map_other(&self, handle: Handle, why: Option<BadHandle>) -> Option<NonNull<u8>> {
+        why.map_or_else(|| map_waiting(handle), Err)
             .inspect_err(|&why| self.report(handle, why))
             .ok()
-    }
-
-    fn try_map_other(&self, handle: Handle, obstacle: Obstacle) -> Result<NonNull<u8>, BadHandle> {
-        match obstacle {
-            Obstacle::NoWord => return Err(BadHandle::NotAllocated),
-            Obstacle::AreaInUse => return Err(BadHandle::Nested),
-            Obstacle::NotLocked | Obstacle::NotPlain => {}
-        }
-        // SAFETY: `map_plain` kept the area.
-        let area = unsafe { CpuArea::resume(handle.in_object()) };
-        let mut area = area.ok_or(BadHandle::NotMapped)?;
-        let word = ObjWord::new(area.word());
-        let place = match obstacle {
-            Obstacle::NotLocked => word.lock()?,
-            _ => word.held_place(),
-        };
-        let Some(bytes) = self.map_locked(&mut area, handle, place) else {
-            word.unlock(place);
-            return Err(BadHandle::Mismatch);
-        };
-        area.keep();
-        Ok(bytes)
-    }
-
-    fn map_locked(
-        &self,
-        area: &mut CpuArea<'_>,
-        handle: Handle,
-        place: Place,
-    ) -> Option<NonNull<u8>> {
-        // SAFETY: The object is locked, so its pages stay; the head is in its first page.
-        let (head, found) = unsafe {
-            let page = ZsPage::from_pfn(place.pfn());
-            let head = if place.is_huge() {
-                page.huge_head()
-            } else {
-                read_u64_at(place.address())
-            };
-            (head, Bytes::find(self, place)?)
-        };
-        if head != handle.in_object() {
-            return None;
-        }
-        // SAFETY: As above, and the buffer is a page.
-        unsafe {
-            if found.in_one_page() {
-                return Some(area.map_page(found.page, found.offset));
-            }
-            if let Some(bytes) = area.map_neighbours(found.page, found.offset) {
-                return Some(bytes);
-            }
-            let buffer = area.bounce();
-            if MapMode::from_number(area.mode()) != MapMode::WriteOnly {
-                found.copy(buffer, false);
-            }
-            Some(buffer)
-        }
     }
 
     fn mapped_len(&self, handle: Handle) -> usize {
         let place = self.table().word(handle).map(ObjWord::held_place);
         // SAFETY: The object is mapped, so its word is locked.
-        let found = place.and_then(|place| unsafe { Bytes::find(self, place) });
+        let found = place.and_then(|place| unsafe { Bytes::find(place) });
         found.map_or(0, |found| found.len)
     }
 
@@ -273,9 +217,9 @@ impl Pool {
     #[inline(always)]
     pub unsafe fn unmap_raw(&self, handle: Handle) {
         // SAFETY: Mapping kept the area.
-        match unsafe { CpuArea::resume(handle.in_object()) } {
+        match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
-                ObjWord::new(area.word()).unlock_in_place();
+                ObjWord::new(area.word()).unlock();
             }
             Some(area) => {
                 area.keep();
@@ -288,7 +232,7 @@ impl Pool {
     #[inline(never)]
     fn unmap_bounced(&self, handle: Handle) {
         // SAFETY: `unmap_raw` kept the area.
-        let Some(area) = (unsafe { CpuArea::resume(handle.in_object()) }) else {
+        let Some(area) = (unsafe { CpuArea::resume(handle.into_raw() as u64) }) else {
             return;
         };
         let word = ObjWord::new(area.word());
@@ -300,20 +244,19 @@ impl Pool {
             return;
         }
         if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
-            // SAFETY: The object is locked, the buffer is a page, and the object is one of ours, so
-            // what our classes say of its size is true.
+            // SAFETY: The object is locked, and the buffer is a page.
             unsafe {
-                if let Some(found) = Bytes::find(self, word.held_place()) {
+                if let Some(found) = Bytes::find(word.held_place()) {
                     found.copy(area.buffer(), true);
                 }
             }
         }
-        word.unlock_in_place();
+        word.unlock();
     }
 }
 
 impl Mapping<'_> {
-    /// How many bytes there are: a multiple of eight, and at least as many as were asked for.
+    /// How many bytes there are: a multiple of four, and at least as many as were asked for.
     pub fn len(&self) -> usize {
         self.len
     }

@@ -8,21 +8,13 @@
 //! now.
 
 use super::class::ClassGuard;
-use super::handle_table::{Handle, HandleTable};
+use super::handle_table::HandleTable;
 use super::object::Object;
-use super::word::ObjWord;
+use super::word::Refused;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::page::ZsPage;
 use crate::sys::prelude::*;
-
-// The word of an object in use. `EINVAL` if its head does not lead back to it.
-fn word_of<'a>(table: &'a HandleTable, object: &Object<'_>) -> Result<ObjWord<'a>> {
-    Handle::from_object(object.head())
-        .and_then(|handle| table.word(handle))
-        .filter(|word| word.place() == Some(object.place()))
-        .ok_or(EINVAL)
-}
 
 fn used<'a>(
     guard: &'a ClassGuard<'_>,
@@ -32,7 +24,8 @@ fn used<'a>(
     range.filter_map(move |index| zspage.used_object(guard, index))
 }
 
-// Locks the words of all objects in `range`, or none.
+// Locks the words of all objects in `range`, or none. `EINVAL` if the handle of one does not lead
+// back to it.
 fn lock_words(
     guard: &ClassGuard<'_>,
     table: &HandleTable,
@@ -40,23 +33,38 @@ fn lock_words(
     range: core::ops::Range<usize>,
 ) -> Result {
     for object in used(guard, zspage, range.clone()) {
-        let locked =
-            word_of(table, &object).and_then(|word| word.try_lock().map(|_| ()).map_err(|_| EBUSY));
-        if let Err(error) = locked {
-            for object in used(guard, zspage, range.start..object.index()) {
-                if let Ok(word) = word_of(table, &object) {
-                    word.unlock(object.place());
-                }
-            }
-            return Err(error);
-        }
+        let refused = match table
+            .word_of(object.handle())
+            .map(|word| word.try_lock_to_move(object.place()))
+        {
+            Some(Ok(())) => continue,
+            Some(Err(Refused::Busy)) => EBUSY,
+            _ => EINVAL,
+        };
+        unlock_words(guard, table, zspage, range.start..object.index());
+        return Err(refused);
     }
     Ok(())
 }
 
+// Ends that: the objects are where they are now. Their handles, which were copied along, lead to the
+// words that still have the old places.
+fn unlock_words(
+    guard: &ClassGuard<'_>,
+    table: &HandleTable,
+    zspage: &Zspage,
+    range: core::ops::Range<usize>,
+) {
+    for object in used(guard, zspage, range) {
+        if let Some(word) = table.word_of(object.handle()) {
+            word.moved_to(object.place());
+        }
+    }
+}
+
 /// Moves the contents and the duties of `old` to `new`.
 ///
-/// Returns [`EBUSY`] if an object on the page is mapped, [`EINVAL`] if the head of one was
+/// Returns [`EBUSY`] if an object on the page is mapped or just then freed, [`EINVAL`] if the handle of one was
 /// overwritten; nothing has changed then. Afterwards `old` belongs to nobody.
 ///
 /// Context: as `migrate_page` of `struct movable_operations`; takes the class lock.
@@ -83,12 +91,7 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
         old.copy_page_to(new);
         zspage.replace_page(old, new);
     }
-    for object in used(&guard, zspage, range) {
-        // The word still has the old place: the head, copied along, leads to it.
-        if let Some(word) = Handle::from_object(object.head()).and_then(|h| pool.table().word(h)) {
-            word.unlock(object.place());
-        }
-    }
+    unlock_words(&guard, pool.table(), zspage, range);
     drop(guard);
     // SAFETY: `new` is in the chain now and locked by the caller; `old` is out of it.
     unsafe {

@@ -1,59 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An object: its slot in a zspage, and what is at its head.
+//! An object: its slot in a zspage, and the handle behind it.
 
 use super::class::{ClassGuard, SizeClass};
+use super::geometry::HANDLE_SIZE;
 use super::word::Place;
 use super::zspage::Zspage;
-use crate::sys::page::{read_u64_at, write_u64_at, ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::page::{read_u32_at, write_u32_at, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 
 /// An object in its zspage. The class lock keeps it there.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
-    // Where it begins: the page, and the physical address.
+    // Where it begins, on which page, and the one on which it goes on.
+    place: Place,
     page: ZsPage,
-    address: u64,
+    next: Option<ZsPage>,
     index: usize,
 }
 
 impl<'a> Object<'a> {
-    /// The object of index `index` of `zspage`, which begins at physical address `address`, on
-    /// `page`.
-    #[inline(always)]
-    pub(super) fn new(
-        class: &'a SizeClass,
-        zspage: &'a Zspage,
-        page: ZsPage,
-        address: u64,
-        index: usize,
-    ) -> Self {
-        Self {
-            class,
-            zspage,
-            page,
-            address,
-            index,
-        }
-    }
-
-    /// The object at `place` of `guard`'s class.
+    /// The object of index `index` of `zspage`, which begins at `offset` of `page`. `None` if it goes
+    /// on in the next page, and there is none.
     ///
     /// # Safety
     ///
-    /// `place` must have been read from a live word under the lock that `guard` holds.
-    #[inline]
-    pub(super) unsafe fn at(guard: &'a ClassGuard<'_>, place: Place) -> Option<Self> {
-        // SAFETY: A live word's place names a page of a zspage, and the class lock is held.
-        let (page, zspage, position) = unsafe {
-            let page = ZsPage::from_pfn(place.pfn());
-            (page, Zspage::of(page)?, page.position() as usize)
-        };
-        let start = (position << PAGE_SHIFT) | place.offset();
+    /// The page must be the zspage's, and stay so while the object is used.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        class: &'a SizeClass,
+        zspage: &'a Zspage,
+        page: ZsPage,
+        offset: usize,
+        index: usize,
+    ) -> Option<Self> {
+        let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
+        let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
+        // SAFETY: The caller's promise.
+        unsafe {
+            Self::of(
+                class,
+                zspage,
+                page,
+                class.places().at(address, spans),
+                index,
+            )
+        }
+    }
+
+    /// The object of `zspage` at `place`, on `page`.
+    ///
+    /// # Safety
+    ///
+    /// The word that has the place must be locked; the page must be the zspage's, which must be of
+    /// `guard`'s class.
+    #[inline(always)]
+    pub(super) unsafe fn at(
+        guard: &'a ClassGuard<'_>,
+        zspage: &'a Zspage,
+        page: ZsPage,
+        place: Place,
+    ) -> Option<Self> {
+        // SAFETY: The page stays the zspage's, as the word is locked.
+        let position = unsafe { page.position() } as usize;
         let class = guard.class();
-        let index = class.layout().index_at(start);
-        Some(Self::new(class, zspage, page, place.address(), index))
+        let index = class
+            .layout()
+            .index_at((position << PAGE_SHIFT) | place.offset());
+        // SAFETY: As above.
+        unsafe { Self::of(class, zspage, page, place, index) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Object::new`]; `place` must be that of the object.
+    #[inline(always)]
+    unsafe fn of(
+        class: &'a SizeClass,
+        zspage: &'a Zspage,
+        page: ZsPage,
+        place: Place,
+        index: usize,
+    ) -> Option<Self> {
+        let next = if place.spans() {
+            // SAFETY: The caller's promise.
+            Some(unsafe { page.next() }?)
+        } else {
+            None
+        };
+        Some(Self {
+            class,
+            zspage,
+            page,
+            place,
+            next,
+            index,
+        })
     }
 
     /// Its zspage.
@@ -64,13 +107,13 @@ impl<'a> Object<'a> {
     /// Where it is.
     #[inline]
     pub fn place(&self) -> Place {
-        self.class.places().at(self.address, self.spans())
+        self.place
     }
 
     // Where it begins in its page.
     #[inline]
     fn offset(&self) -> usize {
-        self.address as usize & (PAGE_SIZE - 1)
+        self.place.offset()
     }
 
     /// Position of the page that it begins on.
@@ -84,34 +127,42 @@ impl<'a> Object<'a> {
         self.index
     }
 
+    // The physical address of the handle behind it. If it spans pages, that is on the second, as
+    // sizes and places are multiples of eight.
     #[inline]
-    fn spans(&self) -> bool {
-        self.offset().wrapping_add(self.class.shape().size as usize) > PAGE_SIZE
+    fn handle_address(&self) -> u64 {
+        let behind = (self.class.shape().size as usize).wrapping_sub(HANDLE_SIZE);
+        let offset = self.offset().wrapping_add(behind);
+        match self.next {
+            Some(next) => ((next.pfn() as u64) << PAGE_SHIFT) | (offset & (PAGE_SIZE - 1)) as u64,
+            None => self.place.address().wrapping_add(behind as u64),
+        }
     }
 
-    /// The handle at the head of the object. What a free one has there says nothing.
+    /// The handle that is kept behind the object: see [`super::handle_table::Handle::in_object`].
+    /// What a free one has there says nothing.
     #[inline]
-    pub fn head(&self) -> u64 {
-        // SAFETY: The page belongs to the object's zspage, and the address of an object is a
-        // multiple of eight.
+    pub fn handle(&self) -> u32 {
+        // SAFETY: The pages belong to the object's zspage, sizes are multiples of eight, and so are
+        // the addresses of objects.
         unsafe {
-            if self.class.places().is_huge() {
-                self.page.huge_head()
+            if self.place.is_huge() {
+                self.page.huge_handle()
             } else {
-                read_u64_at(self.address)
+                read_u32_at(self.handle_address())
             }
         }
     }
 
-    /// Writes the head of the object.
+    /// Writes the handle behind the object.
     #[inline]
-    pub(super) fn set_head(&self, head: u64) {
-        // SAFETY: As in `head`; the class lock is held, and nobody can have the head mapped.
+    pub(super) fn set_handle(&self, handle: u32) {
+        // SAFETY: As in `handle`; the class lock is held, and nobody maps the bytes behind an object.
         unsafe {
-            if self.class.places().is_huge() {
-                self.page.set_huge_head(head);
+            if self.place.is_huge() {
+                self.page.set_huge_handle(handle);
             } else {
-                write_u64_at(self.address, head);
+                write_u32_at(self.handle_address(), handle);
             }
         }
     }
@@ -146,20 +197,16 @@ impl<'a> Object<'a> {
     /// The pages that the object is on: one, or two.
     #[inline]
     pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
-        if !self.spans() {
-            return (self.page, None);
-        }
-        // SAFETY: The page belongs to the object's zspage.
-        (self.page, unsafe { self.page.next() })
+        (self.page, self.next)
     }
 
-    /// Copies the object, its head included, to `to`, an object of the same class.
+    /// Copies the object, the handle included, to `to`, an object of the same class.
     ///
     /// Nobody may have either mapped.
     pub(super) fn copy_to(&self, to: &Object<'_>) {
         let size = self.class.shape().size as usize;
-        if self.class.places().is_huge() {
-            to.set_head(self.head());
+        if self.place.is_huge() {
+            to.set_handle(self.handle());
         }
         let (mut from_page, mut from_offset) = (self.page, self.offset());
         let (mut to_page, mut to_offset) = (to.page, to.offset());
@@ -177,17 +224,13 @@ impl<'a> Object<'a> {
             }
             from_offset = from_offset.wrapping_add(bytes);
             to_offset = to_offset.wrapping_add(bytes);
-            // SAFETY: Pages of the two zspages, as above. An object that goes on past a page has
-            // a next one.
-            unsafe {
-                if from_offset == PAGE_SIZE {
-                    let Some(next) = from_page.next() else { return };
-                    (from_page, from_offset) = (next, 0);
-                }
-                if to_offset == PAGE_SIZE {
-                    let Some(next) = to_page.next() else { return };
-                    (to_page, to_offset) = (next, 0);
-                }
+            if from_offset == PAGE_SIZE {
+                let Some(next) = self.next else { return };
+                (from_page, from_offset) = (next, 0);
+            }
+            if to_offset == PAGE_SIZE {
+                let Some(next) = to.next else { return };
+                (to_page, to_offset) = (next, 0);
             }
         }
     }

@@ -7,7 +7,8 @@
 //! [`Pool::free_deferred`] gives back what could not be locked at once.
 //!
 //! Locks, in the order in which they nest: page lock, class lock, word lock. The word lock is
-//! waited for only where no class lock is held; with the class lock held it is only tried.
+//! waited for only where no class lock is held; with the class lock held it is only tried. So `free`
+//! may wait for the class lock with the word locked.
 //! The lock inside [`HandleTable`] nests in nothing and nothing nests in it.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
@@ -29,9 +30,10 @@ use crate::sys::atomic::{
     spin_loop, AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::PAGE_SIZE;
+use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
+use crate::sys::sched::NoPreemption;
 use crate::sys::work::Work;
 
 // How long `free` waits for a lock to go before it calls the object mapped.
@@ -146,7 +148,7 @@ impl Pool {
 
     /// The index of the class that a request of `size` bytes is allocated from.
     ///
-    /// The handle in front of the object is counted.
+    /// The handle behind the object is counted.
     pub fn lookup_class_index(&self, size: usize) -> usize {
         self.geometry.class_index(size)
     }
@@ -267,50 +269,40 @@ impl Pool {
     #[inline(always)]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
         let word = self.handles.word(handle).ok_or(BadHandle::NotAllocated)?;
-        // An object moves, but never to another class.
-        let class = word.place().ok_or(BadHandle::NotAllocated)?.class();
-        let class = self.class(class).ok_or(BadHandle::NotAllocated)?;
+        // Whoever maps the object, or moves it, would wait for this task to run again.
+        let no_preemption = NoPreemption::new();
+        let place = match word.try_lock(handle.generation()) {
+            Ok(place) => place,
+            Err(why) => lock_to_free(handle, word, why)?,
+        };
+        // SAFETY: The word is locked, so the object stays where it is, and its zspage as well.
+        let (page, zspage) = unsafe {
+            let page = ZsPage::from_pfn(place.pfn());
+            (page, Zspage::of(page))
+        };
+        let Some(zspage) = zspage else {
+            word.unlock();
+            return Err(BadHandle::Mismatch);
+        };
+        let class = zspage.class();
         let guard = class.lock();
-        let place = word.place().ok_or(BadHandle::NotAllocated)?;
-        // Unless the handle was freed and used again meanwhile, by a caller that races itself.
-        if place.class() != usize::from(class.shape().index) {
+        drop(no_preemption);
+        // SAFETY: As above; `class` is that of the zspage.
+        let object = unsafe { Object::at(&guard, zspage, page, place) };
+        let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
+            word.unlock();
             return Err(BadHandle::Mismatch);
-        }
-        // SAFETY: The place was read from a live word under the lock of its class.
-        let object = unsafe { Object::at(&guard, place) }.ok_or(BadHandle::Mismatch)?;
-        if object.head() != handle.in_object() {
-            return Err(BadHandle::Mismatch);
-        }
-        self.retire(&guard, handle, word, place)?;
+        };
+        guard.handles().push_retired(&self.handles, handle, word);
         object.release();
-        let zspage = object.zspage();
         if !guard.object_freed() && !object.keeps_its_pages() {
-            let mut unused = self.take_unused(&guard, &object);
+            let mut unused = self.take_unused(&guard, object);
             drop(guard);
             self.give_back(class, &mut unused);
             return Ok(());
         }
         guard.regroup(zspage);
         Ok(())
-    }
-
-    // Takes the handle from its object. Somebody may have the word locked for a moment, by a
-    // handle of an earlier generation, which is then refused.
-    #[inline]
-    fn retire(
-        &self,
-        guard: &ClassGuard<'_>,
-        handle: Handle,
-        word: ObjWord<'_>,
-        place: Place,
-    ) -> Result<(), Refused> {
-        let mut tries = 0..LOCK_SPINS;
-        loop {
-            match guard.handles().push_retired(handle, word, place) {
-                Err(Refused::Busy) if tries.next().is_some() => spin_loop(),
-                result => return result,
-            }
-        }
     }
 
     /// Leaves what is on a list of the empty to the work.
@@ -351,6 +343,26 @@ pub(super) struct Compacting<'a>(&'a Pool);
 impl Drop for Compacting<'_> {
     fn drop(&mut self) {
         self.0.compacting.store(false, Release);
+    }
+}
+
+// Waits for whoever moves the object. Somebody may have it mapped, but not for more than a moment:
+// see `LOCK_SPINS`.
+#[cold]
+#[inline(never)]
+fn lock_to_free(handle: Handle, word: ObjWord<'_>, mut why: Refused) -> Result<Place, Refused> {
+    let mut tries = 0..LOCK_SPINS;
+    loop {
+        match why {
+            Refused::Moving => {}
+            Refused::Busy if tries.next().is_some() => {}
+            _ => return Err(why),
+        }
+        spin_loop();
+        match word.try_lock(handle.generation()) {
+            Err(again) => why = again,
+            Ok(place) => return Ok(place),
+        }
     }
 }
 

@@ -33,10 +33,10 @@ impl Pool {
     pub(super) fn take_unused<'c>(
         &self,
         guard: &ClassGuard<'c>,
-        object: &Object<'_>,
+        object: Object<'_>,
     ) -> Option<Unused<'c>> {
         let zspage = object.zspage();
-        let pages = guard.detach_unused(object);
+        let pages = guard.detach_unused(&object);
         if zspage.inuse() != 0 {
             guard.regroup(zspage);
             if pages.iter().all(Option::is_none) {

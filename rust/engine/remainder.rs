@@ -21,7 +21,7 @@ use super::zspage::Zspage;
 ///
 /// With four no pattern of the benchmark takes more than 0.9 % above the fewest moves; with three one
 /// took 1.3 %.
-const FINALISTS: usize = 4;
+const FINALISTS: usize = 6;
 
 /// The zspage for the remainder.
 pub(super) struct Remainder<'c> {

@@ -8,16 +8,19 @@
 //! shares.
 //!
 //! ```text
-//!   63     62    60..52   51 ........................ 0
-//! +------+------+-------+----------------------------+
-//! |  0   | lock | class | physical address    | flags |   live
-//! +------+------+-------+----------------------------+
-//! |  1   |  1   |   0   | generation  |    next free  |   free
-//! +------+------+-------+----------------------------+
+//!   63     62       61........48 47 ............ 3   2     1..0
+//! +------+--------+--------------+------------------+------+-------+
+//! |  0   | moving |  generation  | physical address | lock | flags |   live
+//! +------+--------+--------------+------------------+------+-------+
+//! |  1   |   0    |  generation  |              next free          |   free
+//! +------+--------+--------------+---------------------------------+
 //! ```
 //!
 //! Objects begin at multiples of eight, so the lowest three bits of the address are free for
-//! flags. A free word has the lock bit set: whoever tries to lock it fails, and then sees why.
+//! the lock and for flags.
+//!
+//! A handle has its generation where the word has it, so that both are compared at once. Who asks
+//! for a lock says of which generation: a stale handle never locks what belongs to another.
 //!
 //! What each state may become, and who may do it:
 //!
@@ -25,72 +28,108 @@
 //! from      to        by
 //! ========  ========  =================================================================
 //! free      live      `malloc`, holding the class lock, of a word that the class owns
-//! live      locked    `map` (waits, holding no lock); compaction and migration (try,
-//!                     holding the class lock)
-//! locked    live      whoever locked it; only compaction and migration may store
-//!                     another place, still holding the class lock
-//! live      free      `free`, holding the class lock; fails if the word stays locked for long
+//! live      locked    `map` and `free` (wait, holding no lock)
+//! live      moving    compaction and migration (try, holding the class lock)
+//! moving    live      they, at another place or the same, still holding the class lock
+//! locked    live      `map`; `free`, if it is refused after all
+//! locked    free      `free`, holding the class lock
 //! ========  ========  =================================================================
+//!
+//! *Moving* is locked, too; it tells `free`, which gives up if somebody has the object mapped, that
+//! it will not be for long.
 
 #![forbid(unsafe_code)]
 
-use super::geometry::MAX_CLASSES;
 use crate::sys::atomic::{
     spin_loop, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
-// Not the highest bit: for any other, x86 compilers know to test and set it in one instruction.
-const LOCK: u64 = 1 << 62;
 const FREE: u64 = 1 << 63;
-const CLASS_BITS: u32 = 9;
-const CLASS_SHIFT: u32 = 52;
-const ADDRESS_MASK: u64 = (1 << CLASS_SHIFT) - 8;
+const MOVING: u64 = 1 << 62;
+const ADDRESS_BITS: u32 = 48;
+const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 8;
 // See `Place::at`.
 const SPANS: u64 = true as u64;
 const HUGE: u64 = 2;
+const LOCK: u64 = 4;
 
-const NEXT_BITS: u32 = 32;
-/// Bits of a handle's generation: what a free word has left beside the next index.
-pub const GENERATION_BITS: u32 = CLASS_SHIFT - NEXT_BITS;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+/// Bits of a handle's generation.
+pub const GENERATION_BITS: u32 = 62 - ADDRESS_BITS;
+const GENERATION_ONE: u64 = 1 << ADDRESS_BITS;
+const GENERATION_MASK: u64 = MOVING - GENERATION_ONE;
 
-const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= CLASS_SHIFT);
-const _: () = assert!(MAX_CLASSES <= 1 << CLASS_BITS && CLASS_SHIFT + CLASS_BITS <= 62);
+const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= ADDRESS_BITS);
 // Handles are words of 64 bits, whatever C calls them.
 const _: () = assert!(usize::BITS == 64);
 
-/// Where an object is: its physical address, its class, and what that means for mapping it.
+/// The generation of a handle: how often its word was used before, as far as that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// That in a handle.
+    #[inline]
+    pub const fn of(handle: u64) -> Self {
+        Self(handle & GENERATION_MASK)
+    }
+
+    /// The first one. Zero is left out, so that no handle is zero.
+    pub const FIRST: Self = Self(GENERATION_ONE);
+
+    /// One of those that there are, for any number.
+    pub const fn nth(n: u32) -> Self {
+        match ((n as u64) << ADDRESS_BITS) & GENERATION_MASK {
+            0 => Self::FIRST,
+            bits => Self(bits),
+        }
+    }
+
+    /// The bits of a handle that it is.
+    #[inline]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The next one, if this is not the last.
+    #[inline]
+    pub const fn next(self) -> Option<Self> {
+        match self.0.wrapping_add(GENERATION_ONE) & GENERATION_MASK {
+            0 => None,
+            bits => Some(Self(bits)),
+        }
+    }
+}
+
+/// Where an object is: its physical address, and what that means for mapping it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u64);
 
 impl Place {
-    /// The object that begins at `offset` of page `pfn` and belongs to class `class`.
+    /// The object that begins at `offset` of page `pfn`.
     ///
     /// `spans`: it goes on in the next page. `huge`: it takes all of its page, and its handle is
     /// kept elsewhere. Bits that do not fit are cut off; see [`PFN_BITS`].
     #[inline]
-    pub fn new(pfn: usize, offset: usize, class: usize, spans: bool, huge: bool) -> Self {
-        let address = ((pfn as u64) << PAGE_SHIFT) | offset as u64;
-        Self(
-            (address & ADDRESS_MASK)
-                | ((class as u64 & ((1 << CLASS_BITS) - 1)) << CLASS_SHIFT)
-                | if spans { SPANS } else { 0 }
-                | if huge { HUGE } else { 0 },
-        )
+    pub fn new(pfn: usize, offset: usize, spans: bool, huge: bool) -> Self {
+        Self::of_class(huge).at(((pfn as u64) << PAGE_SHIFT) | offset as u64, spans)
     }
 
     /// What the places of all objects of a class have in common. See [`Place::new`].
     #[inline]
-    pub fn of_class(class: usize, huge: bool) -> Self {
-        Self::new(0, 0, class, false, huge)
+    pub fn of_class(huge: bool) -> Self {
+        Self(if huge { HUGE } else { 0 })
     }
 
     /// With [`Place::of_class`]: the object of that class at physical address `address`.
     #[inline]
     pub fn at(self, address: u64, spans: bool) -> Self {
         Self(self.0 | (address & ADDRESS_MASK) | u64::from(spans))
+    }
+
+    fn in_word(bits: u64) -> Self {
+        Self(bits & (ADDRESS_MASK | SPANS | HUGE))
     }
 
     /// Physical address of the object.
@@ -109,18 +148,6 @@ impl Place {
     #[inline]
     pub fn offset(self) -> usize {
         (self.0 & ADDRESS_MASK) as usize & (PAGE_SIZE - 1)
-    }
-
-    /// Index of the object's size class.
-    #[inline]
-    pub fn class(self) -> usize {
-        (self.0 >> CLASS_SHIFT) as usize & ((1 << CLASS_BITS) - 1)
-    }
-
-    /// Whether the object is in one page, with its handle at its head: most are.
-    #[inline]
-    pub fn is_plain(self) -> bool {
-        self.0 & (SPANS | HUGE) == 0
     }
 
     /// Whether the object goes on in the next page.
@@ -142,14 +169,12 @@ pub struct FreeLink {
     /// Index of the next free word in its chain.
     pub next: u32,
     /// Generation of the handle that names this word next.
-    pub generation: u32,
+    pub generation: Generation,
 }
 
 impl FreeLink {
     fn encode(self) -> u64 {
-        LOCK | FREE
-            | ((u64::from(self.generation) & GENERATION_MASK) << NEXT_BITS)
-            | u64::from(self.next)
+        FREE | self.generation.0 | u64::from(self.next)
     }
 }
 
@@ -158,9 +183,13 @@ impl FreeLink {
 pub enum Refused {
     /// The word is free: no object belongs to the handle.
     Free,
-    /// Somebody has the object mapped, or is moving it.
+    /// The word belongs to a handle of another generation.
+    Stale,
+    /// Somebody has the object mapped or frees it, or was faster.
     Busy,
-    /// The object is not where, or not what, the caller believes.
+    /// Somebody moves the object.
+    Moving,
+    /// The object is not where the caller believes.
     Moved,
 }
 
@@ -169,7 +198,7 @@ pub enum Refused {
 /// # Invariants
 ///
 /// A live word of a pool's table holds the place of an object of that pool. Those who store one,
-/// [`ObjWord::publish`] and [`ObjWord::unlock`], have it from the object, under its class lock.
+/// [`ObjWord::publish`] and [`ObjWord::moved_to`], have it from the object, under its class lock.
 #[derive(Clone, Copy)]
 pub struct ObjWord<'a>(&'a AtomicU64);
 
@@ -191,11 +220,13 @@ impl<'a> ObjWord<'a> {
         let bits = self.0.load(Relaxed);
         (bits & FREE != 0).then_some(FreeLink {
             next: bits as u32,
-            generation: ((bits >> NEXT_BITS) & GENERATION_MASK) as u32,
+            generation: Generation::of(bits),
         })
     }
 
-    /// Makes a word that the caller owns a free one with this link.
+    /// Makes a word that the caller owns, or has locked and owns from now on, a free one with this
+    /// link.
+    #[inline]
     pub fn relink(self, link: FreeLink) {
         self.0.store(link.encode(), Relaxed);
     }
@@ -204,86 +235,104 @@ impl<'a> ObjWord<'a> {
     #[inline]
     pub fn place(self) -> Option<Place> {
         let bits = self.0.load(Relaxed);
-        (bits & FREE == 0).then_some(Place(bits & !LOCK))
+        (bits & FREE == 0).then_some(Place::in_word(bits))
     }
 
     /// Turns a free word live. The caller owns the word and holds the class lock.
     ///
-    /// Orders everything written before it (the head of the object) before any later lock.
+    /// Orders everything written before it (the handle behind the object) before any later lock.
     #[inline]
-    pub fn publish(self, place: Place) {
-        self.0.store(place.0, Release);
+    pub fn publish(self, place: Place, generation: Generation) {
+        self.0.store(place.0 | generation.0, Release);
     }
 
-    /// Waits until nobody has the object mapped or moves it, and locks it.
+    /// Waits until nobody has the object mapped, moves it or frees it, and locks it.
     ///
-    /// The caller holds no lock, and may not sleep until [`ObjWord::unlock`].
-    #[inline]
-    pub fn lock(self) -> Result<Place, Refused> {
+    /// The caller holds no class lock, and cannot be preempted until the word is unlocked.
+    pub fn lock(self, generation: Generation) -> Result<Place, Refused> {
         loop {
-            match self.try_lock() {
-                Err(Refused::Busy) => self.wait(),
+            match self.try_lock(generation) {
+                Err(Refused::Busy | Refused::Moving) => spin_loop(),
                 result => return result,
             }
         }
     }
 
-    #[cold]
-    fn wait(self) {
-        // Reading only, as long as there is nothing to be had.
-        while self.0.load(Relaxed) & (LOCK | FREE) == LOCK {
-            spin_loop();
-        }
-    }
-
     /// Locks the object, or says why not.
-    #[inline]
-    pub fn try_lock(self) -> Result<Place, Refused> {
-        if self.0.fetch_or(LOCK, Acquire) & LOCK == 0 {
-            // The word is ours, so it stays what it is.
-            return Ok(Place(self.0.load(Relaxed) & !LOCK));
+    #[inline(always)]
+    pub fn try_lock(self, generation: Generation) -> Result<Place, Refused> {
+        self.try_lock_unless(generation, 0)
+    }
+
+    /// The same, if it is in one page, with its handle behind it: most are. What it says of others
+    /// is not why.
+    #[inline(always)]
+    pub fn try_lock_plain(self, generation: Generation) -> Result<Place, Refused> {
+        self.try_lock_unless(generation, SPANS | HUGE)
+    }
+
+    #[inline(always)]
+    fn try_lock_unless(self, generation: Generation, flags: u64) -> Result<Place, Refused> {
+        let bits = self.0.load(Relaxed);
+        let unfit = FREE | LOCK | GENERATION_MASK | MOVING | flags;
+        if (bits ^ generation.0) & unfit != 0 {
+            return Err(Self::refusal(bits, generation));
         }
-        if self.0.load(Relaxed) & FREE != 0 {
-            Err(Refused::Free)
+        match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
+            Ok(_) => Ok(Place::in_word(bits)),
+            Err(bits) => Err(Self::refusal(bits, generation)),
+        }
+    }
+
+    fn refusal(bits: u64, generation: Generation) -> Refused {
+        if bits & FREE != 0 {
+            Refused::Free
+        } else if (bits ^ generation.0) & GENERATION_MASK != 0 {
+            Refused::Stale
+        } else if bits & MOVING != 0 {
+            Refused::Moving
         } else {
-            Err(Refused::Busy)
+            Refused::Busy
         }
     }
 
-    /// Ends a lock with the object at `place`.
+    /// Locks the object, which the caller is about to move, if it is at `place`.
+    ///
+    /// The caller holds the class lock until [`ObjWord::moved_to`].
     #[inline]
-    pub fn unlock(self, place: Place) {
-        self.0.store(place.0, Release);
+    pub fn try_lock_to_move(self, place: Place) -> Result<(), Refused> {
+        let bits = self.0.load(Relaxed);
+        if bits & FREE != 0 || Place::in_word(bits) != place {
+            return Err(Refused::Moved);
+        }
+        if bits & LOCK != 0 {
+            return Err(Refused::Busy);
+        }
+        self.0
+            .compare_exchange(bits, bits | LOCK | MOVING, Acquire, Relaxed)
+            .map(|_| ())
+            .map_err(|_| Refused::Busy)
     }
 
-    /// Ends a lock with the object where it was. Returns the place.
+    /// Ends [`ObjWord::try_lock_to_move`] with the object at `place`.
     #[inline]
-    pub fn unlock_in_place(self) -> Place {
-        let place = self.held_place();
-        self.unlock(place);
-        place
+    pub fn moved_to(self, place: Place) {
+        // The word is ours, so it stays what it is.
+        let generation = Generation::of(self.0.load(Relaxed));
+        self.0.store(place.0 | generation.0, Release);
+    }
+
+    /// Ends [`ObjWord::lock`]. Returns where the object is.
+    #[inline]
+    pub fn unlock(self) -> Place {
+        let bits = self.0.load(Relaxed) & !LOCK;
+        self.0.store(bits, Release);
+        Place::in_word(bits)
     }
 
     /// Where the object is; the caller has it locked.
     #[inline]
     pub fn held_place(self) -> Place {
-        Place(self.0.load(Relaxed) & !LOCK)
-    }
-
-    /// Turns a live word, not locked and at `place`, into a free one.
-    ///
-    /// The caller holds the class lock, and owns the word afterwards.
-    #[inline]
-    pub fn retire(self, place: Place, link: FreeLink) -> Result<(), Refused> {
-        // Acquire: what was written under the lock is seen before the memory is used again.
-        match self
-            .0
-            .compare_exchange(place.0, link.encode(), Acquire, Relaxed)
-        {
-            Ok(_) => Ok(()),
-            Err(bits) if bits & FREE != 0 => Err(Refused::Free),
-            Err(bits) if bits & LOCK != 0 => Err(Refused::Busy),
-            Err(_) => Err(Refused::Moved),
-        }
+        Place::in_word(self.0.load(Relaxed))
     }
 }

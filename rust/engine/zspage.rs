@@ -274,8 +274,9 @@ impl Zspage {
         let class = guard.class();
         let start = class.layout().offset(index);
         let page = self.page_at((start >> PAGE_SHIFT) as u32)?;
-        let address = ((page.pfn() as u64) << PAGE_SHIFT) | (start & (PAGE_SIZE - 1)) as u64;
-        Some(Object::new(class, self, page, address, index))
+        // SAFETY: By the type invariants, the page belongs to the zspage; it stays while the lock is
+        // held.
+        unsafe { Object::new(class, self, page, start & (PAGE_SIZE - 1), index) }
     }
 
     // The last object in use of these slots.

@@ -212,7 +212,7 @@ pub unsafe extern "C" fn zs_rs_huge_class_size(raw: *mut zs_rs_pool) -> usize {
 /// the handle is none, or this CPU has an object mapped.
 ///
 /// Context: any but an interrupt. Preemption and page faults are off until the object is unmapped;
-/// spins while another CPU has it mapped or moves it.
+/// spins while another CPU has it mapped, moves it or frees it.
 ///
 /// # Safety
 ///

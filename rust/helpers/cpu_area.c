@@ -70,6 +70,14 @@ static __always_inline void zs_cpu_area_unpin(void)
 	preempt_enable();
 }
 
+/* No such pointer is null: then NULL is told from it without a look. */
+static __always_inline struct zs_cpu_area *zs_cpu_area_of(struct zs_cpu_area *area)
+{
+	if (!area)
+		__builtin_unreachable();
+	return area;
+}
+
 struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
 					     u8 mode)
 {
@@ -77,7 +85,7 @@ struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
 
 	VM_WARN_ON_ONCE(!in_task());
 	zs_cpu_area_pin();
-	area = this_cpu_ptr(&zs_cpu_area);
+	area = zs_cpu_area_of(this_cpu_ptr(&zs_cpu_area));
 	if (likely(!area->word)) {
 		area->handle = handle;
 		area->word = word;
@@ -95,7 +103,7 @@ struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 	/* Who has a mapping cannot be preempted. */
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preempt_count())
 		return NULL;
-	area = raw_cpu_ptr(&zs_cpu_area);
+	area = zs_cpu_area_of(raw_cpu_ptr(&zs_cpu_area));
 	return likely(area->word && area->handle == handle) ? area : NULL;
 }
 

@@ -73,8 +73,8 @@ __zs_inline u32 zs_helper_page_position(struct page *page);
 __zs_inline struct page *zs_helper_page_next(struct page *page);
 __zs_inline struct page *zs_helper_page_find(struct page *page, u32 position);
 __zs_inline void zs_helper_page_set_next(struct page *page, struct page *next);
-__zs_inline u64 zs_helper_page_huge_head(struct page *page);
-__zs_inline void zs_helper_page_set_huge_head(struct page *page, u64 head);
+__zs_inline u32 zs_helper_page_huge_handle(struct page *page);
+__zs_inline void zs_helper_page_set_huge_handle(struct page *page, u32 handle);
 void zs_helper_page_take_link(struct page *page, struct page *old);
 void zs_helper_page_make_movable(struct page *page);
 __zs_inline bool zs_helper_page_trylock(struct page *page);
@@ -86,8 +86,8 @@ void zs_helper_page_discard(struct page *page);
 void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
-__zs_inline u64 zs_helper_read_u64_at(u64 address);
-__zs_inline void zs_helper_write_u64_at(u64 address, u64 value);
+__zs_inline u32 zs_helper_read_u32_at(u64 address);
+__zs_inline void zs_helper_write_u32_at(u64 address, u32 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len);
@@ -105,6 +105,8 @@ void zs_helper_warn_corrupt(void);
 __noreturn void zs_helper_bug(void);
 
 /* sched.c */
+__zs_inline void zs_helper_preempt_disable(void);
+__zs_inline void zs_helper_preempt_enable(void);
 __zs_inline bool zs_helper_need_resched(void);
 void zs_helper_cond_resched(void);
 

@@ -4,7 +4,6 @@
  */
 
 #include <linux/highmem.h>
-#include <linux/kmsan.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -16,7 +15,7 @@
 #define ZS_POSITION_MASK 0xffffff
 
 /* As in rust/sys/page.rs. */
-#define ZS_PFN_BITS (52 - PAGE_SHIFT)
+#define ZS_PFN_BITS (48 - PAGE_SHIFT)
 
 /* Without the kernel's own zsmalloc there is no such counter. */
 static void zs_count_page(struct page *page, int delta)
@@ -37,7 +36,7 @@ struct page *zs_helper_page_alloc(gfp_t gfp)
 		return NULL;
 	/*
 	 * Both all but never: a new page is locked only by who looks at pages by
-	 * their number; and numbers have fewer bits on every machine so far.
+	 * their number; and machines have memory below 256 terabytes so far.
 	 */
 	if (unlikely(page_to_pfn(page) >> ZS_PFN_BITS || !trylock_page(page))) {
 		__free_page(page);
@@ -102,14 +101,14 @@ void zs_helper_page_set_next(struct page *page, struct page *next)
 	WRITE_ONCE(page->index, (unsigned long)next);
 }
 
-u64 zs_helper_page_huge_head(struct page *page)
+u32 zs_helper_page_huge_handle(struct page *page)
 {
-	return READ_ONCE(page->index) & ~1UL;
+	return READ_ONCE(page->index) >> 1;
 }
 
-void zs_helper_page_set_huge_head(struct page *page, u64 head)
+void zs_helper_page_set_huge_handle(struct page *page, u32 handle)
 {
-	WRITE_ONCE(page->index, head | 1);
+	WRITE_ONCE(page->index, (unsigned long)handle << 1 | 1);
 }
 
 void zs_helper_page_take_link(struct page *page, struct page *old)
@@ -232,20 +231,21 @@ void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 }
 
 /* There is no highmem where words have 64 bits. */
-u64 zs_helper_read_u64_at(u64 address)
+u32 zs_helper_read_u32_at(u64 address)
 {
-	return READ_ONCE(*(u64 *)__va(address));
+	return READ_ONCE(*(u32 *)__va(address));
 }
 
-void zs_helper_write_u64_at(u64 address, u64 value)
+void zs_helper_write_u32_at(u64 address, u32 value)
 {
-	WRITE_ONCE(*(u64 *)__va(address), value);
+	WRITE_ONCE(*(u32 *)__va(address), value);
 }
 
 /*
- * Offsets and sizes of objects are multiples of eight. The kernel's memcpy()
- * copies byte by byte, or in a loop of moves; half a page and more is copied
- * faster by one instruction that goes by words. Sanitizers have to see memcpy().
+ * Offsets and sizes of objects are multiples of eight; without the handle
+ * behind it, one is four bytes shorter. The kernel's memcpy() copies byte by
+ * byte, or in a loop of moves; half a page and more is copied faster by one
+ * instruction that goes by words. Sanitizers have to see memcpy().
  */
 static __always_inline void zs_copy(void *to, const void *from, size_t len)
 {
@@ -256,6 +256,8 @@ static __always_inline void zs_copy(void *to, const void *from, size_t len)
 	asm volatile("rep movsq"
 		     : "+D" (to), "+S" (from), "+c" (words)
 		     : : "memory");
+	if (len & sizeof(u32))
+		*(u32 *)to = *(const u32 *)from;
 #else
 	memcpy(to, from, len);
 #endif

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/preempt.h>
 #include <linux/sched.h>
+
+void zs_helper_preempt_disable(void)
+{
+	preempt_disable();
+}
+
+void zs_helper_preempt_enable(void)
+{
+	preempt_enable();
+}
 
 bool zs_helper_need_resched(void)
 {

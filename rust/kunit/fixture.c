@@ -144,19 +144,19 @@ static void zs_geometry(struct kunit *test, struct zs_pool *pool,
 {
 	struct zs_fixture *fixture = test->priv;
 	bool is_c = fixture->allocator == ZS_C;
+	unsigned int handle = is_c ? sizeof(unsigned long) : sizeof(u32);
 	unsigned int delta = is_c ? PAGE_SIZE >> 8 : PAGE_SIZE >> 9;
 	unsigned int least = max(32u, delta), pages = 1;
 	unsigned int class_size;
 
-	size = clamp(ALIGN(size + sizeof(unsigned long), delta), least, PAGE_SIZE);
+	size = clamp(ALIGN(size + handle, delta), least, PAGE_SIZE);
 	if (is_c)
 		pages = zs_chain_of_c(fixture->chain, size);
 	while (!is_c && !zs_chain_is_good(fixture->chain, size, pages))
 		pages++;
 	objects->pages_per_zspage = pages;
 	objects->per_zspage = pages * PAGE_SIZE / size;
-	class_size = least + delta * zs_lookup_class_index(pool, size -
-							   sizeof(unsigned long));
+	class_size = least + delta * zs_lookup_class_index(pool, size - handle);
 	objects->class_size = min(class_size, PAGE_SIZE);
 }
 

@@ -156,7 +156,8 @@ static void life_goes_on(struct kunit *test)
 	struct zs_objects objects;
 	unsigned int i;
 
-	zs_objects_full(test, pool, &objects, 1700, 8);
+	/* More zspages than those among which the last one is chosen. */
+	zs_objects_full(test, pool, &objects, 1700, 24);
 	fragment(test, &objects, 0, 3);
 	KUNIT_EXPECT_GT(test, zs_compact(pool), 0);
 	for (i = 0; i < objects.count; i++) {
@@ -171,7 +172,7 @@ static void life_goes_on(struct kunit *test)
 	}
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool),
-			8 * objects.pages_per_zspage);
+			24 * objects.pages_per_zspage);
 	zs_objects_free(pool, &objects);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }

@@ -134,10 +134,10 @@ static void never_given_out(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_objects others;
-	unsigned long handle[5];
+	unsigned long handle[6];
 	int i;
 
-	zs_warnings_reserve(ARRAY_SIZE(handle) + 3);
+	zs_warnings_reserve(ARRAY_SIZE(handle) + 4);
 	others_new(test, &others);
 	handle[0] = 8;
 	/* One bit beside. */
@@ -146,10 +146,16 @@ static void never_given_out(struct kunit *test)
 	/* An address, as a handle of C. */
 	handle[3] = (unsigned long)&others;
 	handle[4] = LONG_MAX;
+	/* The next one of a word that is free, with the bit that says so. */
+	handle[5] = zs_malloc(pool, 1100, ZS_TEST_GFP);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle[5]));
+	zs_free(pool, handle[5]);
+	handle[5] = (handle[5] + (1UL << 48)) | 1UL << 63;
 	for (i = 0; i < ARRAY_SIZE(handle); i++)
 		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle[i],
 				  zs_free(pool, handle[i]));
 	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[2], ZS_MM_RW);
+	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[5], ZS_MM_RO);
 	/* To free, these are nothing to do; they cannot be mapped. */
 	expect_not_mapped(test, pool, ZS_POOL_NAME, 0, ZS_MM_RO);
 	expect_not_mapped(test, pool, ZS_POOL_NAME, -ENOMEM, ZS_MM_RW);
@@ -305,39 +311,49 @@ static void *bytes_of(struct zs_pool *pool, unsigned long handle)
 	return bytes;
 }
 
+/* What stands behind the bytes of an object, number @i, that does not span pages. */
+static u32 *handle_behind(struct zs_pool *pool, const struct zs_objects *objects,
+			  unsigned int i)
+{
+	void *bytes = bytes_of(pool, objects->object[i].handle);
+
+	return bytes ? bytes + objects->class_size - sizeof(u32) : NULL;
+}
+
 /*
- * The owner of an object writes past its end, into the head of the next one. Of
- * huge objects there is no next one.
+ * The owner of an object writes past its end, over the handle behind it. Its bytes
+ * are there all the same; but what is freed would be somebody else's.
  */
-static void overwritten_by_its_neighbour(struct kunit *test)
+static void overwritten_by_its_owner(struct kunit *test)
 {
 	struct zs_objects objects, others;
+	struct zs_object *victim;
 	struct zs_pool *victims;
-	unsigned long heads[3], old;
-	unsigned long *head, victim;
+	u32 spoilt[3], *handle, old;
 	int i;
 
-	zs_warnings_reserve(ARRAY_SIZE(heads) + 1);
+	zs_warnings_reserve(ARRAY_SIZE(spoilt));
 	others_new(test, &others);
 	victims = zs_pool_new(test, "kunit-victims");
 	zs_objects_full(test, victims, &objects, 300, 2);
 	/* In the first page, so both in one. */
-	victim = objects.object[2].handle;
-	head = bytes_of(victims, victim);
-	KUNIT_ASSERT_NOT_NULL(test, head);
-	head--;
-	old = *head;
-	heads[0] = 0;
-	heads[1] = ULONG_MAX;
-	heads[2] = objects.object[5].handle;
-	for (i = 0; i < ARRAY_SIZE(heads); i++) {
-		*head = heads[i];
-		ZS_EXPECT_WARNING(test, "kunit-victims", victim,
-				  zs_free(victims, victim));
+	victim = &objects.object[2];
+	handle = handle_behind(victims, &objects, 2);
+	KUNIT_ASSERT_NOT_NULL(test, handle);
+	KUNIT_ASSERT_NOT_NULL(test, handle_behind(victims, &objects, 5));
+	old = *handle;
+	spoilt[0] = ~old;
+	spoilt[1] = U32_MAX;
+	spoilt[2] = *handle_behind(victims, &objects, 5);
+	for (i = 0; i < ARRAY_SIZE(spoilt); i++) {
+		KUNIT_ASSERT_NE(test, spoilt[i], old);
+		*handle = spoilt[i];
+		ZS_EXPECT_WARNING(test, "kunit-victims", victim->handle,
+				  zs_free(victims, victim->handle));
+		ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
 	}
-	expect_not_mapped(test, victims, "kunit-victims", victim, ZS_MM_RW);
 	/* Set right, it is as it was. */
-	*head = old;
+	*handle = old;
 	ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
 	zs_objects_free(victims, &objects);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(victims), 0);
@@ -349,20 +365,19 @@ static void overwritten_by_its_neighbour(struct kunit *test)
 static void overwritten_and_not_moved(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
-	unsigned long *head, old;
 	struct zs_objects objects;
+	u32 *handle, old;
 	struct page *page;
 	unsigned int i;
 
 	zs_objects_full(test, pool, &objects, 300, 10);
-	head = bytes_of(pool, objects.object[1].handle);
-	KUNIT_ASSERT_NOT_NULL(test, head);
-	page = virt_to_page(head);
-	head--;
-	old = *head;
+	handle = handle_behind(pool, &objects, 1);
+	KUNIT_ASSERT_NOT_NULL(test, handle);
+	page = virt_to_page(handle);
+	old = *handle;
 	for (i = 0; i < 3; i++) {
-		*head = i == 0 ? 0 : i == 1 ? ULONG_MAX :
-			objects.object[3].handle;
+		*handle = i == 0 ? ~old : i == 1 ? U32_MAX :
+			  *handle_behind(pool, &objects, 3);
 		KUNIT_EXPECT_LT(test, zs_page_move(page, GFP_KERNEL), 0);
 	}
 	/* All but every seventh object goes, and the overwritten one stays. */
@@ -371,7 +386,7 @@ static void overwritten_and_not_moved(struct kunit *test)
 			zs_object_free(pool, &objects.object[i]);
 	}
 	zs_compact(pool);
-	*head = old;
+	*handle = old;
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_compact(pool);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
@@ -389,7 +404,7 @@ static struct kunit_case zs_handles_cases[] = {
 	ZS_CASE_RUST(freed_while_mapped_elsewhere),
 	ZS_CASE_RUST(mapped_in_a_mapping),
 	ZS_CASE_RUST(unmapped_without_a_mapping),
-	ZS_CASE_RUST(overwritten_by_its_neighbour),
+	ZS_CASE_RUST(overwritten_by_its_owner),
 	ZS_CASE_RUST(overwritten_and_not_moved),
 	{}
 };

@@ -184,7 +184,7 @@ static void all_sizes_together(struct kunit *test)
 
 /*
  * While an object is mapped, exactly those pages that it touches stay: one, or
- * two if it spans pages. Its head counts, too.
+ * two if it spans pages. Its handle counts, too.
  */
 static void pages_of_a_mapped_object_stay(struct kunit *test)
 {

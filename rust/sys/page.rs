@@ -4,7 +4,7 @@
 //!
 //! ===============  =====================================================
 //! `private`        the zspage
-//! `index`          the next page, behind the last the first; in a huge zspage, the handle
+//! `index`          the next page, behind the last the first; in a huge zspage, the index of the handle
 //! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the page's place in the chain
 //! `mapping`        the movable operations
 //! ===============  =====================================================
@@ -23,7 +23,7 @@ pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 /// Bits for an offset in a page.
 pub const PAGE_SHIFT: usize = kernel::page::PAGE_SHIFT;
 /// Bits for a page frame number. `helpers/page.c` uses no page whose number has more.
-pub const PFN_BITS: u32 = 52 - PAGE_SHIFT as u32;
+pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 
 /// Names a page. Having one says nothing about who may use the page; hence the unsafe functions.
 ///
@@ -147,19 +147,19 @@ impl ZsPage {
     /// # Safety
     ///
     /// The page must be that of a huge zspage, as for [`ZsPage::owner`].
-    pub unsafe fn huge_head(self) -> u64 {
+    pub unsafe fn huge_handle(self) -> u32 {
         // SAFETY: The page is ours, by the caller's promise.
-        unsafe { bindings::zs_helper_page_huge_head(self.0.as_ptr()) }
+        unsafe { bindings::zs_helper_page_huge_handle(self.0.as_ptr()) }
     }
 
-    /// Sets what [`ZsPage::huge_head`] returns.
+    /// Sets what [`ZsPage::huge_handle`] returns.
     ///
     /// # Safety
     ///
     /// As for it, and nobody else may use it.
-    pub unsafe fn set_huge_head(self, head: u64) {
+    pub unsafe fn set_huge_handle(self, handle: u32) {
         // SAFETY: The page is ours, by the caller's promise.
-        unsafe { bindings::zs_helper_page_set_huge_head(self.0.as_ptr(), head) };
+        unsafe { bindings::zs_helper_page_set_huge_handle(self.0.as_ptr(), handle) };
     }
 
     /// Takes over the link, or the huge handle, of `old`.
@@ -321,26 +321,26 @@ impl ZsPage {
     }
 }
 
-/// Reads eight bytes at a physical address.
+/// Reads four bytes at a physical address.
 ///
 /// # Safety
 ///
-/// The address must be in a page of ours, and a multiple of eight.
+/// The address must be in a page of ours, and a multiple of four.
 #[inline]
-pub unsafe fn read_u64_at(address: u64) -> u64 {
+pub unsafe fn read_u32_at(address: u64) -> u32 {
     // SAFETY: The caller's promise.
-    unsafe { bindings::zs_helper_read_u64_at(address) }
+    unsafe { bindings::zs_helper_read_u32_at(address) }
 }
 
-/// Writes eight bytes at a physical address.
+/// Writes four bytes at a physical address.
 ///
 /// # Safety
 ///
-/// As for [`read_u64_at`], and nobody else may use these bytes.
+/// As for [`read_u32_at`], and nobody else may use these bytes.
 #[inline]
-pub unsafe fn write_u64_at(address: u64, value: u64) {
+pub unsafe fn write_u32_at(address: u64, value: u32) {
     // SAFETY: The caller's promise.
-    unsafe { bindings::zs_helper_write_u64_at(address, value) };
+    unsafe { bindings::zs_helper_write_u32_at(address, value) };
 }
 
 /// A place that names a page, or none.

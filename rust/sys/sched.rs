@@ -1,8 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving way to others.
+//! Giving way to others, or not.
+
+use core::marker::PhantomData;
 
 use crate::bindings;
+
+/// Until it is dropped, no other task runs on this CPU, and this one may not sleep. Any context.
+pub struct NoPreemption(PhantomData<*mut ()>);
+
+impl NoPreemption {
+    /// Begins that.
+    #[inline]
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        // SAFETY: Dropping it is the other half.
+        unsafe { bindings::zs_helper_preempt_disable() };
+        Self(PhantomData)
+    }
+}
+
+impl Drop for NoPreemption {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `new` disabled it, on this CPU: it is not `Send`, and this task could not move.
+        unsafe { bindings::zs_helper_preempt_enable() };
+    }
+}
 
 /// Whether somebody else should run on this CPU. Any context.
 pub fn need_resched() -> bool {

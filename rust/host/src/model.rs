@@ -413,8 +413,8 @@ impl Model {
             state.contents
         };
         let mut mapping = self.pool().map(handle, MapMode::WriteOnly).unwrap();
-        let head = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-        assert_eq!(mapping.len(), shape.size as usize - head);
+        let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+        assert_eq!(mapping.len(), shape.size as usize - behind);
         assert!(mapping.len() >= size);
         let bytes = contents(number, mapping.len());
         mapping.bytes_mut().unwrap().copy_from_slice(&bytes);
@@ -702,7 +702,7 @@ impl Model {
     // Whether an object that is held touches the page.
     fn is_pinned(&self, page: ZsPage) -> bool {
         let state = self.state().borrow();
-        let held: Vec<u64> = state
+        let held: Vec<u32> = state
             .held
             .iter()
             .flatten()
@@ -720,7 +720,7 @@ impl Model {
                 let last = start + shape.size as usize - 1;
                 let touches = |&position: &usize| chain.pages.get(&position) == Some(&page);
                 (start >> PAGE_SHIFT..=last >> PAGE_SHIFT).any(|position| touches(&position))
-                    && held.contains(&head(chain, &shape, index))
+                    && held.contains(&handle_of(chain, &shape, index))
             })
         })
     }
@@ -807,12 +807,12 @@ impl Model {
         assert_eq!(pool.total_pages(), self.machine.zs_pages(), "pages");
         assert_eq!(pool.handle_pages(), self.machine.tables(), "handle tables");
         let chains = mm::chains();
-        let mut found: HashMap<u64, ()> = HashMap::new();
+        let mut found: HashMap<u32, ()> = HashMap::new();
         let mut lists: BTreeMap<usize, [usize; NR_GROUPS]> = BTreeMap::new();
         let mut totals: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
         let mut hands = 0;
         let state = self.state().borrow();
-        let by_head: HashMap<u64, &Object> = state
+        let by_handle: HashMap<u32, &Object> = state
             .objects
             .iter()
             .map(|object| (object.handle.in_object(), object))
@@ -834,16 +834,16 @@ impl Model {
             let mut inuse = 0;
             for index in used_slots(zspage) {
                 inuse += 1;
-                let head = head(chain, &shape, index);
-                let object = by_head.get(&head).unwrap_or_else(|| {
-                    panic!("object {index} of a zspage of class {class} has no owner: {head:#x}")
+                let handle = handle_of(chain, &shape, index);
+                let object = by_handle.get(&handle).unwrap_or_else(|| {
+                    panic!("object {index} of a zspage of class {class} has no owner: {handle:#x}")
                 });
                 assert_eq!(object.class, class);
-                assert_eq!(found.insert(head, ()), None, "one object is there twice");
+                assert_eq!(found.insert(handle, ()), None, "one object is there twice");
                 if object.held != Some(true) {
-                    let skip = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-                    let mut bytes = vec![0; shape.size as usize - skip];
-                    assert!(chain.read(index * shape.size as usize + skip, &mut bytes));
+                    let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+                    let mut bytes = vec![0; shape.size as usize - behind];
+                    assert!(chain.read(index * shape.size as usize, &mut bytes));
                     compare_bytes(&bytes, &object.bytes, object.handle);
                 }
             }
@@ -1020,14 +1020,14 @@ fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
     (0..usize::from(zspage.class().shape().objs)).filter(|&index| zspage.is_used(index))
 }
 
-// The handle that stands at the head of an object.
-fn head(chain: &Chain, shape: &ClassShape, index: usize) -> u64 {
+// The handle that stands behind an object.
+fn handle_of(chain: &Chain, shape: &ClassShape, index: usize) -> u32 {
     if shape.is_huge() {
-        return chain.huge_head();
+        return chain.huge_handle();
     }
-    let mut head = [0; HANDLE_SIZE];
-    assert!(chain.read(index * shape.size as usize, &mut head));
-    u64::from_ne_bytes(head)
+    let mut handle = [0; HANDLE_SIZE];
+    assert!(chain.read((index + 1) * shape.size as usize - HANDLE_SIZE, &mut handle));
+    u32::from_ne_bytes(handle)
 }
 
 fn compare_bytes(ours: &[u8], model: &[u8], handle: Handle) {

@@ -230,11 +230,11 @@ fn one_class_is_huge() {
 #[test]
 fn lookup_counts_the_handle() {
     let geometry = Geometry::new(4096, 8);
-    // 24 bytes and the handle are 32, the smallest class; one more is the next.
-    assert_eq!(geometry.class_index(24), 0);
-    assert_eq!(geometry.class_index(25), 1);
-    assert_eq!(geometry.class_index(32), 1);
-    assert_eq!(geometry.class_index(33), 2);
+    // 28 bytes and the handle are 32, the smallest class; one more is the next.
+    assert_eq!(geometry.class_index(28), 0);
+    assert_eq!(geometry.class_index(29), 1);
+    assert_eq!(geometry.class_index(36), 1);
+    assert_eq!(geometry.class_index(37), 2);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use zsmalloc_host::sys::machine::{boot, Config, Point, Random};
 use zsmalloc_host::sys::prelude::*;
 
 fn place() -> Place {
-    Place::new(1, 8, 3, false, false)
+    Place::new(1, 8, false, false)
 }
 
 fn table() -> PinBox<HandleTable> {
@@ -24,7 +24,7 @@ fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     let len = chain.len();
     let handles: Vec<Handle> = std::iter::from_fn(|| {
         let (handle, word) = chain.pop(table)?;
-        word.publish(place());
+        word.publish(place(), handle.generation());
         Some(handle)
     })
     .collect();
@@ -47,7 +47,8 @@ fn reserve(table: &HandleTable, count: usize) -> Result<FreeHandles> {
 fn refill(table: &HandleTable, chain: &FreeHandles, handles: &[Handle]) {
     for &handle in handles {
         let word = table.word(handle).unwrap();
-        chain.push_retired(handle, word, place()).unwrap();
+        word.lock(handle.generation()).unwrap();
+        chain.push_retired(table, handle, word);
     }
 }
 
@@ -68,10 +69,11 @@ fn handles_are_never_null_nor_errors_and_differ() {
             "{raw:#x}"
         );
         assert_eq!(Handle::from_raw(raw), handle);
-        assert_eq!(Handle::from_object(handle.in_object()), Some(handle));
+        let [by_handle, by_object] = [table.word(handle), table.word_of(handle.in_object())]
+            .map(|word| std::ptr::from_ref(word.unwrap().memory()));
+        assert_eq!(by_handle, by_object);
         assert_eq!(table.word(handle).unwrap().place(), Some(place()));
     }
-    assert_eq!(Handle::from_object(0), None);
     drop(chain);
 }
 
@@ -111,7 +113,7 @@ fn chains_are_sets() {
                     let popped = chains[a].pop(&table);
                     assert_eq!(popped.is_some(), lens[a] > 0);
                     if let Some((handle, word)) = popped {
-                        word.publish(place());
+                        word.publish(place(), handle.generation());
                         live.push(handle);
                         lens[a] -= 1;
                     }
@@ -157,31 +159,91 @@ fn generations_rise_and_zero_is_left_out() {
         assert!(seen.insert(handle), "generation {n} came twice");
         let word = table.word(handle).unwrap();
         assert_eq!(word.place(), Some(place()));
-        chain.push_retired(handle, word, place()).unwrap();
-        assert_eq!(word.lock(), Err(Refused::Free));
+        word.lock(handle.generation()).unwrap();
+        chain.push_retired(&table, handle, word);
+        assert_eq!(word.lock(handle.generation()), Err(Refused::Free));
     }
     // Then they begin again.
     assert_eq!(drain(&table, &chain)[0], first.unwrap());
 }
 
 #[test]
-fn retiring_twice_is_refused() {
+fn no_number_locks_a_free_word() {
+    let _machine = boot(Config::default());
+    let table = table();
+    let chain = reserve(&table, 512).unwrap();
+    // The next handles of words that are free, and what is next to these.
+    let next: Vec<_> = std::iter::from_fn(|| chain.pop(&table)).collect();
+    for &(handle, word) in &next {
+        chain.push(handle, word);
+    }
+    let bits = (0..u64::BITS).map(|bit| 1 << bit);
+    let flips: Vec<u64> = bits
+        .clone()
+        .chain(bits.map(|bit| bit | 1 << 63))
+        .chain([0])
+        .collect();
+    let numbers = next
+        .iter()
+        .flat_map(|(handle, _)| flips.iter().map(|flip| handle.into_raw() as u64 ^ flip));
+    for raw in numbers {
+        let handle = Handle::from_raw(raw as usize);
+        if let Some(word) = table.word(handle) {
+            let before = word.link();
+            assert!(before.is_some());
+            assert!(word.try_lock(handle.generation()).is_err(), "{raw:#x}");
+            assert!(
+                word.try_lock_plain(handle.generation()).is_err(),
+                "{raw:#x}"
+            );
+            assert_eq!(word.link(), before);
+        }
+    }
+}
+
+#[test]
+fn a_word_that_had_all_generations_waits() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = table.reserve(3, Gfp::KERNEL).unwrap();
-    let handles = drain(&table, &chain);
-    let word = table.word(handles[0]).unwrap();
-    chain.push_retired(handles[0], word, place()).unwrap();
-    let again = chain.push_retired(handles[0], word, place());
-    assert_eq!(again, Err(Refused::Free));
-    assert_eq!(chain.len(), 1, "it is in the chain once");
-    let word = table.word(handles[1]).unwrap();
-    let elsewhere = chain.push_retired(handles[1], word, Place::new(9, 8, 3, false, false));
-    assert_eq!(elsewhere, Err(Refused::Moved));
-    word.lock().unwrap();
-    let pinned = chain.push_retired(handles[1], word, place());
-    assert_eq!(pinned, Err(Refused::Busy));
-    assert_eq!(chain.len(), 1);
+    // Always the same word, while it is in the cache: a handle comes again when all words of the
+    // chain have had all their generations, not when one has.
+    let mut seen = HashSet::new();
+    let mut last = None;
+    let mut changes = 0;
+    for n in 0..3 * ((1 << GENERATION_BITS) - 1) {
+        let (handle, word) = chain.pop(&table).unwrap();
+        word.publish(place(), handle.generation());
+        assert!(seen.insert(handle), "{handle:?} came again after {n}");
+        let index = handle.in_object();
+        changes += usize::from(last.replace(index).is_some_and(|last| last != index));
+        word.lock(handle.generation()).unwrap();
+        chain.push_retired(&table, handle, word);
+        assert_eq!(chain.len(), 3);
+    }
+    assert_eq!(changes, 2, "each was used until it had all generations");
+    let distinct: HashSet<Handle> = drain(&table, &chain).into_iter().collect();
+    assert_eq!(distinct.len(), 3, "the chain is whole");
+}
+
+#[test]
+fn a_bit_more_or_less_is_no_handle() {
+    let _machine = boot(Config::default());
+    let table = table();
+    let chain = reserve(&table, 512).unwrap();
+    let handle = drain(&table, &chain)[7];
+    for bit in 0..u64::BITS {
+        let other = Handle::from_raw(handle.into_raw() ^ 1 << bit);
+        let locked = table
+            .word(other)
+            .map(|word| word.try_lock(other.generation()));
+        match bit {
+            // The index of another word, which is of the same generation.
+            3..12 => assert_eq!(locked, Some(Ok(place())), "bit {bit}"),
+            0..48 | 62.. => assert_eq!(locked, None, "bit {bit}"),
+            _ => assert_eq!(locked, Some(Err(Refused::Stale)), "bit {bit}"),
+        }
+    }
 }
 
 #[test]

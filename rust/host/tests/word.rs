@@ -4,8 +4,10 @@
 //! single thread. What threads make of it is for `loom.rs`.
 #![cfg(not(loom))]
 
-use zsmalloc_host::engine::geometry::{Geometry, MAX_CHAIN_LIMIT, MAX_CLASSES};
-use zsmalloc_host::engine::word::{FreeLink, ObjWord, Place, Refused, GENERATION_BITS};
+use std::collections::HashSet;
+
+use zsmalloc_host::engine::geometry::{Geometry, MAX_CHAIN_LIMIT};
+use zsmalloc_host::engine::word::{FreeLink, Generation, ObjWord, Place, Refused, GENERATION_BITS};
 use zsmalloc_host::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use zsmalloc_host::sys::page::{PAGE_SIZE, PFN_BITS};
 
@@ -20,20 +22,25 @@ fn extremes(max: usize) -> impl Iterator<Item = usize> {
         .filter(move |&n| n <= max)
 }
 
+fn generation() -> Generation {
+    Generation::nth(5)
+}
+
 fn live(place: Place) -> AtomicU64 {
     let memory = AtomicU64::new(0);
-    ObjWord::new(&memory).publish(place);
+    ObjWord::new(&memory).publish(place, generation());
     memory
 }
 
 fn at(pfn: usize) -> Place {
-    Place::new(pfn, 8, 3, false, false)
+    Place::new(pfn, 8, false, false)
 }
 
 fn link() -> FreeLink {
     FreeLink {
-        next: 0x89ab_cdef,
-        generation: 5,
+        // It has none of the bits of a lock.
+        next: 0x89ab_cde8,
+        generation: generation(),
     }
 }
 
@@ -41,19 +48,23 @@ fn link() -> FreeLink {
 fn places_are_packed_and_unpacked() {
     for pfn in extremes(MAX_PFN) {
         for offset in extremes(PAGE_SIZE - 8).filter(|offset| offset % 8 == 0) {
-            for class in extremes(MAX_CLASSES - 1) {
+            for n in extremes((1 << GENERATION_BITS) - 1) {
                 for (spans, huge) in [(false, false), (true, false), (false, true)] {
-                    let place = Place::new(pfn, offset, class, spans, huge);
-                    assert_eq!(
-                        (place.pfn(), place.offset(), place.class()),
-                        (pfn, offset, class)
-                    );
+                    let generation = Generation::nth(n as u32);
+                    let place = Place::new(pfn, offset, spans, huge);
+                    assert_eq!((place.pfn(), place.offset()), (pfn, offset));
                     assert_eq!((place.spans(), place.is_huge()), (spans, huge));
-                    assert_eq!(place.is_plain(), !spans && !huge);
-                    let memory = live(place);
+                    let memory = AtomicU64::new(0);
                     let word = ObjWord::new(&memory);
+                    word.publish(place, generation);
                     assert_eq!(word.place(), Some(place), "live, not free");
-                    assert_eq!(word.try_lock(), Ok(place));
+                    if spans || huge {
+                        assert!(word.try_lock_plain(generation).is_err());
+                    } else {
+                        assert_eq!(word.try_lock_plain(generation), Ok(place));
+                        assert_eq!(word.unlock(), place);
+                    }
+                    assert_eq!(word.try_lock(generation), Ok(place));
                     assert_eq!((word.held_place(), word.place()), (place, Some(place)));
                 }
             }
@@ -63,14 +74,14 @@ fn places_are_packed_and_unpacked() {
 
 #[test]
 fn different_objects_are_at_different_places() {
-    // All of the largest zspages: every class, every page, every object that begins there.
-    let mut places = std::collections::HashSet::new();
+    // The largest zspages: every shape, every page, every object that begins there.
     for shape in Geometry::new(PAGE_SIZE, MAX_CHAIN_LIMIT).classes() {
+        let mut places = HashSet::new();
         for index in 0..usize::from(shape.objs) {
             let start = index * shape.size as usize;
             let (page, offset) = (start / PAGE_SIZE, start % PAGE_SIZE);
             let spans = offset + shape.size as usize > PAGE_SIZE;
-            let place = Place::new(page, offset, shape.index.into(), spans, shape.is_huge());
+            let place = Place::new(page, offset, spans, shape.is_huge());
             let memory = live(place);
             let bits = memory.load(Relaxed);
             assert!(places.insert(bits), "{place:?}");
@@ -84,7 +95,7 @@ fn links_are_packed_and_unpacked() {
         for generation in extremes((1 << GENERATION_BITS) - 1) {
             let link = FreeLink {
                 next: next as u32,
-                generation: generation as u32,
+                generation: Generation::nth(generation as u32),
             };
             let memory = AtomicU64::new(0);
             let word = ObjWord::new(&memory);
@@ -96,50 +107,100 @@ fn links_are_packed_and_unpacked() {
 }
 
 #[test]
+fn generations_come_in_turn_and_zero_is_left_out() {
+    let first = generation();
+    let (mut at, mut seen) = (first, HashSet::new());
+    for n in 0..(1 << GENERATION_BITS) - 1 {
+        assert_ne!(at.bits(), 0);
+        assert!(seen.insert(at), "generation {n} came twice");
+        at = at.next().unwrap_or(Generation::FIRST);
+    }
+    assert_eq!(at, first, "then they begin again");
+}
+
+#[test]
 fn a_free_word_can_only_be_published() {
     let memory = AtomicU64::new(0);
     let word = ObjWord::new(&memory);
     word.relink(link());
-    assert_eq!(word.lock(), Err(Refused::Free));
-    assert_eq!(word.try_lock(), Err(Refused::Free));
-    assert_eq!(word.retire(at(1), link()), Err(Refused::Free));
+    assert_eq!(word.lock(generation()), Err(Refused::Free));
+    assert_eq!(word.try_lock(generation()), Err(Refused::Free));
+    assert_eq!(word.try_lock_to_move(at(1)), Err(Refused::Moved));
     assert_eq!(word.link(), Some(link()), "nothing changed");
-    word.publish(at(1));
+    word.publish(at(1), generation());
     assert_eq!((word.place(), word.link()), (Some(at(1)), None));
+}
+
+#[test]
+fn bits_that_are_none_of_a_generation_are_not_compared() {
+    let memory = AtomicU64::new(0);
+    let word = ObjWord::new(&memory);
+    let others = [0, 1, 2, 47, 62, 63];
+    for bits in others.map(|bit| 1 << bit).into_iter().chain([3 << 62 | 7]) {
+        let generation = Generation::of(generation().bits() | bits);
+        word.relink(link());
+        assert_eq!(word.try_lock(generation), Err(Refused::Free), "{bits:#x}");
+        word.publish(at(1), generation);
+        assert_eq!(word.try_lock(generation), Ok(at(1)));
+        assert_eq!(word.try_lock(generation), Err(Refused::Busy), "{bits:#x}");
+        word.unlock();
+        assert_eq!(word.try_lock_to_move(at(1)), Ok(()));
+        assert_eq!(word.try_lock(generation), Err(Refused::Moving), "{bits:#x}");
+    }
 }
 
 #[test]
 fn a_locked_word_waits_for_unlock() {
     let memory = live(at(7));
     let word = ObjWord::new(&memory);
-    assert_eq!(word.lock(), Ok(at(7)));
-    assert_eq!(word.try_lock(), Err(Refused::Busy));
-    assert_eq!(word.retire(at(7), link()), Err(Refused::Busy));
+    assert_eq!(word.lock(generation()), Ok(at(7)));
+    assert_eq!(word.try_lock(generation()), Err(Refused::Busy));
+    assert_eq!(word.try_lock_to_move(at(7)), Err(Refused::Busy));
     assert_eq!((word.held_place(), word.place()), (at(7), Some(at(7))));
     assert_eq!(word.link(), None);
-    word.unlock(at(8));
-    assert_eq!(word.place(), Some(at(8)));
-    assert_eq!(word.lock(), Ok(at(8)));
-    assert_eq!(word.unlock_in_place(), at(8));
-    assert_eq!(word.try_lock(), Ok(at(8)));
+    assert_eq!(word.unlock(), at(7));
+    assert_eq!(word.try_lock(generation()), Ok(at(7)));
 }
 
 #[test]
-fn only_the_place_it_is_at_retires_a_word() {
+fn a_mover_says_that_it_is_one() {
+    let memory = live(at(7));
+    let word = ObjWord::new(&memory);
+    assert_eq!(word.try_lock_to_move(at(7)), Ok(()));
+    assert_eq!(word.try_lock(generation()), Err(Refused::Moving));
+    assert_eq!(word.try_lock_to_move(at(7)), Err(Refused::Busy));
+    assert_eq!(word.place(), Some(at(7)));
+    word.moved_to(at(8));
+    assert_eq!(word.place(), Some(at(8)));
+    assert_eq!(word.lock(generation()), Ok(at(8)), "of the same generation");
+}
+
+#[test]
+fn only_an_object_that_is_there_can_be_moved() {
     let memory = live(at(7));
     let word = ObjWord::new(&memory);
     let elsewhere = [
         at(8),
-        Place::new(7, 16, 3, false, false),
-        Place::new(7, 8, 4, false, false),
-        Place::new(7, 8, 3, true, false),
-        Place::new(7, 8, 3, false, true),
+        Place::new(7, 16, false, false),
+        Place::new(7, 8, true, false),
+        Place::new(7, 8, false, true),
     ];
     for place in elsewhere {
-        assert_eq!(word.retire(place, link()), Err(Refused::Moved));
+        assert_eq!(word.try_lock_to_move(place), Err(Refused::Moved));
         assert_eq!(word.place(), Some(at(7)));
     }
-    assert_eq!(word.retire(at(7), link()), Ok(()));
-    assert_eq!(word.link(), Some(link()));
-    assert_eq!(word.retire(at(7), link()), Err(Refused::Free));
+}
+
+#[test]
+fn a_stale_handle_locks_nothing() {
+    let memory = live(at(7));
+    let word = ObjWord::new(&memory);
+    let before = memory.load(Relaxed);
+    // A bit more, or less, of all that is compared.
+    for bit in u64::BITS - 2 - GENERATION_BITS..u64::BITS - 2 {
+        let stale = Generation::of(generation().bits() ^ 1 << bit);
+        assert_eq!(word.lock(stale), Err(Refused::Stale), "bit {bit}");
+        assert_eq!(word.try_lock(stale), Err(Refused::Stale));
+        assert_eq!(memory.load(Relaxed), before);
+    }
 }

@@ -170,9 +170,9 @@ impl Chain {
     }
 
     /// The handle in the first page, as a huge zspage has it.
-    pub fn huge_head(&self) -> u64 {
+    pub fn huge_handle(&self) -> u32 {
         // SAFETY: The page is ours, as `chains` looked.
-        unsafe { self.pages[&0].huge_head() }
+        unsafe { self.pages[&0].huge_handle() }
     }
 }
 

@@ -9,7 +9,7 @@ use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::atomic::{
-    AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicU64 as StdU64, AtomicUsize,
+    AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicU32 as StdU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::sync::{Mutex, MutexGuard};
@@ -25,7 +25,7 @@ pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
 /// Bits for an offset in a page.
 pub const PAGE_SHIFT: usize = 12;
 /// Bits for a page frame number.
-pub const PFN_BITS: u32 = 52 - PAGE_SHIFT as u32;
+pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 
 const POISON: u8 = 0xaa;
 
@@ -458,19 +458,19 @@ impl ZsPage {
     /// # Safety
     ///
     /// The page must be that of a huge zspage, as for [`ZsPage::owner`].
-    pub unsafe fn huge_head(self) -> u64 {
-        self.ours("reads the handle of").link.load(Relaxed) as u64 & !1
+    pub unsafe fn huge_handle(self) -> u32 {
+        (self.ours("reads the handle of").link.load(Relaxed) >> 1) as u32
     }
 
-    /// Sets what [`ZsPage::huge_head`] returns.
+    /// Sets what [`ZsPage::huge_handle`] returns.
     ///
     /// # Safety
     ///
     /// As for it, and nobody else may use it.
-    pub unsafe fn set_huge_head(self, head: u64) {
+    pub unsafe fn set_huge_handle(self, handle: u32) {
         self.ours("writes the handle of")
             .link
-            .store(head as usize | 1, Relaxed);
+            .store((handle as usize) << 1 | 1, Relaxed);
     }
 
     /// Takes over the link, or the huge handle, of `old`.
@@ -648,34 +648,34 @@ impl ZsPage {
         unsafe { old.put() };
     }
 
-    /// Reads eight bytes.
+    /// Reads four bytes.
     ///
     /// # Safety
     ///
-    /// The page must be ours; `offset` a multiple of eight below [`PAGE_SIZE`].
-    pub unsafe fn read_u64(self, offset: usize) -> u64 {
-        check!(offset % 8 == 0, "BUG: reads across words");
+    /// The page must be ours; `offset` a multiple of four below [`PAGE_SIZE`].
+    pub unsafe fn read_u32(self, offset: usize) -> u32 {
+        check!(offset % 4 == 0, "BUG: reads across words");
         let word = self
-            .range("reads", Access::Read, offset, 8)
-            .cast::<u64>()
+            .range("reads", Access::Read, offset, 4)
+            .cast::<u32>()
             .as_ptr();
         // SAFETY: Inside the page and aligned.
-        unsafe { StdU64::from_ptr(word) }.load(Relaxed)
+        unsafe { StdU32::from_ptr(word) }.load(Relaxed)
     }
 
-    /// Writes eight bytes.
+    /// Writes four bytes.
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::read_u64`], and nobody else may use these bytes.
-    pub unsafe fn write_u64(self, offset: usize, value: u64) {
-        check!(offset % 8 == 0, "BUG: writes across words");
+    /// As for [`ZsPage::read_u32`], and nobody else may use these bytes.
+    pub unsafe fn write_u32(self, offset: usize, value: u32) {
+        check!(offset % 4 == 0, "BUG: writes across words");
         let word = self
-            .range("writes", Access::Write, offset, 8)
-            .cast::<u64>()
+            .range("writes", Access::Write, offset, 4)
+            .cast::<u32>()
             .as_ptr();
         // SAFETY: Inside the page and aligned.
-        unsafe { StdU64::from_ptr(word) }.store(value, Relaxed);
+        unsafe { StdU32::from_ptr(word) }.store(value, Relaxed);
     }
 
     /// Copies `len` bytes out of the page.
@@ -803,25 +803,25 @@ impl Default for PageCell {
     }
 }
 
-/// Reads eight bytes at a physical address.
+/// Reads four bytes at a physical address.
 ///
 /// # Safety
 ///
-/// The address must be in a page of ours, and a multiple of eight.
-pub unsafe fn read_u64_at(address: u64) -> u64 {
+/// The address must be in a page of ours, and a multiple of four.
+pub unsafe fn read_u32_at(address: u64) -> u32 {
     // SAFETY: The caller's promise.
-    unsafe { ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u64(address as usize % PAGE_SIZE) }
+    unsafe { ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE) }
 }
 
-/// Writes eight bytes at a physical address.
+/// Writes four bytes at a physical address.
 ///
 /// # Safety
 ///
-/// As for [`read_u64_at`], and nobody else may use these bytes.
-pub unsafe fn write_u64_at(address: u64, value: u64) {
+/// As for [`read_u32_at`], and nobody else may use these bytes.
+pub unsafe fn write_u32_at(address: u64, value: u32) {
     // SAFETY: The caller's promise.
     unsafe {
         ZsPage::from_pfn(address as usize / PAGE_SIZE)
-            .write_u64(address as usize % PAGE_SIZE, value)
+            .write_u32(address as usize % PAGE_SIZE, value)
     };
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving way to others, and what tests do with that.
+//! Giving way to others, or not, and what tests do with that.
 
 use core::cell::Cell;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use std::thread::LocalKey;
 
@@ -15,6 +16,24 @@ type Slot = Cell<Option<NonNull<Hook<'static>>>>;
 thread_local! {
     static HOOK: Slot = const { Cell::new(None) };
     static LOAD_HOOK: Slot = const { Cell::new(None) };
+}
+
+/// Until it is dropped, this CPU may not sleep.
+pub struct NoPreemption(PhantomData<*mut ()>);
+
+impl NoPreemption {
+    /// Begins that.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        cpu_area::preempt_disable();
+        Self(PhantomData)
+    }
+}
+
+impl Drop for NoPreemption {
+    fn drop(&mut self) {
+        cpu_area::preempt_enable();
+    }
 }
 
 /// Whether somebody else should run on this CPU: if a test wants to.

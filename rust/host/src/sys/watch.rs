@@ -2,8 +2,8 @@
 
 //! Lets `loom` see who uses which bytes of a page.
 //!
-//! Watching all would take for ever. A model says which words of a page it cares for, as offsets
-//! into it: those that an object begins and ends with are enough.
+//! Watching all would take for ever. A model says which words of a page it cares for, of four bytes,
+//! as offsets into it: those that an object begins and ends with are enough.
 
 use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ impl Watched {
 
     pub(super) fn touch(&self, access: Access, offset: usize, len: usize) {
         for (&word, cell) in self.0.borrow().iter() {
-            if word + 8 > offset && word < offset + len {
+            if word + 4 > offset && word < offset + len {
                 match access {
                     Access::Read => cell.with(|_| ()),
                     Access::Write => cell.with_mut(|_| ()),
