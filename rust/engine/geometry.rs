@@ -5,8 +5,8 @@
 //! The kernel's `mm/zsmalloc.c` picks the chain that leaves the fewest bytes at its end, whatever
 //! that is per object, and has a class for every 16 bytes. As pages of a zspage come one by one
 //! here, a long chain costs nothing until it is used; so the chain is the one with the fewest bytes
-//! of page per object, and there is a class for every 8 bytes, the alignment of objects. (Both with
-//! pages of 4 KiB, and before classes of one shape are merged.)
+//! per object, of pages and of the zspage's structure, and there is a class for every 8 bytes, the
+//! alignment of objects. (Both with pages of 4 KiB, and before classes of one shape are merged.)
 
 #![forbid(unsafe_code)]
 
@@ -31,9 +31,8 @@ pub const DEFAULT_CHAIN_LIMIT: usize = 16;
 /// The most size classes, at any page size: the delta between them is a 512th of a page.
 pub const MAX_CLASSES: usize = 512;
 
-/// A chain is not the shortest that would do, but the shortest whose objects take at most one part
-/// in so many more than with the best.
-const CHAIN_SLACK: usize = 1000;
+/// What a zspage takes beside its pages, in bytes: see [`super::zspage::Zspage`].
+pub const ZSPAGE_SIZE: usize = 56;
 
 // Division that cannot panic: no size here is ever zero, but the compiler does not know.
 const fn div(a: usize, b: usize) -> usize {
@@ -88,12 +87,10 @@ const fn size_index(page_size: usize, size: usize) -> usize {
     div(above.wrapping_add(delta).wrapping_sub(1), delta)
 }
 
-/// The number of pages, at most `limit`, of a zspage for objects of `size` bytes.
-///
-/// The shortest chain whose pages per object are next to the fewest that a chain can have.
+/// The number of pages, at most `limit`, of a zspage for objects of `size` bytes: the shortest of
+/// the chains that take the fewest bytes per object. It is one if each object needs a page, or
+/// fills it.
 pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize {
-    // Pages per object are compared with both sides times both numbers of objects. Far from
-    // overflowing: the largest is 16 pages times 2048 objects times the slack.
     let mut best: usize = 1;
     let mut best_objs = objs_per_zspage(page_size, size, best);
     let mut pages: usize = 2;
@@ -102,17 +99,12 @@ pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize 
         if objs > max_objs_per_zspage(page_size) {
             break;
         }
-        if pages.wrapping_mul(best_objs) < best.wrapping_mul(objs) {
+        // Both sides times both numbers of objects. Far from overflowing: the largest is 16 pages
+        // times 2048 objects.
+        let bytes = pages.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
+        let best_bytes = best.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
+        if objs > pages && bytes.wrapping_mul(best_objs) < best_bytes.wrapping_mul(objs) {
             (best, best_objs) = (pages, objs);
-        }
-        pages = pages.wrapping_add(1);
-    }
-    pages = 1;
-    while pages < best {
-        let objs = objs_per_zspage(page_size, size, pages);
-        let (mine, its) = (pages.wrapping_mul(best_objs), best.wrapping_mul(objs));
-        if mine.wrapping_mul(CHAIN_SLACK) <= its.wrapping_mul(CHAIN_SLACK + 1) {
-            return pages;
         }
         pages = pages.wrapping_add(1);
     }

@@ -111,9 +111,10 @@ void zs_objects_mixed(struct kunit *test, struct zs_pool *pool,
 
 /*
  * What a zspage looks like is part of what the allocators promise. C: the chain
- * that wastes least, the shortest of equals. Ours: the shortest with, but for a
- * thousandth, the fewest pages per object, and not too many objects. Classes
- * that agree in this are one.
+ * that wastes least, the shortest of equals. Ours: the fewest bytes of pages and
+ * of the zspage's structure per object, the shortest of equals; with not too many
+ * objects, and one page if each object needs one. Classes that agree in this are
+ * one.
  */
 static unsigned int zs_chain_of_c(unsigned int longest, size_t size)
 {
@@ -131,12 +132,12 @@ static bool zs_chain_is_good(unsigned int longest, size_t size, unsigned int pag
 
 	for (other = 1; other <= longest; other++) {
 		others = other * PAGE_SIZE / size;
-		if (other > 1 && others > PAGE_SIZE / 32)
+		if (other > 1 && (others > PAGE_SIZE / 32 || others <= other))
 			continue;
-		if (1000ul * pages * others > 1001ul * other * objs)
+		if ((pages * PAGE_SIZE + 56) * others > (other * PAGE_SIZE + 56) * objs)
 			return false;
 	}
-	return pages == 1 || objs <= PAGE_SIZE / 32;
+	return pages == 1 || (objs <= PAGE_SIZE / 32 && objs > pages);
 }
 
 static void zs_geometry(struct kunit *test, struct zs_pool *pool,

@@ -9,9 +9,14 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+use super::page::PAGE_SIZE;
 use super::prelude::*;
 use crate::bindings;
+use crate::engine::geometry::ZSPAGE_SIZE;
 use crate::engine::zspage::Zspage;
+
+// With larger pages there are more slots.
+const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
 /// The cache, as long as it exists. Every box must be gone when this is dropped.
 pub struct ZspageCache(());

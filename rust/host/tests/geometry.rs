@@ -40,15 +40,17 @@ fn chain_of_c(page_size: usize, longest: usize, size: usize) -> usize {
 impl Model {
     fn chain(page_size: usize, longest: usize, size: usize) -> usize {
         let objs = |pages: usize| pages * page_size / size;
-        let fits = |&pages: &usize| pages == 1 || objs(pages) <= page_size / 32;
-        let cost = |pages: usize| pages as f64 / objs(pages) as f64;
+        let fits =
+            |&pages: &usize| pages == 1 || objs(pages) > pages && objs(pages) <= page_size / 32;
+        // The structure of a zspage counts.
+        let cost = |pages: usize| (pages * page_size + 56) as f64 / objs(pages) as f64;
         let best = (1..=longest)
             .filter(fits)
             .map(cost)
             .fold(f64::MAX, f64::min);
         (1..=longest)
             .filter(fits)
-            .find(|&pages| cost(pages) <= best * 1.001 + 1e-12)
+            .find(|&pages| cost(pages) <= best + 1e-9)
             .unwrap()
     }
 
