@@ -458,7 +458,7 @@ impl<'a> ClassGuard<'a> {
 
     /// How many handles the class should take from the pool's table.
     fn handle_batch(&self) -> usize {
-        (self.class.objs_inuse.get() / 8).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
+        (self.class.objs_inuse.get() / 16).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
     /// Gives free handles to the class.

@@ -170,28 +170,33 @@ impl<'a> Object<'a> {
     /// Gives the object back to its zspage. Its slot is open then.
     #[inline(always)]
     pub(super) fn release(&self) {
-        self.zspage.release(self.index);
+        self.zspage.release(self.index, self.page);
     }
 
-    /// Whether its neighbours are seen at once to be in use, and to keep its pages so. Only if no
-    /// page of the zspage is missing: then what is closed is in use.
+    /// Whether its neighbours are in use, and keep its pages so.
     #[inline(always)]
     pub(super) fn keeps_its_pages(&self) -> bool {
-        let (zspage, offset) = (self.zspage, self.offset());
-        let end = offset.wrapping_add(self.class.shape().size as usize);
+        let (zspage, start) = (self.zspage, self.offset());
+        let size = self.class.shape().size as usize;
+        let end = start.wrapping_add(size);
         // A neighbour touches the page only if it does not end, or begin, with the page. Behind the
         // last one is nothing.
         let next = self.index.wrapping_add(1);
-        let before = offset != 0 && zspage.is_closed(self.index.wrapping_sub(1));
+        let before = start != 0 && zspage.is_closed(self.index.wrapping_sub(1));
         let after = end & (PAGE_SIZE - 1) != 0
             && next < usize::from(self.class.shape().objs)
             && zspage.is_closed(next);
-        let kept = if end <= PAGE_SIZE {
-            before || after
-        } else {
-            before && after
-        };
-        kept && zspage.is_complete()
+        if zspage.is_complete() {
+            return keeps(before, after, end);
+        }
+        // One that is closed is in use if it is on no other page, or that is there, too.
+        let position = self.position() as usize;
+        let last = position.wrapping_add(usize::from(end > PAGE_SIZE));
+        let before = before && (start >= size || zspage.is_present(position.wrapping_sub(1)));
+        let after = after
+            && ((end & (PAGE_SIZE - 1)).wrapping_add(size) <= PAGE_SIZE
+                || zspage.is_present(last.wrapping_add(1)));
+        keeps(before, after, end)
     }
 
     /// The pages that the object is on: one, or two.
@@ -233,5 +238,15 @@ impl<'a> Object<'a> {
                 (to_page, to_offset) = (next, 0);
             }
         }
+    }
+}
+
+// Whether the object in front of one, the one behind it, or both are on all of its pages.
+#[inline(always)]
+fn keeps(before: bool, after: bool, end: usize) -> bool {
+    if end <= PAGE_SIZE {
+        before || after
+    } else {
+        before && after
     }
 }

@@ -160,7 +160,9 @@ impl Zspage {
         (absent != 0).then_some(absent.trailing_zeros())
     }
 
-    fn is_present(&self, position: usize) -> bool {
+    /// Whether there is a page at this position.
+    #[inline]
+    pub(super) fn is_present(&self, position: usize) -> bool {
         u32::from(self.present.load(Relaxed))
             .checked_shr(position as u32)
             .is_some_and(|present| present & 1 != 0)
@@ -247,11 +249,12 @@ impl Zspage {
         used
     }
 
-    /// Opens the slot of an object that was in use.
+    /// Opens the slot of an object that was in use, on this page of the chain.
     #[inline(always)]
-    pub(super) fn release(&self, index: usize) {
+    pub(super) fn release(&self, index: usize, page: ZsPage) {
         if self.slots.open(index) {
             self.count(OPEN_ONE.wrapping_sub(INUSE_ONE));
+            self.cursor.set(Some(page));
         }
     }
 

@@ -85,12 +85,13 @@ struct page *zs_helper_page_next(struct page *page)
 
 struct page *zs_helper_page_find(struct page *page, u32 position)
 {
+	unsigned int type = (page->page_type & ~ZS_POSITION_MASK) | position;
 	struct page *at = page;
 
-	while ((at->page_type & ZS_POSITION_MASK) != position) {
-		/* Only a chain of more than one page gets here: none is huge. */
+	while (at->page_type != type) {
+		/* A ring has no end. That of a huge zspage is one page, at position 0. */
 		at = (struct page *)READ_ONCE(at->index);
-		if (!at || at == page)
+		if (at == page)
 			return NULL;
 	}
 	return at;
