@@ -172,6 +172,12 @@ pub(super) fn lock_taken(class: LockClass) {
     );
 }
 
+/// Complains where others would wait for what can take long.
+pub(super) fn no_lock_held(what: &str) {
+    let held = with_area(|area| area.lock.get());
+    check!(held.is_none(), "BUG: {what} with a lock of {held:?} held");
+}
+
 pub(super) fn lock_dropped() {
     with_area(|area| area.lock.set(None));
 }

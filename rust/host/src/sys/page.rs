@@ -15,6 +15,7 @@ use std::sync::atomic::{
 use std::sync::{Mutex, MutexGuard};
 
 use super::atomic::{spin_loop, AtomicBool, RefCount};
+use super::cpu_area;
 use super::cpu_area::thread_number;
 use super::machine::{self, Config, Placement, Point, Random};
 use super::prelude::Gfp;
@@ -604,6 +605,7 @@ impl ZsPage {
     pub unsafe fn release(self) {
         let frame = self.ours("releases");
         check!(frame.lock.load(Relaxed), "BUG: releases an unlocked page");
+        cpu_area::no_lock_held("gives a page back");
         frame.movable.store(false, Relaxed);
         frame.reset();
         machine::current().memory().zs_pages.fetch_sub(1, Relaxed);
