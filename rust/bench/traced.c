@@ -54,8 +54,8 @@ static u32 zb_pages_touched(const struct zb_shape *shape, u32 first, u32 end)
 
 /*
  * Whether an object is mapped where it has to be. Says nothing of one that is copied.
- * In front of each may be its handle, if it does not take all of a page; the first
- * one says so in @front, -1 before.
+ * In front of each is its handle or nothing, if it does not take all of a page; the
+ * first one says what, in @front, -1 before.
  */
 static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o, int *front)
 {
@@ -70,7 +70,7 @@ static bool zb_is_in_place(struct zb_bench *b, const struct zb_object *o, int *f
 	if (start / PAGE_SIZE != (start + shape->size - 1) / PAGE_SIZE)
 		return true;
 	if (*front < 0)
-		*front = offset_in_page(address - start);
+		*front = offset_in_page(address - start) ? sizeof(unsigned long) : 0;
 	return offset_in_page(address) == offset_in_page(start + *front);
 }
 

@@ -3,8 +3,8 @@
 //! A size class: its zspages, sorted by fullness, and the lock that protects them.
 //!
 //! The lock of the class protects: the lists; which zspage is in whose hand; each zspage's chain,
-//! bitmap and count; the handles behind objects; the place in a word (which changes only while that word
-//! is locked too); and the class's free handles.
+//! bitmap and count; the handles behind objects; the place in a word (which changes only while that
+//! word is locked too); and the class's free handles.
 
 use core::cell::Cell;
 use core::ops::Range;

@@ -57,8 +57,8 @@ pub struct Events {
     pub objects_busy: AtomicUsize,
     /// Pages that the kernel migrated.
     pub pages_migrated: AtomicUsize,
-    /// Migrations refused because an object on the page was mapped or just then freed, or its handle
-    /// overwritten.
+    /// Migrations refused because an object on the page was mapped or just then freed, or its
+    /// handle overwritten.
     pub migrations_refused: AtomicUsize,
     /// How often a release was left to the worker because of a page lock.
     pub deferred_frees: AtomicUsize,

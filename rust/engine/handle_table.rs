@@ -63,7 +63,7 @@ impl Handle {
         self.0 as usize
     }
 
-    // If a bit is set that no handle has, it ends up above the index: that is one that no table has.
+    // If a bit is set that no handle has, it ends up above the index: no table has such a one.
     #[inline]
     fn index(self) -> usize {
         (self.0.rotate_left(ZERO_BITS) << GENERATION_BITS)

@@ -152,7 +152,7 @@ impl Pool {
     /// Maps an object on this CPU. A handle that is not one of a live object is reported with a
     /// kernel warning and refused; so is a second mapping on one CPU.
     ///
-    /// Waits, spinning, for whoever has that object mapped, moves it or frees it, and for nobody else.
+    /// Waits, spinning, for whoever has that object mapped, moves it or frees it; for nobody else.
     ///
     /// Context: any but an interrupt. Preemption and page faults are off until the guard goes.
     pub fn map(&self, handle: Handle, mode: MapMode) -> Option<Mapping<'_>> {

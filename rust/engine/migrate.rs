@@ -47,8 +47,8 @@ fn lock_words(
     Ok(())
 }
 
-// Ends that: the objects are where they are now. Their handles, which were copied along, lead to the
-// words that still have the old places.
+// Ends that: the objects are where they are now. Their handles, which were copied along, lead to
+// the words that still have the old places.
 fn unlock_words(
     guard: &ClassGuard<'_>,
     table: &HandleTable,
@@ -64,8 +64,8 @@ fn unlock_words(
 
 /// Moves the contents and the duties of `old` to `new`.
 ///
-/// Returns [`EBUSY`] if an object on the page is mapped or just then freed, [`EINVAL`] if the handle of one was
-/// overwritten; nothing has changed then. Afterwards `old` belongs to nobody.
+/// Returns [`EBUSY`] if an object on the page is mapped or just then freed, [`EINVAL`] if the handle
+/// of one was overwritten; nothing has changed then. Afterwards `old` belongs to nobody.
 ///
 /// Context: as `migrate_page` of `struct movable_operations`; takes the class lock.
 ///

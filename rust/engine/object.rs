@@ -21,8 +21,8 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object of index `index` of `zspage`, which begins at `offset` of `page`. `None` if it goes
-    /// on in the next page, and there is none.
+    /// The object of index `index` of `zspage`, which begins at `offset` of `page`. `None` if it
+    /// goes on in the next page, and there is none.
     ///
     /// # Safety
     ///
@@ -157,7 +157,7 @@ impl<'a> Object<'a> {
     /// Writes the handle behind the object.
     #[inline]
     pub(super) fn set_handle(&self, handle: u32) {
-        // SAFETY: As in `handle`; the class lock is held, and nobody maps the bytes behind an object.
+        // SAFETY: As in `handle`; the class lock is held, and nobody maps what is behind an object.
         unsafe {
             if self.place.is_huge() {
                 self.page.set_huge_handle(handle);

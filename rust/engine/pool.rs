@@ -7,8 +7,8 @@
 //! [`Pool::free_deferred`] gives back what could not be locked at once.
 //!
 //! Locks, in the order in which they nest: page lock, class lock, word lock. The word lock is
-//! waited for only where no class lock is held; with the class lock held it is only tried. So `free`
-//! may wait for the class lock with the word locked.
+//! waited for only where no class lock is held; with the class lock held it is only tried. So
+//! `free` may wait for the class lock with the word locked.
 //! The lock inside [`HandleTable`] nests in nothing and nothing nests in it.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a

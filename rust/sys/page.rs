@@ -4,7 +4,7 @@
 //!
 //! ===============  =====================================================
 //! `private`        the zspage
-//! `index`          the next page, behind the last the first; in a huge zspage, the index of the handle
+//! `index`          the next page, behind the last the first; of a huge zspage, the handle
 //! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the page's place in the chain
 //! `mapping`        the movable operations
 //! ===============  =====================================================

@@ -9,14 +9,13 @@ use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::atomic::{
-    AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicU32 as StdU32, AtomicUsize,
+    AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::sync::{Mutex, MutexGuard};
 
 use super::atomic::{spin_loop, AtomicBool, RefCount};
-use super::cpu_area;
-use super::cpu_area::thread_number;
+use super::cpu_area::{no_lock_held, thread_number};
 use super::machine::{self, Config, Placement, Point, Random};
 use super::prelude::Gfp;
 use super::sched::might_sleep;
@@ -605,7 +604,7 @@ impl ZsPage {
     pub unsafe fn release(self) {
         let frame = self.ours("releases");
         check!(frame.lock.load(Relaxed), "BUG: releases an unlocked page");
-        cpu_area::no_lock_held("gives a page back");
+        no_lock_held("gives a page back");
         frame.movable.store(false, Relaxed);
         frame.reset();
         machine::current().memory().zs_pages.fetch_sub(1, Relaxed);
@@ -662,7 +661,7 @@ impl ZsPage {
             .cast::<u32>()
             .as_ptr();
         // SAFETY: Inside the page and aligned.
-        unsafe { StdU32::from_ptr(word) }.load(Relaxed)
+        unsafe { AtomicU32::from_ptr(word) }.load(Relaxed)
     }
 
     /// Writes four bytes.
@@ -677,7 +676,7 @@ impl ZsPage {
             .cast::<u32>()
             .as_ptr();
         // SAFETY: Inside the page and aligned.
-        unsafe { StdU32::from_ptr(word) }.store(value, Relaxed);
+        unsafe { AtomicU32::from_ptr(word) }.store(value, Relaxed);
     }
 
     /// Copies `len` bytes out of the page.

@@ -2,8 +2,8 @@
 
 //! Lets `loom` see who uses which bytes of a page.
 //!
-//! Watching all would take for ever. A model says which words of a page it cares for, of four bytes,
-//! as offsets into it: those that an object begins and ends with are enough.
+//! Watching all would take for ever. A model says which words of a page, of four bytes, it cares
+//! for, as offsets into it: those that an object begins and ends with are enough.
 
 use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
