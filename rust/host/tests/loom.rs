@@ -284,7 +284,7 @@ fn word_two_movers_and_a_mapping() {
 // `free` is refused, or he finds nothing. Freed memory is never read.
 #[test]
 fn word_free_a_late_mapping_and_a_mover() {
-    explore(Bound(3), || {
+    explore(Bound(6), || {
         let object = Object::new();
         let reader = {
             let object = object.clone();
@@ -332,7 +332,7 @@ fn word_reuse_and_a_stale_mapping() {
 // The same with two of them.
 #[test]
 fn word_reuse_and_two_stale_mappings() {
-    explore(Bound(2), || reuse(2));
+    explore(Bound(3), || reuse(2));
 }
 
 fn reuse(stale: usize) {
