@@ -11,7 +11,7 @@ pub mod engine;
 pub mod ffi;
 pub mod sys;
 
-use sys::{cpu_area::CpuAreas, slab::ZspageCache};
+use sys::{cpu_area::CpuAreas, page_stock::PageStocks, slab::ZspageCache};
 
 module! {
     type: ZsmallocModule,
@@ -27,18 +27,21 @@ struct ZsmallocModule {
     _zpool: ffi::ZpoolDriver,
     _debugfs: ffi::DebugfsRoot,
     _areas: CpuAreas,
+    _stocks: PageStocks,
     _cache: ZspageCache,
 }
 
 impl kernel::Module for ZsmallocModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let cache = ZspageCache::new()?;
+        let stocks = PageStocks::new()?;
         let areas = CpuAreas::new()?;
         let debugfs = ffi::DebugfsRoot::new();
         Ok(Self {
             _zpool: ffi::ZpoolDriver::register(),
             _debugfs: debugfs,
             _areas: areas,
+            _stocks: stocks,
             _cache: cache,
         })
     }

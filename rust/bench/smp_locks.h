@@ -58,6 +58,19 @@ static noinline __maybe_unused void zs_smp_spin_lock(struct zs_smp_spinlock *loc
 		WARN_ON_ONCE(1);
 }
 
+static noinline __maybe_unused bool zs_smp_spin_trylock(struct zs_smp_spinlock *lock)
+{
+	unsigned int free = 0;
+
+	preempt_disable();
+	if (!__atomic_load_n(&lock->val, __ATOMIC_RELAXED) &&
+	    __atomic_compare_exchange_n(&lock->val, &free, 1, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED))
+		return true;
+	preempt_enable();
+	return false;
+}
+
 static __always_inline void zs_smp_spin_unlock(struct zs_smp_spinlock *lock)
 {
 	__atomic_store_n((unsigned char *)&lock->val, 0, __ATOMIC_RELEASE);
@@ -120,6 +133,7 @@ static __always_inline bool zs_smp_rwlock_is_contended(struct zs_smp_rwlock *loc
 #define rwlock_t		struct zs_smp_rwlock
 #define spin_lock_init(lock)	((lock)->val = 0)
 #define spin_lock(lock)		zs_smp_spin_lock(lock)
+#define spin_trylock(lock)	zs_smp_spin_trylock(lock)
 #define spin_unlock(lock)	zs_smp_spin_unlock(lock)
 #define spin_is_contended(lock)	zs_smp_spin_is_contended(lock)
 #define assert_spin_locked(lock)	WARN_ON_ONCE(!(lock)->val)

@@ -114,20 +114,15 @@ pub struct ClassGuard<'a> {
 
 /// What a class lacks for another object.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Missing {
+pub(super) enum Missing {
     /// So many handles.
-    pub(super) handles: usize,
+    Handles(usize),
     /// A page.
-    pub(super) page: bool,
-    /// A zspage for that page.
-    pub(super) zspage: bool,
-}
-
-impl Missing {
-    /// Nothing: then there is an object to be had.
-    pub(super) fn is_nothing(&self) -> bool {
-        self.handles == 0 && !self.page
-    }
+    Page,
+    /// A zspage, and its first page.
+    Zspage,
+    /// Nothing: there is an object to be had, and yet there is not.
+    Nothing,
 }
 
 /// A row of the `classes` table.
@@ -461,6 +456,15 @@ impl<'a> ClassGuard<'a> {
         (self.class.objs_inuse.get() / 16).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
+    // Takes handles from the table, if that is possible at once.
+    #[inline(never)]
+    fn refill_handles(&self, table: &HandleTable) -> Result<(), Missing> {
+        let count = self.handle_batch();
+        let handles = table.try_reserve(count).ok_or(Missing::Handles(count))?;
+        self.add_handles(table, handles);
+        Ok(())
+    }
+
     /// Gives free handles to the class.
     pub fn add_handles(&self, table: &HandleTable, handles: FreeHandles) {
         self.state.handles.append(table, handles);
@@ -476,10 +480,12 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    /// The zspage that a page should be added to, if no slot is open: the fullest that misses one.
-    pub fn growable(&self) -> Option<&Zspage> {
-        self.fullest_partial()
-            .filter(|zspage| zspage.next_position().is_some())
+    /// Where a page should be added, if no slot is open: the fullest zspage that misses one, and the
+    /// position.
+    #[inline(always)]
+    fn growable(&self) -> Option<(&Zspage, u32)> {
+        let zspage = self.fullest_partial()?;
+        Some((zspage, zspage.next_position()?))
     }
 
     /// Adds a page to a zspage of this class, if it has none at this position. The caller takes an
@@ -528,28 +534,48 @@ impl<'a> ClassGuard<'a> {
         self.class.pool().count_pages(self.class, -1);
     }
 
-    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it.
-    ///
-    /// `None` if there is no open slot, or if the class has no handle.
+    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it. If
+    /// there is none, in the fullest that misses a page, with the page of `page`.
     #[inline(always)]
-    pub fn malloc(&self, table: &HandleTable) -> Option<Handle> {
-        self.malloc_in(self.fullest_open()?, table)
+    pub(super) fn malloc(
+        &self,
+        table: &HandleTable,
+        page: impl FnOnce() -> Option<NewPage>,
+    ) -> Result<Handle, Missing> {
+        if self.needs_handles() {
+            self.refill_handles(table)?;
+        }
+        let zspage = match self.fullest_open() {
+            Some(zspage) => zspage,
+            None => {
+                let (zspage, position) = self.growable().ok_or(Missing::Zspage)?;
+                // There is none at this position.
+                let _ = self.add_page(zspage, page().ok_or(Missing::Page)?, position);
+                zspage
+            }
+        };
+        self.malloc_in(zspage, table)
     }
 
     /// The same, in a zspage of this class, which may be in a hand.
     #[inline(always)]
-    pub(super) fn malloc_in(&self, zspage: &Zspage, table: &HandleTable) -> Option<Handle> {
-        let (handle, word) = self.state.handles.pop(table)?;
+    pub(super) fn malloc_in(
+        &self,
+        zspage: &Zspage,
+        table: &HandleTable,
+    ) -> Result<Handle, Missing> {
+        let (handle, word) = self.state.handles.pop(table).ok_or(Missing::Nothing)?;
         let Some(object) = zspage.take_object(self) else {
             // Not while there is an open slot. The handle waits for another object.
             self.state.handles.push(handle, word);
-            return None;
+            self.regroup(zspage);
+            return Err(Missing::Nothing);
         };
         object.set_handle(handle.in_object());
         word.publish(object.place(), handle.generation());
         self.class.objs_inuse.add(1);
         self.regroup(zspage);
-        Some(handle)
+        Ok(handle)
     }
 
     /// The class's free handles, for `free`.
@@ -575,19 +601,5 @@ impl<'a> ClassGuard<'a> {
     /// Whether the class has no object.
     pub(super) fn is_empty(&self) -> bool {
         self.class.objs_inuse.get() == 0
-    }
-
-    /// What the class lacks for another object.
-    pub(super) fn missing(&self) -> Missing {
-        let page = self.fullest_open().is_none();
-        Missing {
-            handles: if self.needs_handles() {
-                self.handle_batch()
-            } else {
-                0
-            },
-            page,
-            zspage: page && self.growable().is_none(),
-        }
     }
 }

@@ -86,7 +86,7 @@ impl Freed {
             self.count = last;
             self.pages.get_mut(last)?.take()
         });
-        let page = last.or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
+        let page = last.or_else(|| NewPage::alloc_one(Gfp::for_compaction()))?;
         self.balance = self.balance.saturating_sub(1);
         Some(page)
     }

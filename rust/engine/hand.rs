@@ -84,13 +84,28 @@ pub struct NewPage {
 }
 
 impl NewPage {
-    /// Allocates a page; [`ENOMEM`] if there is none. Context: as `gfp` says.
+    /// Allocates a page, and a few for this CPU's stock; [`ENOMEM`] if there is none. Context: as
+    /// `gfp` says.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
-        let page = ZsPage::alloc(gfp).ok_or(ENOMEM)?;
-        Ok(Self {
+        ZsPage::alloc_several(gfp).map(Self::fresh).ok_or(ENOMEM)
+    }
+
+    /// A page of this CPU's stock, if there is one. Any context but an interrupt.
+    pub(super) fn from_stock(gfp: Gfp) -> Option<Self> {
+        ZsPage::from_stock(gfp).map(Self::fresh)
+    }
+
+    /// A page of this CPU's stock, or else allocates one. Context: as `gfp` says.
+    pub(super) fn alloc_one(gfp: Gfp) -> Option<Self> {
+        Self::from_stock(gfp).or_else(|| ZsPage::alloc(gfp).map(Self::fresh))
+    }
+
+    // One that was just allocated.
+    fn fresh(page: ZsPage) -> Self {
+        Self {
             page,
             is_movable: false,
-        })
+        }
     }
 
     /// A locked page that was taken out of its zspage.

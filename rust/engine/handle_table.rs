@@ -325,22 +325,31 @@ impl HandleTable {
     ///
     /// Context: as `gfp` says. No lock may be held.
     pub fn reserve(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
-        let count = count.max(1);
         loop {
-            {
-                let unused = self.unused.lock();
-                if !unused.returned.is_empty() {
-                    return Ok(unused.returned.split(self, count));
-                }
-                let fresh = unused.fresh.get();
-                let count = count.min(self.grown.load(Relaxed).saturating_sub(fresh));
-                if count != 0 {
-                    unused.fresh.set(fresh.wrapping_add(count));
-                    return Ok(FreeHandles::run(fresh as u32, count));
-                }
+            if let Some(handles) = self.take_unused(&self.unused.lock(), count) {
+                return Ok(handles);
             }
             self.grow(gfp)?;
         }
+    }
+
+    /// The same, if that is possible at once. Any context, and with a class lock held.
+    pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
+        self.take_unused(&*self.unused.try_lock()?, count)
+    }
+
+    fn take_unused(&self, unused: &Unused, count: usize) -> Option<FreeHandles> {
+        let count = count.max(1);
+        if !unused.returned.is_empty() {
+            return Some(unused.returned.split(self, count));
+        }
+        let fresh = unused.fresh.get();
+        let count = count.min(self.grown.load(Relaxed).saturating_sub(fresh));
+        if count == 0 {
+            return None;
+        }
+        unused.fresh.set(fresh.wrapping_add(count));
+        Some(FreeHandles::run(fresh as u32, count))
     }
 
     /// Gives words back, for other classes to use. Any context.

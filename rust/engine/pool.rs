@@ -9,7 +9,7 @@
 //! Locks, in the order in which they nest: page lock, class lock, word lock. The word lock is
 //! waited for only where no class lock is held; with the class lock held it is only tried. So
 //! `free` may wait for the class lock with the word locked.
-//! The lock inside [`HandleTable`] nests in nothing and nothing nests in it.
+//! The lock inside [`HandleTable`] is only tried with the class lock held, and nothing nests in it.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
 //! page comes or goes, or handles do.
@@ -165,12 +165,13 @@ impl Pool {
         }
         let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
         let guard = class.lock();
-        if let Some(handle) = guard.malloc(&self.handles) {
-            return Ok(handle);
+        match guard.malloc(&self.handles, || NewPage::from_stock(gfp)) {
+            Ok(handle) => Ok(handle),
+            Err(missing) => {
+                drop(guard);
+                self.malloc_growing(class, missing, gfp)
+            }
         }
-        let missing = guard.missing();
-        drop(guard);
-        self.malloc_growing(class, missing, gfp)
     }
 
     // The slow path. Whatever is missing is allocated without the class lock; then the class is
@@ -179,18 +180,13 @@ impl Pool {
     fn malloc_growing(&self, class: &SizeClass, mut missing: Missing, gfp: Gfp) -> Result<Handle> {
         let mut growth = Growth::default();
         let result = loop {
-            if missing.is_nothing() {
-                report::corrupt_zspage();
-                break Err(EIO);
-            }
             if let Err(error) = self.add_missing(class, &mut growth, missing, gfp) {
                 break Err(error);
             }
-            let guard = class.lock();
-            if let Some(handle) = self.grow(&guard, &mut growth) {
-                break Ok(handle);
+            match self.grow(&class.lock(), &mut growth) {
+                Ok(handle) => break Ok(handle),
+                Err(more) => missing = more,
             }
-            missing = guard.missing();
         };
         if let Some(handles) = growth.handles {
             self.handles.give_back(handles);
@@ -211,43 +207,43 @@ impl Pool {
         missing: Missing,
         gfp: Gfp,
     ) -> Result {
-        if missing.handles != 0 && growth.handles.is_none() {
-            growth.handles = Some(self.handles.reserve(missing.handles, gfp)?);
+        match missing {
+            Missing::Handles(count) => growth.handles = Some(self.handles.reserve(count, gfp)?),
+            Missing::Zspage if growth.zspage.is_none() => {
+                growth.zspage = Some(Zspage::alloc(class, gfp)?);
+            }
+            Missing::Zspage | Missing::Page => {}
+            Missing::Nothing => {
+                report::corrupt_zspage();
+                return Err(EIO);
+            }
         }
-        if missing.zspage && growth.zspage.is_none() {
-            growth.zspage = Some(Zspage::alloc(class, gfp)?);
-        }
-        if missing.page && growth.page.is_none() {
-            growth.page = Some(NewPage::alloc(gfp)?);
+        if !matches!(missing, Missing::Handles(_)) && growth.page.is_none() {
+            let in_stock = NewPage::from_stock(gfp);
+            growth.page = Some(in_stock.map_or_else(|| NewPage::alloc(gfp), Ok)?);
         }
         Ok(())
     }
 
     // Gives the class what it needs of that, and takes a slot of it.
     #[inline]
-    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Option<Handle> {
+    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Result<Handle, Missing> {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(&self.handles, handles);
         }
-        if let Some(zspage) = guard.fullest_open() {
-            return guard.malloc_in(zspage, &self.handles);
-        }
-        // The object is taken of the zspage that grew, which therefore changes lists only once.
-        if let Some(zspage) = guard.growable() {
-            let position = zspage.next_position()?;
-            growth.page = guard.add_page(zspage, growth.page.take()?, position).err();
-            let handle = guard.malloc_in(zspage, &self.handles);
-            if handle.is_none() {
-                guard.regroup(zspage);
-            }
-            return handle;
+        let missing = match guard.malloc(&self.handles, || growth.page.take()) {
+            Err(missing) => missing,
+            done => return done,
+        };
+        if !matches!(missing, Missing::Zspage) {
+            return Err(missing);
         }
         // Both, or none: what is there stays for the next round.
         let (page, hand) = match (growth.page.take(), growth.zspage.take()) {
             (Some(page), Some(hand)) => (page, hand),
             (page, hand) => {
                 (growth.page, growth.zspage) = (page, hand);
-                return None;
+                return Err(missing);
             }
         };
         growth.page = guard.add_page(&hand, page, 0).err();

@@ -15,6 +15,7 @@
 #include "gfp.c"
 #include "list.c"
 #include "page.c"
+#include "page_stock.c"
 #include "report.c"
 #include "sched.c"
 #include "slab.c"

@@ -48,7 +48,7 @@ __zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area,
 __zs_inline void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
 
 /* gfp.c */
-gfp_t zs_helper_gfp_for_pages(gfp_t gfp);
+__zs_inline gfp_t zs_helper_gfp_for_pages(gfp_t gfp);
 gfp_t zs_helper_gfp_for_metadata(gfp_t gfp);
 gfp_t zs_helper_gfp_for_compaction(void);
 
@@ -67,7 +67,7 @@ __zs_inline void zs_helper_list_move_tail(struct list_head *entry,
 struct page *zs_helper_page_alloc(gfp_t gfp);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);
 __zs_inline size_t zs_helper_page_to_pfn(struct page *page);
-void zs_helper_page_attach(struct page *page, void *owner, u32 position);
+__zs_inline void zs_helper_page_attach(struct page *page, void *owner, u32 position);
 __zs_inline void *zs_helper_page_owner(struct page *page);
 __zs_inline u32 zs_helper_page_position(struct page *page);
 __zs_inline struct page *zs_helper_page_next(struct page *page);
@@ -76,7 +76,7 @@ __zs_inline void zs_helper_page_set_next(struct page *page, struct page *next);
 __zs_inline u32 zs_helper_page_huge_handle(struct page *page);
 __zs_inline void zs_helper_page_set_huge_handle(struct page *page, u32 handle);
 void zs_helper_page_take_link(struct page *page, struct page *old);
-void zs_helper_page_make_movable(struct page *page);
+__zs_inline void zs_helper_page_make_movable(struct page *page);
 __zs_inline bool zs_helper_page_trylock(struct page *page);
 __zs_inline void zs_helper_page_unlock(struct page *page);
 void zs_helper_page_wait_unlocked(struct page *page);
@@ -96,6 +96,14 @@ __zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset,
 				     size_t len);
 void zs_helper_page_copy_all(struct page *to, struct page *from);
 __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
+
+/* page_stock.c */
+int zs_helper_page_stocks_init(void);
+void zs_helper_page_stocks_exit(void);
+void zs_helper_page_stocks_drain(void);
+unsigned long zs_helper_page_stocks_count(void);
+__zs_inline struct page *zs_helper_page_from_stock(gfp_t gfp);
+struct page *zs_helper_page_alloc_several(gfp_t gfp);
 
 /* report.c */
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
@@ -121,6 +129,7 @@ void zs_helper_zspage_cache_free(void *zspage);
 /* spinlock.c */
 void zs_helper_spin_lock_init(spinlock_t *lock, int class);
 __zs_inline void zs_helper_spin_lock(spinlock_t *lock);
+__zs_inline bool zs_helper_spin_trylock(spinlock_t *lock);
 __zs_inline void zs_helper_spin_unlock(spinlock_t *lock);
 __zs_inline bool zs_helper_spin_is_contended(spinlock_t *lock);
 

@@ -28,23 +28,36 @@ static void zs_count_page(struct page *page, int delta)
 #endif
 }
 
+/* All but always: machines have memory below 256 terabytes so far. */
+static bool zs_page_is_usable(struct page *page)
+{
+	return likely(!(page_to_pfn(page) >> ZS_PFN_BITS));
+}
+
+/* Makes a new page, which is locked, one of zsmalloc's. */
+static void zs_page_begin(struct page *page)
+{
+	__SetPageZsmalloc(page);
+	zs_count_page(page, 1);
+}
+
+/* Locks it, too; or frees it, if it cannot be one. */
+static struct page *zs_page_lock_and_begin(struct page *page)
+{
+	/* A new page is locked only by who looks at pages by their number. */
+	if (unlikely(!zs_page_is_usable(page) || !trylock_page(page))) {
+		__free_page(page);
+		return NULL;
+	}
+	zs_page_begin(page);
+	return page;
+}
+
 struct page *zs_helper_page_alloc(gfp_t gfp)
 {
 	struct page *page = alloc_page(gfp);
 
-	if (unlikely(!page))
-		return NULL;
-	/*
-	 * Both all but never: a new page is locked only by who looks at pages by
-	 * their number; and machines have memory below 256 terabytes so far.
-	 */
-	if (unlikely(page_to_pfn(page) >> ZS_PFN_BITS || !trylock_page(page))) {
-		__free_page(page);
-		return NULL;
-	}
-	__SetPageZsmalloc(page);
-	zs_count_page(page, 1);
-	return page;
+	return likely(page) ? zs_page_lock_and_begin(page) : NULL;
 }
 
 struct page *zs_helper_pfn_to_page(size_t pfn)
@@ -129,8 +142,7 @@ static bool zs_isolate_page(struct page *page, isolate_mode_t mode)
 static int zs_migrate_page(struct page *newpage, struct page *page,
 			   enum migrate_mode mode)
 {
-	/* As in zs_helper_page_alloc(). */
-	if (unlikely(page_to_pfn(newpage) >> ZS_PFN_BITS))
+	if (!zs_page_is_usable(newpage))
 		return -EINVAL;
 	return zs_rs_migrate_page(newpage, page);
 }

@@ -16,6 +16,11 @@ void zs_helper_spin_lock(spinlock_t *lock)
 	spin_lock(lock);
 }
 
+bool zs_helper_spin_trylock(spinlock_t *lock)
+{
+	return spin_trylock(lock);
+}
+
 void zs_helper_spin_unlock(spinlock_t *lock)
 {
 	spin_unlock(lock);

@@ -11,6 +11,7 @@
 
 #define ZS_BACKEND "/sys/module/zsmalloc/parameters/backend"
 #define ZS_CHAIN_SIZE "/sys/module/zsmalloc_rs/parameters/chain_size"
+#define ZS_PAGE_STOCK "/sys/module/zsmalloc_rs/parameters/page_stock"
 
 const enum zs_allocator zs_allocators[ZS_NR_ALLOCATORS] = { ZS_RUST, ZS_C };
 
@@ -76,12 +77,28 @@ unsigned int zs_chain_size(enum zs_allocator allocator)
 	return allocator == ZS_RUST ? zs_read_uint(ZS_CHAIN_SIZE, 0) : chain;
 }
 
-int zs_chain_size_set(unsigned int pages)
+static int zs_write_uint(const char *path, unsigned int value)
 {
 	char text[12];
 
-	snprintf(text, sizeof(text), "%u", pages);
-	return zs_write_file(ZS_CHAIN_SIZE, text);
+	snprintf(text, sizeof(text), "%u", value);
+	return zs_write_file(path, text);
+}
+
+int zs_chain_size_set(unsigned int pages)
+{
+	return zs_write_uint(ZS_CHAIN_SIZE, pages);
+}
+
+/* C has none. */
+unsigned int zs_page_stock(void)
+{
+	return zs_read_uint(ZS_PAGE_STOCK, 0);
+}
+
+void zs_page_stock_set(unsigned int pages)
+{
+	zs_write_uint(ZS_PAGE_STOCK, pages);
 }
 
 const void *zs_gen_allocators(const void *prev, char *desc)

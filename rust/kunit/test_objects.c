@@ -192,6 +192,29 @@ static void flags_of_every_caller(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
+/* Not one that was had for another and kept in stock. */
+static void zeroed_pages_if_asked_for(struct kunit *test)
+{
+	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects;
+	unsigned long handle;
+	const u8 *bytes;
+
+	/* What the page allocator returns next has been used. */
+	zs_objects_full(test, pool, &objects, PAGE_SIZE, 64);
+	zs_objects_free(pool, &objects);
+	zs_objects_full(test, pool, &objects, PAGE_SIZE, 1);
+	handle = zs_malloc(pool, PAGE_SIZE, ZS_TEST_GFP | __GFP_ZERO);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle));
+	bytes = zs_map_object(pool, handle, ZS_MM_RO);
+	/* C has linked free objects in the first bytes. */
+	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + sizeof(unsigned long), 0,
+					   PAGE_SIZE - sizeof(unsigned long)));
+	zs_unmap_object(pool, handle);
+	zs_free(pool, handle);
+	zs_objects_free(pool, &objects);
+}
+
 /* A request of this size gets a page of its own, a smaller one does not. */
 static void huge_class_size_is_where_huge_begins(struct kunit *test)
 {
@@ -403,6 +426,7 @@ static struct kunit_case zs_objects_cases[] = {
 	ZS_CASE(sizes_that_are_none),
 	ZS_CASE(no_handle_is_ignored_by_free),
 	ZS_CASE(flags_of_every_caller),
+	ZS_CASE(zeroed_pages_if_asked_for),
 	ZS_CASE(huge_class_size_is_where_huge_begins),
 	ZS_CASE(total_pages_are_those_of_zspages),
 	ZS_CASE_RUST(no_size_takes_more_than_in_c),

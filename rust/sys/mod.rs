@@ -11,6 +11,7 @@ pub mod boxed;
 pub mod cpu_area;
 pub mod list;
 pub mod page;
+pub mod page_stock;
 pub mod prelude;
 pub mod report;
 pub mod sched;

@@ -72,6 +72,18 @@ impl<T> SpinLock<T> {
             _not_send: PhantomData,
         }
     }
+
+    /// The same, if nobody has it.
+    #[inline]
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        // SAFETY: By the type invariants the lock is initialised.
+        let taken = unsafe { bindings::zs_helper_spin_trylock(self.raw.get()) };
+        // Not `then_some`: a guard that is made only to be dropped lets go of the lock.
+        taken.then(|| SpinGuard {
+            lock: self,
+            _not_send: PhantomData,
+        })
+    }
 }
 
 fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {

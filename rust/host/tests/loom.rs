@@ -421,6 +421,8 @@ impl Shop {
         watch(watched);
         let machine = boot(Config {
             pages: 16,
+            // A stock is of one CPU alone, and these threads are one to the machine.
+            stock: 0,
             ..Config::default()
         });
         let pool = StdArc::new(pin_box(Pool::new(c"loom", 4)).unwrap());
@@ -478,7 +480,7 @@ fn store(pool: &Pool, value: u64) -> Handle {
 }
 
 fn store_of(pool: &Pool, size: usize, value: u64) -> Handle {
-    let handle = pool.malloc(size, Gfp::KERNEL).unwrap();
+    let handle = pool.malloc(size, Gfp::ZRAM).unwrap();
     write(pool, handle, value);
     handle
 }

@@ -10,6 +10,7 @@ use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::sys::atomic::limit_spins;
+use zsmalloc_host::sys::cpu_area::preempt_depth;
 use zsmalloc_host::sys::list::{Linked, Links, List};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
@@ -17,6 +18,7 @@ use zsmalloc_host::sys::page::{ZsPage, PAGE_SIZE};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 use zsmalloc_host::sys::slab::SlabBox;
+use zsmalloc_host::sys::spinlock::{LockClass, SpinLock};
 
 fn machine() -> Booted {
     boot(Config::default())
@@ -240,6 +242,38 @@ fn taking_two_locks() {
     let mut classes = pool.classes();
     let _one = classes.next().unwrap().lock();
     let _other = classes.next().unwrap().lock();
+}
+
+fn lock(class: LockClass) -> PinBox<SpinLock<()>> {
+    pin_box(SpinLock::new(class, ())).unwrap()
+}
+
+#[test]
+#[should_panic(expected = "possible deadlock")]
+fn trying_the_locks_the_other_way_round() {
+    let _machine = machine();
+    let (class, table) = (lock(LockClass::SizeClass), lock(LockClass::HandleTable));
+    let _table = table.lock();
+    let _class = class.try_lock();
+}
+
+#[test]
+fn a_lock_can_be_tried_with_another_held() {
+    let machine = machine();
+    let (class, table) = (lock(LockClass::SizeClass), lock(LockClass::HandleTable));
+    let guard = class.lock();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _entered = machine.enter();
+            assert!(class.try_lock().is_none());
+            assert!(table.try_lock().is_some());
+            assert_eq!(preempt_depth(), 0);
+        });
+    });
+    drop(table.try_lock().unwrap());
+    drop(guard);
+    assert_eq!(preempt_depth(), 0);
+    assert!(class.try_lock().is_some());
 }
 
 #[test]

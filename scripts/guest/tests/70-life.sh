@@ -106,3 +106,55 @@ test_failing_slab_allocations() {
 test_failing_page_allocations() {
 	inject fail_page_alloc
 }
+
+STOCK=/sys/module/zsmalloc_rs/parameters/page_stock
+
+in_stock() {
+	cat $DEBUGFS/zsmalloc_rs/page_stock
+}
+
+# Objects come and go until there is something in stock.
+fill_stock() {
+	local r
+	for r in $(seq 1 20); do
+		blk scatter /dev/zram0 $BYTES $r:40:30
+		[ "$(in_stock)" -eq 0 ] || return 0
+	done
+	fail "there is never anything in stock"
+}
+
+# usage: stock_is_empty WHEN
+stock_is_empty() {
+	[ "$(in_stock)" -eq 0 ] || fail "$(in_stock) pages are in stock $1"
+}
+
+test_stock_goes_back() {
+	local cpu=/sys/devices/system/cpu/cpu1/online
+	needs_rust
+	load_allocator
+	load_zram 1
+	zram_setup zram0 $BYTES
+	blk copy /dev/zram0 $BYTES
+	fill_stock
+	sleep 4
+	stock_is_empty "after a while"
+	fill_stock
+	echo 0 >$STOCK
+	stock_is_empty "though it was turned off"
+	blk scatter /dev/zram0 $BYTES 21:40:30
+	stock_is_empty "though it is turned off"
+	if echo 16 2>/dev/null >$STOCK; then
+		fail "16 pages in stock"
+	fi
+	echo 15 >$STOCK
+	# That of a CPU that is not there any more, too.
+	fill_stock
+	echo 0 >$cpu
+	sleep 4
+	[ "$(in_stock)" -eq 0 ] || {
+		echo 1 >$cpu
+		fail "pages are in stock of a CPU that went down"
+	}
+	echo 1 >$cpu
+	fill_stock
+}

@@ -26,6 +26,8 @@ struct Area {
     preempt: Cell<usize>,
     // The spinlock that is held, or waited for.
     lock: Cell<Option<LockClass>>,
+    // What was held when that was tried.
+    outer_lock: Cell<Option<LockClass>>,
 }
 
 const CANARY: u64 = 0xcccc_cccc_cccc_cccc;
@@ -70,6 +72,7 @@ impl Area {
             bounced: Cell::new(false),
             preempt: Cell::new(0),
             lock: Cell::new(None),
+            outer_lock: Cell::new(None),
         })
     }
 
@@ -172,6 +175,21 @@ pub(super) fn lock_taken(class: LockClass) {
     );
 }
 
+/// The same for a lock that was free when it was tried: one that is always last may be taken so.
+pub(super) fn lock_tried(class: LockClass) {
+    let held = with_area(|area| {
+        area.outer_lock.set(area.lock.get());
+        area.lock.replace(Some(class))
+    });
+    check!(
+        matches!(
+            (held, class),
+            (None, _) | (Some(LockClass::SizeClass), LockClass::HandleTable)
+        ),
+        "BUG: possible deadlock: tries a lock of {class:?} with one of {held:?} held"
+    );
+}
+
 /// Complains where others would wait for what can take long.
 pub(super) fn no_lock_held(what: &str) {
     let held = with_area(|area| area.lock.get());
@@ -179,7 +197,7 @@ pub(super) fn no_lock_held(what: &str) {
 }
 
 pub(super) fn lock_dropped() {
-    with_area(|area| area.lock.set(None));
+    with_area(|area| area.lock.set(area.outer_lock.take()));
 }
 
 /// How many spinlocks and mappings this CPU holds: while there are any it must not sleep.

@@ -7,7 +7,7 @@
 
 use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{
     AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -62,6 +62,9 @@ pub(super) struct Memory {
     free: Mutex<VecDeque<usize>>,
     poisoned: Box<[StdBool]>,
     zs_pages: AtomicUsize,
+    // By thread: pages that were allocated with another, at most so many.
+    stocks: Mutex<HashMap<usize, Vec<ZsPage>>>,
+    stock_size: usize,
 }
 
 // SAFETY: The bytes are only used through pages, whose owners see to it who does what.
@@ -105,6 +108,44 @@ impl Memory {
             free: Mutex::new(free.into()),
             poisoned: (0..config.pages).map(|_| StdBool::new(false)).collect(),
             zs_pages: AtomicUsize::new(0),
+            stocks: Mutex::default(),
+            stock_size: config.stock,
+        }
+    }
+
+    fn stocks(&self) -> MutexGuard<'_, HashMap<usize, Vec<ZsPage>>> {
+        self.stocks
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn fill_stock(&self) {
+        // Other threads may run meanwhile.
+        let pages: Vec<ZsPage> = (0..self.stock_size)
+            .map_while(|_| self.allocate())
+            .collect();
+        let stock = self.stocks().insert(thread_number(), pages);
+        check!(
+            stock.unwrap_or_default().is_empty(),
+            "BUG: asks for several pages with some in stock"
+        );
+    }
+
+    fn take_of_stock(&self) -> Option<ZsPage> {
+        self.stocks().get_mut(&thread_number())?.pop()
+    }
+
+    /// Pages in stock.
+    pub(super) fn stock_pages(&self) -> usize {
+        self.stocks().values().map(Vec::len).sum()
+    }
+
+    /// Frees what is in stock.
+    pub(super) fn drain_stock(&self) {
+        let stocks = std::mem::take(&mut *self.stocks());
+        for page in stocks.into_values().flatten() {
+            // SAFETY: The reference of the allocation.
+            unsafe { page.put() };
         }
     }
 
@@ -349,15 +390,36 @@ impl ZsPage {
         machine
             .allocation(Point::Page, Gfp::from_raw(gfp.for_pages()))
             .ok()?;
-        let page = machine.memory().allocate()?;
-        if !page.lock_frame() {
-            // SAFETY: The reference of the allocation.
-            unsafe { page.put() };
+        machine.memory().allocate()?.begin()
+    }
+
+    /// The same, but several pages: the others are left for [`ZsPage::from_stock`].
+    pub fn alloc_several(gfp: Gfp) -> Option<Self> {
+        let page = Self::alloc(gfp)?;
+        if gfp.is_for_any_page() {
+            machine::current().memory().fill_stock();
+        }
+        Some(page)
+    }
+
+    /// The same, if one of several is left. Any context but an interrupt, and with spinlocks held.
+    pub fn from_stock(gfp: Gfp) -> Option<Self> {
+        let machine = machine::current();
+        if !gfp.is_for_any_page() {
             return None;
         }
-        page.frame().ours.store(true, Relaxed);
-        machine.memory().zs_pages.fetch_add(1, Relaxed);
-        Some(page)
+        machine.memory().take_of_stock()?.begin()
+    }
+
+    fn begin(self) -> Option<Self> {
+        if !self.lock_frame() {
+            // SAFETY: The reference of the allocation.
+            unsafe { self.put() };
+            return None;
+        }
+        self.frame().ours.store(true, Relaxed);
+        machine::current().memory().zs_pages.fetch_add(1, Relaxed);
+        Some(self)
     }
 
     /// The page of this frame number.

@@ -11,7 +11,7 @@ use super::cpu_area;
 use super::prelude::*;
 use raw::RawLock;
 
-/// What lockdep tells apart. None of these may be taken while another is held.
+/// What lockdep tells apart. None of these may be waited for while another is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockClass {
     /// The lock of a size class.
@@ -67,6 +67,20 @@ impl<T> SpinLock<T> {
             lock: self,
             _not_send: PhantomData,
         }
+    }
+
+    /// The same, if nobody has it.
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        cpu_area::preempt_disable();
+        if !self.raw.try_to_lock() {
+            cpu_area::preempt_enable();
+            return None;
+        }
+        cpu_area::lock_tried(self.class);
+        Some(SpinGuard {
+            lock: self,
+            _not_send: PhantomData,
+        })
     }
 
     fn acquire(&self) {
@@ -165,6 +179,11 @@ mod raw {
                 .is_ok()
         }
 
+        pub(super) fn try_to_lock(&self) -> bool {
+            machine::chaos();
+            self.try_lock(cpu_area::thread_number())
+        }
+
         pub(super) fn lock(&self) {
             let me = cpu_area::thread_number();
             machine::chaos();
@@ -217,9 +236,20 @@ mod raw {
             }
         }
 
+        fn mutex(&self) -> &Mutex<()> {
+            self.mutex.get_or_init(|| Box::new(Mutex::new(())))
+        }
+
+        pub(super) fn try_to_lock(&self) -> bool {
+            let guard = self.mutex().try_lock().ok();
+            guard.map(|guard| self.keep(guard)).is_some()
+        }
+
         pub(super) fn lock(&self) {
-            let mutex: &Mutex<()> = self.mutex.get_or_init(|| Box::new(Mutex::new(())));
-            let guard = mutex.lock().unwrap();
+            self.keep(self.mutex().lock().unwrap());
+        }
+
+        fn keep(&self, guard: MutexGuard<'_, ()>) {
             // SAFETY: Only the lifetime changes. The guard is dropped in `unlock`, or in front of
             // the mutex in `drop`.
             let guard = unsafe {
