@@ -512,16 +512,18 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// The last object in use of these slots of a zspage of this class. Pages behind it that only
+    /// The last object in use of these slots of a zspage of this class; it is known to be below
+    /// `end`. Pages behind it that only
     /// these slots touch and nobody has locked are taken out, and each is given to `release`. The
     /// caller regroups the zspage.
     pub(super) fn detach_tail<'o>(
         &'o self,
         zspage: &'o Zspage,
         slots: &Range<usize>,
+        end: usize,
         mut release: impl FnMut(NewPage),
     ) -> Option<Object<'o>> {
-        zspage.detach_tail(self, slots, |page, closed| {
+        zspage.detach_tail(self, slots, end, |page, closed| {
             self.page_gone(closed);
             release(page);
         })

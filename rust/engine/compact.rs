@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use super::class::SizeClass;
-use super::compactor::{Compactor, Route};
+use super::compactor::{Compactor, Freed, Route};
 use super::pool::Pool;
 use super::remainder::Remainder;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -40,8 +40,9 @@ impl Pool {
         let Some(_compacting) = self.begin_compaction() else {
             return total;
         };
+        let mut freed = Freed::default();
         for class in self.classes() {
-            let done = self.compact_class(class);
+            let done = self.compact_class(class, &mut freed);
             total.pages = total.pages.saturating_add(done.pages);
             total.objects = total.objects.saturating_add(done.objects);
         }
@@ -51,13 +52,13 @@ impl Pool {
         total
     }
 
-    fn compact_class(&self, class: &SizeClass) -> Compacted {
+    fn compact_class(&self, class: &SizeClass, freed: &mut Freed) -> Compacted {
         if class.freeable_pages() == 0 {
             return Compacted::default();
         }
         // What is empty was kept, and is in nobody's way.
         let released = self.release_empty(class);
-        let mut compactor = Compactor::new(class);
+        let mut compactor = Compactor::new(class, freed);
         compactor.empty_zspages();
         let mut done = compactor.finish();
         done.pages = done.pages.saturating_add(released);
@@ -65,7 +66,7 @@ impl Pool {
     }
 }
 
-impl Compactor<'_> {
+impl Compactor<'_, '_> {
     // Moves objects of the emptiest zspages into the fullest, until no page can be freed.
     fn empty_zspages(&mut self) {
         let mut kept = None;

@@ -63,7 +63,7 @@ const BATCH: usize = 8;
 ///
 /// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
 #[derive(Default)]
-struct Freed {
+pub(super) struct Freed {
     // Those below `count` are there. The tail of a zspage can add a whole chain to a batch.
     pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
     count: usize,
@@ -95,29 +95,36 @@ impl Freed {
         self.count >= BATCH
     }
 
+    // Gives them to the kernel. No lock is held.
+    fn give_back(&mut self) {
+        for page in self.pages.iter_mut().take(self.count) {
+            *page = None;
+        }
+        self.count = 0;
+    }
+
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
         guard.unlocked(|| {
-            for page in self.pages.iter_mut().take(self.count) {
-                *page = None;
-            }
-            self.count = 0;
+            self.give_back();
             sched::cond_resched();
         });
     }
 }
 
 /// A compactor of a class, whose lock it has.
-pub(super) struct Compactor<'c> {
+pub(super) struct Compactor<'c, 'f> {
     pub(super) guard: ClassGuard<'c>,
-    freed: Freed,
+    freed: &'f mut Freed,
     moved: usize,
 }
 
-impl<'c> Compactor<'c> {
-    pub(super) fn new(class: &'c SizeClass) -> Self {
+impl<'c, 'f> Compactor<'c, 'f> {
+    /// With no page in `freed`.
+    pub(super) fn new(class: &'c SizeClass, freed: &'f mut Freed) -> Self {
+        freed.balance = 0;
         Self {
             guard: class.lock(),
-            freed: Freed::default(),
+            freed,
             moved: 0,
         }
     }
@@ -134,6 +141,7 @@ impl<'c> Compactor<'c> {
             moved,
         } = self;
         drop(guard);
+        freed.give_back();
         Compacted {
             pages: freed.balance.try_into().unwrap_or(0),
             objects: moved,
@@ -147,15 +155,18 @@ impl<'c> Compactor<'c> {
         let class = guard.class();
         let mut moved = 0usize;
         let mut busy = 0usize;
+        // What is behind it has moved: the source is in hand, so that nobody allocates there.
+        let mut end = route.from.end;
         while moved < route.most && !route.destination.is_full() {
             let came_free = freed.balance;
-            let old = guard.detach_tail(route.source, &route.from, |page| freed.add(page));
+            let old = guard.detach_tail(route.source, &route.from, end, |page| freed.add(page));
             if freed.balance != came_free && class.freeable_pages() == 0 {
                 break;
             }
             let Some(old) = old else {
                 break;
             };
+            end = old.index().wrapping_add(1);
             match step(guard, freed, &old, &route) {
                 Step::Moved => {
                     moved = moved.saturating_add(1);
@@ -170,6 +181,7 @@ impl<'c> Compactor<'c> {
                     if busy > BUSY_RETRIES {
                         // It is left behind.
                         route.from.end = old.index();
+                        end = route.from.end;
                     }
                     freed.unlocked(guard);
                 }
@@ -190,7 +202,8 @@ impl<'c> Compactor<'c> {
             return;
         }
         // What was freed while the compactor had it in hand may have kept its pages.
-        guard.detach_tail(&hand, &all_slots(&hand), |page| freed.add(page));
+        let all = all_slots(&hand);
+        guard.detach_tail(&hand, &all, all.end, |page| freed.add(page));
         guard.class().pool().settle_empty(guard, hand);
     }
 }

@@ -99,11 +99,17 @@ impl Layout {
     /// The slots of which a part is on the page at `position`.
     #[inline(always)]
     pub fn touching(&self, position: usize) -> Range<usize> {
-        self.slots(position..position.wrapping_add(1), 0, u32::MAX)
+        self.touching_any(position..position.wrapping_add(1))
     }
 
-    /// Those of them that have all of their pages, if the pages set in `present` are there; the one
-    /// at `position` is.
+    /// The slots of which a part is on one of the pages at these positions.
+    #[inline(always)]
+    pub fn touching_any(&self, positions: Range<usize>) -> Range<usize> {
+        self.slots(positions, 0, u32::MAX)
+    }
+
+    /// Those on the page at `position` that have all of their pages, if the pages set in `present` are
+    /// there; that one is.
     #[inline(always)]
     pub fn backed(&self, position: usize, present: u16) -> Range<usize> {
         let present = u32::from(present);

@@ -98,7 +98,7 @@ impl<'c> Remainder<'c> {
     }
 }
 
-impl<'c> Compactor<'c> {
+impl<'c> Compactor<'c, '_> {
     /// Compacts the last few zspages: fills all but the one for the remainder, and leaves that with
     /// as many objects as are to be there, on its run.
     pub(super) fn leave(&mut self, remainder: Remainder<'c>) {

@@ -83,15 +83,11 @@ impl SlotMap {
         }
     }
 
-    /// Closes the slots of a range; how many of them were open.
-    pub fn close_range(&self, range: Range<usize>) -> usize {
-        let mut closed = 0usize;
+    /// Closes the slots of a range. Those that do not exist are left out.
+    pub fn close_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
-            let bits = word.load(Relaxed);
-            closed = closed.wrapping_add((mask & !bits).count_ones() as usize);
-            word.store(bits | mask, Relaxed);
+            word.store(word.load(Relaxed) | mask, Relaxed);
         }
-        closed
     }
 
     /// Whether a slot of the range is closed.

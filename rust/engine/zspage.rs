@@ -13,7 +13,6 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
-use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
 use super::object::Object;
 use super::slots::SlotMap;
@@ -241,10 +240,13 @@ impl Zspage {
     pub(super) fn used_slots(&self) -> SlotMap {
         let class = self.class();
         let used = self.slots.clone();
-        let mut absent = class.all_present() & !self.present.load(Relaxed);
-        while let Some(position) = absent.checked_ilog2() {
-            used.open_range(class.layout().touching(position as usize));
-            absent &= !(1 << position);
+        let mut absent = u32::from(class.all_present() & !self.present.load(Relaxed));
+        while absent != 0 {
+            // Many in a row, where a zspage was never filled.
+            let first = absent.trailing_zeros();
+            let end = first.wrapping_add(absent.wrapping_shr(first).trailing_ones());
+            used.open_range(class.layout().touching_any(first as usize..end as usize));
+            absent &= !below(end);
         }
         used
     }
@@ -282,57 +284,54 @@ impl Zspage {
         unsafe { Object::new(class, self, page, start & (PAGE_SIZE - 1), index) }
     }
 
-    // The last object in use of these slots.
+    // The index of the last object in use of these slots.
     #[inline]
-    fn last_used<'a>(
-        &'a self,
-        guard: &'a ClassGuard<'_>,
-        slots: &Range<usize>,
-    ) -> Option<Object<'a>> {
+    fn last_used(&self, slots: Range<usize>) -> Option<usize> {
+        let last = self.slots.prev_closed(slots.end)?;
+        if last < slots.start || self.is_backed(last) {
+            return (last >= slots.start).then_some(last);
+        }
         // By pages, from the last: slots without a page are closed, too, and may be many.
-        let end = guard.class().layout().positions(slots).end;
+        let end = self.class().layout().positions(&slots).end;
         let mut present = self.present_below(end as u32);
         while let Some(position) = present.checked_ilog2() {
             let backed = self.backed_slots(position as usize);
             let last = self.slots.prev_closed(backed.end.min(slots.end));
-            if let Some(index) = last.filter(|&index| index >= backed.start.max(slots.start)) {
-                return self.object(guard, index);
+            if last.is_some_and(|last| last >= backed.start.max(slots.start)) {
+                return last;
             }
             present &= !(1 << position);
         }
         None
     }
 
-    /// The last object in use of these slots. The pages behind it that only these slots touch are
-    /// taken out of the chain, but for those that somebody has locked; each is given to `release`,
-    /// with how many slots that closed.
+    /// The last object in use of these slots; it is known to be below `end`. The pages behind it
+    /// that only these slots touch are taken out of the chain, but for those that somebody has
+    /// locked; each is given to `release`, with how many slots that closed.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
         slots: &Range<usize>,
+        end: usize,
         release: impl FnMut(NewPage, usize),
     ) -> Option<Object<'a>> {
         if !self.is_of(guard.class()) {
             return None;
         }
-        let class = self.class();
-        let last = self.last_used(guard, slots);
-        let unused = last
-            .as_ref()
-            .map_or(slots.start, |last| last.index().wrapping_add(1));
+        let class = guard.class();
+        let last = self.last_used(slots.start..end);
+        let unused = last.map_or(slots.start, |last| last.wrapping_add(1));
         let from = class.layout().offset(unused).div_ceil(PAGE_SIZE);
+        let mut behind = u32::from(self.present.load(Relaxed)) & !below(from as u32);
         // Behind the last slot may be a page of which it is a part, and nothing else.
-        let until = if slots.end < class.shape().objs.into() {
-            class.layout().offset(slots.end) >> PAGE_SHIFT
-        } else {
-            MAX_CHAIN_LIMIT
-        };
-        let behind = self.present_below(until as u32) & !self.present_below(from as u32);
+        if behind != 0 && slots.end < class.shape().objs.into() {
+            behind &= below((class.layout().offset(slots.end) >> PAGE_SHIFT) as u32);
+        }
         if behind != 0 {
             // SAFETY: Every slot of these pages is one of `slots`, behind the last object.
             let _ = unsafe { self.detach_pages(guard, behind, release) };
         }
-        last
+        self.object(guard, last?)
     }
 
     /// Takes pages, neighbours in the chain, out of it, but for those that somebody has locked, of
@@ -505,17 +504,18 @@ impl Zspage {
         Some(unsafe { self.unlink(before, page, position) })
     }
 
-    /// Takes a page out of the chain, whatever is on it. Also returns how many slots that closed.
+    /// Takes a page out of the chain. Also returns how many slots that closed. If something on it is
+    /// in use, that is lost, and the counts with it.
     ///
     /// # Safety
     ///
     /// The page must be at `position` of this zspage, and the one behind `before` in the ring; the
     /// class lock is held, and the caller has the page locked.
     unsafe fn unlink(&self, before: ZsPage, page: ZsPage, position: usize) -> (NewPage, usize) {
-        // Those in use, or on a page that is missing, are closed already.
-        let closed = self
-            .slots
-            .close_range(self.class().layout().touching(position));
+        // Those that it does not back are closed already.
+        let backed = self.backed_slots(position);
+        let closed = backed.end.saturating_sub(backed.start);
+        self.slots.close_range(backed);
         self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
         if before == page {
             self.cursor.set(None);

@@ -128,8 +128,7 @@ fn ranges_open_and_close_as_their_slots_do() {
                 assert!(slots.close(start));
                 closed[start] = true;
             }
-            let open = closed[..middle].iter().filter(|&&closed| !closed).count();
-            assert_eq!(slots.close_range(0..middle), open);
+            slots.close_range(0..middle);
             closed[..middle].fill(true);
             for (index, &closed) in closed.iter().enumerate() {
                 assert_eq!(slots.is_closed(index), closed, "{start}..{end}: {index}");
