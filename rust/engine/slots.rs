@@ -90,6 +90,20 @@ impl SlotMap {
         }
     }
 
+    /// Closes the slots of a range, if all of them are open; else none, and false.
+    #[inline]
+    pub fn close_open(&self, range: Range<usize>) -> bool {
+        for (first, word, mask) in self.masks(range.clone()) {
+            let bits = word.load(Relaxed);
+            if bits & mask != 0 {
+                self.open_range(range.start..first);
+                return false;
+            }
+            word.store(bits | mask, Relaxed);
+        }
+        true
+    }
+
     /// Whether a slot of the range is closed.
     #[inline]
     pub fn any_closed(&self, range: Range<usize>) -> bool {

@@ -305,9 +305,9 @@ impl Zspage {
         None
     }
 
-    /// The last object in use of these slots; it is known to be below `end`. The pages behind it
-    /// that only these slots touch are taken out of the chain, but for those that somebody has
-    /// locked; each is given to `release`, with how many slots that closed.
+    /// The last object in use of these slots that is below `end`. The pages behind it that only these
+    /// slots touch, and no object, are taken out of the chain, but for those that somebody has locked;
+    /// each is given to `release`, with how many slots that closed.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
@@ -328,22 +328,25 @@ impl Zspage {
             behind &= below((class.layout().offset(slots.end) >> PAGE_SHIFT) as u32);
         }
         if behind != 0 {
-            // SAFETY: Every slot of these pages is one of `slots`, behind the last object.
-            let _ = unsafe { self.detach_pages(guard, behind, release) };
+            // SAFETY: They are there, and those on which something is in use stay.
+            let _ = unsafe { self.detach_pages(guard, behind, false, release) };
         }
         self.object(guard, last?)
     }
 
-    /// Takes pages, neighbours in the chain, out of it, but for those that somebody has locked, of
-    /// which it returns one. In `positions`, bit n stands for position n.
+    /// Takes pages, neighbours in the chain, out of it: unless something on one is in use, or
+    /// `in_use_too`, and but for those that somebody has locked, of which it returns one. In
+    /// `positions`, bit n stands for position n.
     ///
     /// # Safety
     ///
-    /// The pages must be there. Nothing on them may be in use, or nobody use the pool any more.
+    /// The pages must be there. If `in_use_too`, nothing on them may be in use, or nobody use the pool
+    /// any more.
     unsafe fn detach_pages(
         &self,
         _guard: &ClassGuard<'_>,
         positions: u32,
+        in_use_too: bool,
         mut release: impl FnMut(NewPage, usize),
     ) -> Option<ZsPage> {
         let mut contended = None;
@@ -354,13 +357,15 @@ impl Zspage {
             left &= left.wrapping_sub(1);
             let page = self.behind(before);
             // SAFETY: By the type invariants, the page belongs to the zspage.
-            if unsafe { page.try_lock() } {
-                // SAFETY: It was just locked, and is the one behind `before`.
-                let (page, closed) = unsafe { self.unlink(before, page, position as usize) };
-                release(page, closed);
-            } else {
+            if !unsafe { page.try_lock() } {
                 before = page;
                 contended = Some(page);
+                continue;
+            }
+            // SAFETY: It was just locked, and is the one behind `before`.
+            match unsafe { self.unlink(before, page, position as usize, in_use_too) } {
+                Some((page, closed)) => release(page, closed),
+                None => before = page,
             }
         }
         contended
@@ -501,21 +506,36 @@ impl Zspage {
             return None;
         }
         // SAFETY: It was just locked, and is the one behind `before`.
-        Some(unsafe { self.unlink(before, page, position) })
+        unsafe { self.unlink(before, page, position, false) }
     }
 
-    /// Takes a page out of the chain. Also returns how many slots that closed. If something on it is
-    /// in use, that is lost, and the counts with it.
+    /// Takes a locked page out of the chain. Also returns how many slots that closed. If something on
+    /// it is in use, the page stays, and is unlocked; or else that is lost, and the counts with it.
     ///
     /// # Safety
     ///
     /// The page must be at `position` of this zspage, and the one behind `before` in the ring; the
-    /// class lock is held, and the caller has the page locked.
-    unsafe fn unlink(&self, before: ZsPage, page: ZsPage, position: usize) -> (NewPage, usize) {
+    /// class lock is held, and the caller has the page locked. `in_use_too`: as for
+    /// [`Zspage::detach_pages`].
+    #[inline(always)]
+    unsafe fn unlink(
+        &self,
+        before: ZsPage,
+        page: ZsPage,
+        position: usize,
+        in_use_too: bool,
+    ) -> Option<(NewPage, usize)> {
         // Those that it does not back are closed already.
         let backed = self.backed_slots(position);
         let closed = backed.end.saturating_sub(backed.start);
-        self.slots.close_range(backed);
+        if !self.slots.close_open(backed.clone()) {
+            if !in_use_too {
+                // SAFETY: The caller has it locked.
+                unsafe { page.unlock() };
+                return None;
+            }
+            self.slots.close_range(backed);
+        }
         self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
         if before == page {
             self.cursor.set(None);
@@ -527,7 +547,7 @@ impl Zspage {
         let present = self.present.load(Relaxed);
         self.present
             .store(present & !(1 << (position & 15)), Relaxed);
-        (NewPage::detached(page), closed)
+        Some((NewPage::detached(page), closed))
     }
 
     /// Takes out every page that can be locked at once, whatever is on it, and gives each to
@@ -544,7 +564,7 @@ impl Zspage {
     ) -> Option<ZsPage> {
         let all = u32::from(self.present.load(Relaxed));
         // SAFETY: The caller's promise.
-        let contended = unsafe { self.detach_pages(guard, all, release) };
+        let contended = unsafe { self.detach_pages(guard, all, true, release) };
         if let Some(page) = contended {
             // SAFETY: By the type invariants, the page belongs to the zspage.
             unsafe { page.get() };

@@ -115,6 +115,35 @@ fn what_does_not_exist_is_closed_and_stays_so() {
 }
 
 #[test]
+fn open_slots_close_all_or_none() {
+    for start in 0..capacity() {
+        for end in start + 1..=capacity() {
+            let slots = SlotMap::new();
+            slots.open_range(start..end);
+            let mut closed = vec![true; capacity()];
+            closed[start..end].fill(false);
+            // With a neighbour that is closed.
+            for range in [
+                start.saturating_sub(1)..end,
+                start..(end + 1).min(capacity()),
+            ] {
+                if range != (start..end) {
+                    assert!(
+                        !slots.close_open(range.clone()),
+                        "{range:?} of {start}..{end}"
+                    );
+                }
+                for (index, &closed) in closed.iter().enumerate() {
+                    assert_eq!(slots.is_closed(index), closed, "{range:?}: {index}");
+                }
+            }
+            assert!(slots.close_open(start..end));
+            assert!((0..capacity()).all(|index| slots.is_closed(index)));
+        }
+    }
+}
+
+#[test]
 fn ranges_open_and_close_as_their_slots_do() {
     for start in 0..capacity() {
         for end in start..=capacity() {
