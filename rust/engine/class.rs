@@ -121,7 +121,7 @@ pub(super) enum Missing {
     Page,
     /// A zspage, and its first page.
     Zspage,
-    /// Nothing: there is an object to be had, and yet there is not.
+    /// Nothing: there is an object to be had, and yet there is not. What is behind it is corrupt.
     Nothing,
 }
 
@@ -512,8 +512,8 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// The last object in use of these slots of a zspage of this class; it is known to be below
-    /// `end`. Pages behind it that only
+    /// The last object in use of these slots of a zspage of this class that is below `end`. Pages
+    /// behind it that only
     /// these slots touch and nobody has locked are taken out, and each is given to `release`. The
     /// caller regroups the zspage.
     pub(super) fn detach_tail<'o>(
@@ -537,7 +537,10 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Allocates an object in the fullest zspage that has an open slot, and the handle for it. If
-    /// there is none, in the fullest that misses a page, with the page of `page`.
+    /// there is none, in the fullest that misses a page, with the page of `page`, which is called with
+    /// the class lock held.
+    ///
+    /// Returns what is missing, if something is; then nothing has changed.
     #[inline(always)]
     pub(super) fn malloc(
         &self,
@@ -559,14 +562,19 @@ impl<'a> ClassGuard<'a> {
         self.malloc_in(zspage, table)
     }
 
-    /// The same, in a zspage of this class, which may be in a hand.
+    /// Allocates an object in an open slot of a zspage of this class, which may be in a hand, and one
+    /// of the class's handles for it. Returns [`Missing::Nothing`] if one of the two is not what it
+    /// should be.
     #[inline(always)]
     pub(super) fn malloc_in(
         &self,
         zspage: &Zspage,
         table: &HandleTable,
     ) -> Result<Handle, Missing> {
-        let (handle, word) = self.state.handles.pop(table).ok_or(Missing::Nothing)?;
+        let Some((handle, word)) = self.state.handles.pop(table) else {
+            self.regroup(zspage);
+            return Err(Missing::Nothing);
+        };
         let Some(object) = zspage.take_object(self) else {
             // Not while there is an open slot. The handle waits for another object.
             self.state.handles.push(handle, word);

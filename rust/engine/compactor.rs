@@ -25,7 +25,7 @@ pub(super) struct Route<'z> {
     /// Objects in these slots of it.
     pub(super) from: Range<usize>,
     pub(super) destination: &'z Zspage,
-    /// Into these slots of it.
+    /// Into these slots of it. If it is the source, too, none of them is in `from`.
     pub(super) to: Range<usize>,
     /// At most so many.
     pub(super) most: usize,
@@ -80,7 +80,8 @@ impl Freed {
         }
     }
 
-    // A page for a destination that lacks one: one that came free, or one of the kernel's.
+    // A page for a destination that lacks one: one that came free, one in stock, or another of the
+    // kernel's.
     fn take(&mut self) -> Option<NewPage> {
         let last = self.count.checked_sub(1).and_then(|last| {
             self.count = last;
@@ -119,7 +120,7 @@ pub(super) struct Compactor<'c, 'f> {
 }
 
 impl<'c, 'f> Compactor<'c, 'f> {
-    /// With no page in `freed`.
+    /// There must be no page in `freed`.
     pub(super) fn new(class: &'c SizeClass, freed: &'f mut Freed) -> Self {
         freed.balance = 0;
         Self {
@@ -155,7 +156,8 @@ impl<'c, 'f> Compactor<'c, 'f> {
         let class = guard.class();
         let mut moved = 0usize;
         let mut busy = 0usize;
-        // What is behind it has moved: the source is in hand, so that nobody allocates there.
+        // No slot of `from` at or behind it is in use, but what was left behind: the source is in hand,
+        // so that nobody else allocates there, and `to` is elsewhere.
         let mut end = route.from.end;
         while moved < route.most && !route.destination.is_full() {
             let came_free = freed.balance;

@@ -84,8 +84,8 @@ pub struct NewPage {
 }
 
 impl NewPage {
-    /// Allocates a page, and a few for this CPU's stock; [`ENOMEM`] if there is none. Context: as
-    /// `gfp` says.
+    /// Allocates a page, and a few for this CPU's stock if `gfp` says that any will do; [`ENOMEM`] if
+    /// there is none. Context: as `gfp` says.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
         ZsPage::alloc_several(gfp).map(Self::fresh).ok_or(ENOMEM)
     }

@@ -333,7 +333,8 @@ impl HandleTable {
         }
     }
 
-    /// The same, if that is possible at once. Any context, and with a class lock held.
+    /// Takes as many as [`HandleTable::reserve`] does. `None` if the table would have to grow, or if
+    /// somebody has its lock. Any context, and with a class lock held.
     pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
         self.take_unused(&*self.unused.try_lock()?, count)
     }

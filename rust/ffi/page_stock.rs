@@ -21,7 +21,7 @@ pub unsafe extern "C" fn zs_rs_page_stock_drain() {
 ///
 /// # Safety
 ///
-/// The module must not be on its way out.
+/// None, as above.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_page_stock_count() -> c_ulong {
     page_stock::count() as c_ulong

@@ -42,7 +42,8 @@ impl ZsPage {
         NonNull::new(raw).map(Self)
     }
 
-    /// The same, but several pages: the others are left for [`ZsPage::from_stock`].
+    /// The same, but several pages if `gfp` says that any will do and memory is not short: the others
+    /// are left for [`ZsPage::from_stock`].
     pub fn alloc_several(gfp: Gfp) -> Option<Self> {
         // SAFETY: As in `alloc`.
         let raw = unsafe { bindings::zs_helper_page_alloc_several(gfp.for_pages()) };
@@ -50,8 +51,8 @@ impl ZsPage {
         NonNull::new(raw).map(Self)
     }
 
-    /// The same, if this CPU has one left of several. Any context but an interrupt, and with
-    /// spinlocks held.
+    /// The same, if this CPU has one left of several, and it will do. Any context but an interrupt,
+    /// and with spinlocks held.
     pub fn from_stock(gfp: Gfp) -> Option<Self> {
         // SAFETY: As in `alloc`.
         let raw = unsafe { bindings::zs_helper_page_from_stock(gfp.for_pages()) };
@@ -253,7 +254,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The caller must own the page, from [`ZsPage::alloc`], and have it locked.
+    /// The caller must own the page, as it was allocated, and have it locked.
     pub unsafe fn discard(self) {
         // SAFETY: The caller owns the page.
         unsafe { bindings::zs_helper_page_discard(self.0.as_ptr()) };

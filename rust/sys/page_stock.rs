@@ -6,13 +6,13 @@
 use super::prelude::Result;
 use crate::bindings;
 
-/// The stocks, as long as it exists.
+/// The stocks, as long as it exists. Before and after nothing is in them.
 pub struct PageStocks(());
 
 impl PageStocks {
-    /// Follows CPU hotplug. May sleep. There must be no other.
+    /// Begins them, and follows CPU hotplug; `EBUSY` if they have begun. May sleep.
     pub fn new() -> Result<Self> {
-        // SAFETY: Called once, when the module is loaded.
+        // SAFETY: May be called at any time.
         kernel::error::to_result(unsafe { bindings::zs_helper_page_stocks_init() })?;
         Ok(Self(()))
     }
@@ -20,13 +20,13 @@ impl PageStocks {
 
 /// Gives back what is in stock, after the parameter `page_stock` has become zero. May sleep.
 pub fn drain() {
-    // SAFETY: Does nothing where there are no stocks.
+    // SAFETY: May be called at any time.
     unsafe { bindings::zs_helper_page_stocks_drain() };
 }
 
 /// Pages in stock, of all CPUs: an estimate. Any context.
 pub fn count() -> usize {
-    // SAFETY: Reads counters, if there are any; the caller is part of the module, which is loaded.
+    // SAFETY: Reads counters, which are always there.
     unsafe { bindings::zs_helper_page_stocks_count() as usize }
 }
 

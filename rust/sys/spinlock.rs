@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's `spinlock_t`, with the two things that `kernel::sync::SpinLock` lacks in 6.12: to
-//! see that others wait, and to let go of the lock for a moment.
+//! The kernel's `spinlock_t`, with the three things that `kernel::sync::SpinLock` lacks in 6.12: to
+//! try, to see that others wait, and to let go of the lock for a moment.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 

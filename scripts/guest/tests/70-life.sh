@@ -113,11 +113,11 @@ in_stock() {
 	cat $DEBUGFS/zsmalloc_rs/page_stock
 }
 
-# Objects come and go until there is something in stock.
+# Objects come and go on this CPU (a mask), until there is something in stock.
 fill_stock() {
 	local r
 	for r in $(seq 1 20); do
-		blk scatter /dev/zram0 $BYTES $r:40:30
+		taskset $1 zs_blk scatter $DATA /dev/zram0 $BYTES $r:40:30 || fail "scatter"
 		[ "$(in_stock)" -eq 0 ] || return 0
 	done
 	fail "there is never anything in stock"
@@ -135,10 +135,10 @@ test_stock_goes_back() {
 	load_zram 1
 	zram_setup zram0 $BYTES
 	blk copy /dev/zram0 $BYTES
-	fill_stock
+	fill_stock 1
 	sleep 4
 	stock_is_empty "after a while"
-	fill_stock
+	fill_stock 1
 	echo 0 >$STOCK
 	stock_is_empty "though it was turned off"
 	blk scatter /dev/zram0 $BYTES 21:40:30
@@ -148,7 +148,7 @@ test_stock_goes_back() {
 	fi
 	echo 15 >$STOCK
 	# That of a CPU that is not there any more, too.
-	fill_stock
+	fill_stock 2
 	echo 0 >$cpu
 	sleep 4
 	[ "$(in_stock)" -eq 0 ] || {
@@ -156,5 +156,5 @@ test_stock_goes_back() {
 		fail "pages are in stock of a CPU that went down"
 	}
 	echo 1 >$cpu
-	fill_stock
+	fill_stock 2
 }

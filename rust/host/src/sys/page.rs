@@ -124,15 +124,21 @@ impl Memory {
         let pages: Vec<ZsPage> = (0..self.stock_size)
             .map_while(|_| self.allocate())
             .collect();
-        let stock = self.stocks().insert(thread_number(), pages);
-        check!(
-            stock.unwrap_or_default().is_empty(),
-            "BUG: asks for several pages with some in stock"
-        );
+        self.stocks().insert(thread_number(), pages);
+    }
+
+    fn has_stock(&self) -> bool {
+        self.stocks()
+            .get(&thread_number())
+            .is_some_and(|pages| !pages.is_empty())
     }
 
     fn take_of_stock(&self) -> Option<ZsPage> {
         self.stocks().get_mut(&thread_number())?.pop()
+    }
+
+    fn put_in_stock(&self, page: ZsPage) {
+        self.stocks().entry(thread_number()).or_default().push(page);
     }
 
     /// Pages in stock.
@@ -390,14 +396,16 @@ impl ZsPage {
         machine
             .allocation(Point::Page, Gfp::from_raw(gfp.for_pages()))
             .ok()?;
-        machine.memory().allocate()?.begin()
+        machine.memory().allocate()?.lock_and_begin()
     }
 
     /// The same, but several pages: the others are left for [`ZsPage::from_stock`].
     pub fn alloc_several(gfp: Gfp) -> Option<Self> {
         let page = Self::alloc(gfp)?;
-        if gfp.is_for_any_page() {
-            machine::current().memory().fill_stock();
+        let machine = machine::current();
+        // There is one that somebody has locked.
+        if gfp.is_for_any_page() && !machine.memory().has_stock() {
+            machine.memory().fill_stock();
         }
         Some(page)
     }
@@ -408,18 +416,27 @@ impl ZsPage {
         if !gfp.is_for_any_page() {
             return None;
         }
-        machine.memory().take_of_stock()?.begin()
+        let page = machine.memory().take_of_stock()?;
+        if !page.lock_frame() {
+            machine.memory().put_in_stock(page);
+            return None;
+        }
+        Some(page.begin())
     }
 
-    fn begin(self) -> Option<Self> {
+    fn lock_and_begin(self) -> Option<Self> {
         if !self.lock_frame() {
             // SAFETY: The reference of the allocation.
             unsafe { self.put() };
             return None;
         }
+        Some(self.begin())
+    }
+
+    fn begin(self) -> Self {
         self.frame().ours.store(true, Relaxed);
         machine::current().memory().zs_pages.fetch_add(1, Relaxed);
-        Some(self)
+        self
     }
 
     /// The page of this frame number.
