@@ -200,6 +200,22 @@ static const struct zs_op zs_op_fill = {
 	.may_succeed = true,
 };
 
+/* The same for all objects of a zspage. */
+static unsigned int fail_each_to_fill(struct kunit *test,
+				      struct zs_malloc_arg *arg,
+				      unsigned int per_zspage)
+{
+	unsigned int n;
+
+	arg->count = per_zspage;
+	arg->handles = kunit_kcalloc(test, per_zspage, sizeof(*arg->handles),
+				     GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, arg->handles);
+	n = fail_each(test, &zs_op_fill, arg);
+	kunit_kfree(test, arg->handles);
+	return n;
+}
+
 /* All that a zspage of each class needs: its pages, and room for handles. */
 static void malloc_in_each_class(struct kunit *test)
 {
@@ -217,15 +233,10 @@ static void malloc_in_each_class(struct kunit *test)
 		/* C allocates each handle by itself: that many are too many. */
 		if (zs_allocator(test) == ZS_C)
 			continue;
-		arg.count = objects.per_zspage;
-		arg.handles = kunit_kcalloc(test, arg.count,
-					    sizeof(*arg.handles), GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, arg.handles);
-		n = fail_each(test, &zs_op_fill, &arg);
+		n = fail_each_to_fill(test, &arg, objects.per_zspage);
 		KUNIT_EXPECT_GE_MSG(test, n, objects.pages_per_zspage,
 				    "size %zu", arg.size);
 		points += n;
-		kunit_kfree(test, arg.handles);
 	}
 	zs_objects_mixed(test, arg.pool, &objects, 500, 1);
 	ZS_EXPECT_OBJECTS_OK(test, arg.pool, &objects);
@@ -266,14 +277,9 @@ static void malloc_with_pages_in_stock(struct kunit *test)
 		zs_objects_full(test, arg.pool, &objects, arg.size, 1);
 		zs_objects_free(arg.pool, &objects);
 		kunit_kfree(test, objects.object);
-		arg.count = objects.per_zspage;
-		arg.handles = kunit_kcalloc(test, arg.count,
-					    sizeof(*arg.handles), GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, arg.handles);
-		n = fail_each(test, &zs_op_fill, &arg);
+		n = fail_each_to_fill(test, &arg, objects.per_zspage);
 		KUNIT_EXPECT_GT_MSG(test, n, 0, "size %zu", arg.size);
 		points += n;
-		kunit_kfree(test, arg.handles);
 	}
 	zs_objects_mixed(test, arg.pool, &objects, 500, 1);
 	ZS_EXPECT_OBJECTS_OK(test, arg.pool, &objects);
