@@ -26,6 +26,8 @@ def bars(axes, labels, of, errors=None):
                  yerr=errors and errors[backend], error_kw={"elinewidth": 0.8})
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="x", visible=False)
+    # Above the bars is room for it.
+    axes.margins(y=0.25)
     axes.legend(frameon=False)
 
 
