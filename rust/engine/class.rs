@@ -513,9 +513,8 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// The last object in use of these slots of a zspage of this class that is below `end`. Pages
-    /// behind it that only
-    /// these slots touch and nobody has locked are taken out, and each is given to `release`. The
-    /// caller regroups the zspage.
+    /// behind it that only these slots touch and nobody has locked are taken out, and each is given to
+    /// `release`. The caller regroups the zspage.
     pub(super) fn detach_tail<'o>(
         &'o self,
         zspage: &'o Zspage,
@@ -540,7 +539,7 @@ impl<'a> ClassGuard<'a> {
     /// there is none, in the fullest that misses a page, with the page of `page`, which is called with
     /// the class lock held.
     ///
-    /// Returns what is missing, if something is; then nothing has changed.
+    /// Returns what is missing, if something is; then no object and no handle was taken.
     #[inline(always)]
     pub(super) fn malloc(
         &self,

@@ -84,20 +84,22 @@ pub struct NewPage {
 }
 
 impl NewPage {
-    /// Allocates a page, and a few for this CPU's stock if `gfp` says that any will do; [`ENOMEM`] if
-    /// there is none. Context: as `gfp` says.
+    /// A page of this CPU's stock, or else allocates one, and a few for the stock if `gfp` says that
+    /// any will do; [`ENOMEM`] if there is none. Context: as `gfp` says.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
-        ZsPage::alloc_several(gfp).map(Self::fresh).ok_or(ENOMEM)
+        Self::from_stock(gfp)
+            .or_else(|| ZsPage::alloc_several(gfp).map(Self::fresh))
+            .ok_or(ENOMEM)
+    }
+
+    /// The same, but allocates no more than that one.
+    pub(super) fn alloc_one(gfp: Gfp) -> Option<Self> {
+        Self::from_stock(gfp).or_else(|| ZsPage::alloc(gfp).map(Self::fresh))
     }
 
     /// A page of this CPU's stock, if there is one. Any context but an interrupt.
     pub(super) fn from_stock(gfp: Gfp) -> Option<Self> {
         ZsPage::from_stock(gfp).map(Self::fresh)
-    }
-
-    /// A page of this CPU's stock, or else allocates one. Context: as `gfp` says.
-    pub(super) fn alloc_one(gfp: Gfp) -> Option<Self> {
-        Self::from_stock(gfp).or_else(|| ZsPage::alloc(gfp).map(Self::fresh))
     }
 
     // One that was just allocated.

@@ -219,8 +219,7 @@ impl Pool {
             }
         }
         if !matches!(missing, Missing::Handles(_)) && growth.page.is_none() {
-            let in_stock = NewPage::from_stock(gfp);
-            growth.page = Some(in_stock.map_or_else(|| NewPage::alloc(gfp), Ok)?);
+            growth.page = Some(NewPage::alloc(gfp)?);
         }
         Ok(())
     }

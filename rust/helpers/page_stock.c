@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A few free pages for each CPU. To ask the page allocator for several at once
- * costs a third of asking for each; and whoever holds a class lock can have one
- * of these without letting go of it.
+ * costs less than half of asking for each; and whoever holds a class lock can
+ * have one of these without letting go of it.
  *
  * They go back when their CPU has not asked for more for a second or two.
  */
