@@ -81,6 +81,19 @@ impl<T: Linked> List<T> {
         }
     }
 
+    /// The links of an item, by the pointer that [`List::push`] stored in its neighbour.
+    ///
+    /// The list keeps and returns this one. A pointer that comes from a shared reference must not
+    /// be written through, and so must not become a box.
+    ///
+    /// # Safety
+    ///
+    /// The item must be on a list.
+    unsafe fn owned(item: &T) -> *mut list_head {
+        // SAFETY: The item is on a list, by the caller's promise, so its links are valid.
+        unsafe { (*(*Self::links(NonNull::from(item))).prev).next }
+    }
+
     /// Whether nothing is on the list.
     pub fn is_empty(&self) -> bool {
         let head = self.head.get();
@@ -137,14 +150,14 @@ impl<T: Linked> List<T> {
     /// The item must be on this list.
     #[inline]
     pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
-        let links = Self::links(NonNull::from(item));
         // SAFETY: The item is on this list, by the caller's promise; the other's head is linked.
         // INVARIANT: What the other list has now it owns.
         unsafe {
+            let owned = Self::owned(item);
             if front {
-                bindings::zs_helper_list_move(links, to.head.get());
+                bindings::zs_helper_list_move(owned, to.head.get());
             } else {
-                bindings::zs_helper_list_move_tail(links, to.head.get());
+                bindings::zs_helper_list_move_tail(owned, to.head.get());
             }
         }
     }
@@ -156,11 +169,11 @@ impl<T: Linked> List<T> {
     /// The item must be on this list. It may not be freed while a reference to it is in use that the
     /// list lent.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
-        let item = NonNull::from(item);
         // SAFETY: The item is on this list, by the caller's promise, so the list owns it.
         unsafe {
-            bindings::zs_helper_list_del(Self::links(item));
-            SlabBox::from_raw(item)
+            let owned = Self::owned(item);
+            bindings::zs_helper_list_del(owned);
+            SlabBox::from_raw(NonNull::new_unchecked(owned.byte_sub(T::OFFSET).cast()))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::spinlock::LockClass;
 /// What a CPU has.
 struct Area {
     // Between two canaries.
-    buffer: Box<[u64]>,
+    buffer: Box<[Cell<u64>]>,
     page: Cell<Option<ZsPage>>,
     // Of what is mapped; the word is null if nothing is.
     handle: Cell<u64>,
@@ -61,8 +61,10 @@ loom::thread_local! {
 
 impl Area {
     fn new() -> Box<Self> {
-        let mut buffer = vec![CANARY; PAGE_SIZE / 8 + 2 * CANARY_WORDS];
-        buffer[CANARY_WORDS..][..PAGE_SIZE / 8].fill(POISON);
+        let buffer = vec![Cell::new(CANARY); PAGE_SIZE / 8 + 2 * CANARY_WORDS];
+        for word in &buffer[CANARY_WORDS..][..PAGE_SIZE / 8] {
+            word.set(POISON);
+        }
         Box::new(Self {
             buffer: buffer.into(),
             page: Cell::new(None),
@@ -77,8 +79,11 @@ impl Area {
     }
 
     fn buffer(&self) -> NonNull<u8> {
-        // The bytes are only ever used through pointers.
-        NonNull::from(&self.buffer[CANARY_WORDS]).cast()
+        // Cells, so the bytes may be written through this. A pointer to one element would be good
+        // for that alone.
+        let words = NonNull::from(&*self.buffer).cast::<u64>();
+        // SAFETY: The canaries in front are inside the buffer.
+        unsafe { words.add(CANARY_WORDS).cast() }
     }
 
     // What is left of a mapping must not be read: not by the next one, not by its former user.

@@ -147,9 +147,10 @@ impl<T: Linked> List<T> {
     /// The item must be on this list. It may not be freed while a reference to it is in use that the
     /// list lent.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
-        let item = NonNull::from(item);
-        let entry = Self::links(item);
-        // SAFETY: The item is on this list, by the caller's promise, so the list owns it.
+        let entry = Self::links(NonNull::from(item));
+        // SAFETY: The item is on this list, by the caller's promise, so its links are valid and the
+        // list owns it. The box is made of the pointer that `push` stored: one that comes from a
+        // shared reference may not be written through.
         unsafe {
             let (next, prev) = ((*entry).next.get(), (*entry).prev.get());
             check!(
@@ -168,11 +169,14 @@ impl<T: Linked> List<T> {
                 self.contains(entry),
                 "list_del of what is on another list, {entry:p}"
             );
+            let owned = (*prev).next.get();
             (*next).prev.set(prev);
             (*prev).next.set(next);
             (*entry).next.set(POISON_NEXT);
             (*entry).prev.set(POISON_PREV);
-            SlabBox::from_raw(item)
+            SlabBox::from_raw(NonNull::new_unchecked(
+                owned.byte_sub(T::OFFSET).cast_mut().cast(),
+            ))
         }
     }
 
