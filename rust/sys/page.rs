@@ -29,7 +29,8 @@ pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 ///
 /// # Invariants
 ///
-/// Points to a `struct page` of the kernel's memory map. (These are never freed.)
+/// Points to a `struct page` of the kernel's memory map. It stays for as long as somebody has the
+/// page: memory hot-remove takes a part of the map away only when all of its pages are free.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ZsPage(NonNull<kernel::bindings::page>);
 
