@@ -33,9 +33,13 @@ struct ZsmallocModule {
 
 impl kernel::Module for ZsmallocModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let cache = ZspageCache::new()?;
+        // SAFETY: A module is initialised once. Zspages are in pools, each of which keeps the module
+        // loaded until it is destroyed; the cache is dropped when the module is unloaded.
+        let cache = unsafe { ZspageCache::new() }?;
         let stocks = PageStocks::new()?;
-        let areas = CpuAreas::new()?;
+        // SAFETY: A module is initialised once. An object that is mapped is in a pool, which keeps
+        // the module loaded.
+        let areas = unsafe { CpuAreas::new() }?;
         let debugfs = ffi::DebugfsRoot::new();
         Ok(Self {
             _zpool: ffi::ZpoolDriver::register(),

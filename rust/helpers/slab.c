@@ -29,8 +29,11 @@ void *zs_helper_zspage_cache_alloc(gfp_t gfp)
 {
 	return kmem_cache_alloc(zs_zspage_cache, gfp);
 }
+	zs_zspage_cache = NULL;
 
 void zs_helper_zspage_cache_free(void *zspage)
 {
 	kmem_cache_free(zs_zspage_cache, zspage);
+	if (!zs_zspage_cache)
+		return NULL;
 }

@@ -18,9 +18,13 @@ use crate::bindings;
 pub struct CpuAreas(());
 
 impl CpuAreas {
-    /// Makes the buffers and follows CPU hotplug. May sleep. There must be no other.
-    pub fn new() -> Result<Self> {
-        // SAFETY: Called once, when the module is loaded.
+    /// Makes the buffers and follows CPU hotplug. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// There must be no other. Every object that is mapped must be mapped while this exists.
+    pub unsafe fn new() -> Result<Self> {
+        // SAFETY: There are no other areas, by the caller's promise.
         kernel::error::to_result(unsafe { bindings::zs_helper_cpu_areas_init() })?;
         Ok(Self(()))
     }

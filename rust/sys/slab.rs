@@ -18,13 +18,17 @@ use crate::engine::zspage::Zspage;
 // With larger pages there are more slots.
 const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
-/// The cache, as long as it exists. Every box must be gone when this is dropped.
+/// The cache, as long as it exists.
 pub struct ZspageCache(());
 
 impl ZspageCache {
-    /// Creates the cache. May sleep. There must be no other.
-    pub fn new() -> Result<Self> {
-        // SAFETY: Called once, when the module is loaded.
+    /// Creates the cache. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// There must be no other, and this one must outlive every [`SlabBox`].
+    pub unsafe fn new() -> Result<Self> {
+        // SAFETY: There is no other cache, by the caller's promise.
         kernel::error::to_result(unsafe {
             bindings::zs_helper_zspage_cache_create(size_of::<Zspage>(), align_of::<Zspage>())
         })?;
@@ -34,7 +38,7 @@ impl ZspageCache {
 
 impl Drop for ZspageCache {
     fn drop(&mut self) {
-        // SAFETY: The cache was created by `new`.
+        // SAFETY: `new` created the cache, and by its safety requirements no box is left.
         unsafe { bindings::zs_helper_zspage_cache_destroy() };
     }
 }
@@ -47,14 +51,14 @@ impl Drop for ZspageCache {
 pub struct SlabBox<T>(NonNull<T>, PhantomData<T>);
 
 impl<T> SlabBox<T> {
-    /// Allocates; [`ENOMEM`] if there is no memory. Context: as `gfp` says.
+    /// Allocates; [`ENOMEM`] if there is no memory, or no [`ZspageCache`]. Context: as `gfp` says.
     pub fn new(value: T, gfp: Gfp) -> Result<Self> {
         const {
             assert!(
                 size_of::<T>() <= size_of::<Zspage>() && align_of::<T>() <= align_of::<Zspage>()
             )
         };
-        // SAFETY: Pools exist only while the module, and so the cache, does.
+        // SAFETY: Any flags may be asked for; without a cache the helper returns null.
         let raw = unsafe { bindings::zs_helper_zspage_cache_alloc(gfp.for_metadata()) };
         let raw = NonNull::new(raw.cast::<T>()).ok_or(ENOMEM)?;
         // SAFETY: The memory is fresh, large and aligned enough for a `T`.
