@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::ClassShape;
 use super::hand::{InHand, NewPage};
-use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::handle_table::{FreeHandles, Handle, HandleTable, Words};
 use super::layout::Layout;
 use super::object::Object;
 use super::pool::Pool;
@@ -29,9 +29,6 @@ use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 ///
 /// Many, so that the table is rarely written; few, so that a small pool stays small.
 const HANDLE_BATCH: Range<usize> = 8..64;
-
-/// How many free handles a class gives back at once when pages go; it keeps twice as many.
-const SPARE_HANDLES: usize = 64;
 
 /// Pages on which nothing is in use are kept while at most one in so many slots of the class is
 /// open, and no more than so many are: the next object will need them.
@@ -452,8 +449,15 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// How many handles the class should take from the pool's table.
+    #[inline]
     fn handle_batch(&self) -> usize {
         (self.class.objs_inuse.get() / 16).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
+    }
+
+    /// Whether the class has more free handles than it should keep: two batches.
+    #[inline]
+    pub(super) fn has_spare_handles(&self) -> bool {
+        self.state.handles.len() > 2 * self.handle_batch()
     }
 
     // Takes handles from the table, if that is possible at once.
@@ -467,17 +471,31 @@ impl<'a> ClassGuard<'a> {
 
     /// Gives free handles to the class.
     pub fn add_handles(&self, table: &HandleTable, handles: FreeHandles) {
-        self.state.handles.append(table, handles);
+        self.state.handles.append(self.words(table), handles);
     }
 
-    /// Takes the handles that the class has too many of.
+    /// Takes the free handles that the class should not keep: all but a batch if it has spare ones,
+    /// and all if it has no object.
     pub fn take_spare_handles(&self, table: &HandleTable) -> FreeHandles {
-        // A part at a time: the chain is walked, and the class lock is held.
-        if self.state.handles.len() > 2 * SPARE_HANDLES {
-            self.state.handles.split(table, SPARE_HANDLES)
-        } else {
-            FreeHandles::new()
+        if self.is_empty() {
+            return self.take_handles();
         }
+        if !self.has_spare_handles() {
+            return FreeHandles::new();
+        }
+        let count = self.state.handles.len().saturating_sub(self.handle_batch());
+        self.state.handles.split(self.words(table), count)
+    }
+
+    /// Takes all free handles.
+    pub(super) fn take_handles(&self) -> FreeHandles {
+        self.state.handles.take()
+    }
+
+    /// The words of the pool's table, while the class lock is held.
+    #[inline]
+    pub(super) fn words<'t>(&'t self, table: &'t HandleTable) -> Words<'t> {
+        table.words(self.state.rcu())
     }
 
     /// Where a page should be added, if no slot is open: the fullest zspage that misses one, and the
@@ -570,7 +588,7 @@ impl<'a> ClassGuard<'a> {
         zspage: &Zspage,
         table: &HandleTable,
     ) -> Result<Handle, Missing> {
-        let Some((handle, word)) = self.state.handles.pop(table) else {
+        let Some((handle, word)) = self.state.handles.pop(self.words(table)) else {
             self.regroup(zspage);
             return Err(Missing::Nothing);
         };
@@ -592,12 +610,16 @@ impl<'a> ClassGuard<'a> {
         &self.state.handles
     }
 
-    /// Counts an object that was freed. False if pages on which nothing is in use should go.
+    /// Counts an object that was freed.
     #[inline(always)]
-    pub(super) fn object_freed(&self) -> bool {
-        let inuse = self.class.objs_inuse.get().wrapping_sub(1);
-        self.class.objs_inuse.set(inuse);
-        inuse >= self.class.keep_from.get()
+    pub(super) fn object_freed(&self) {
+        self.class.objs_inuse.sub(1);
+    }
+
+    /// Whether pages on which nothing is in use are kept.
+    #[inline(always)]
+    pub(super) fn keeps_pages(&self) -> bool {
+        self.class.objs_inuse.get() >= self.class.keep_from.get()
     }
 
     // The slots that there are pages for.

@@ -60,7 +60,9 @@ impl Pool {
         let released = self.release_empty(class);
         let mut compactor = Compactor::new(class, freed);
         compactor.empty_zspages();
+        let handles = compactor.guard.take_handles();
         let mut done = compactor.finish();
+        self.give_back_handles(handles);
         done.pages = done.pages.saturating_add(released);
         done
     }

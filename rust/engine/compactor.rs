@@ -212,10 +212,10 @@ impl<'c, 'f> Compactor<'c, 'f> {
 
 // Moves an object.
 fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Route<'_>) -> Step {
-    let table = guard.class().pool().table();
+    let words = guard.words(guard.class().pool().table());
     let place = old.place();
     // If somebody wrote over the handle of the object, it can never be moved again.
-    let word = table
+    let word = words
         .word_of(old.handle())
         .filter(|word| word.try_lock_to_move(place).is_ok());
     let Some(word) = word else {

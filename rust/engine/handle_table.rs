@@ -4,29 +4,36 @@
 //!
 //! A handle is an index into a three-level table and a generation, not an address: whatever
 //! number a caller passes, looking it up reads only memory that the pool owns, and a handle that
-//! was freed is not of its word's next generation. The table grows and is only freed with
-//! the pool, so readers need no lock.
+//! was freed is not of its word's next generation.
 //!
-//! A class owns some free words, so that most of the time taking one in `malloc` touches no other
-//! class. It gets and gives them back in batches.
+//! The table is read under RCU: [`HandleTable::words`] needs a read-side section, and what it finds
+//! is valid for as long as that goes on. The table grows when a class needs words and none is
+//! unused. When all words are unused, [`HandleTable::trim`] frees it down to its first leaf.
+//!
+//! A class owns some free words, so that `malloc` touches nothing that other classes use, most of
+//! the time. It takes words and returns them in batches.
+
+#![forbid(unsafe_code)]
 
 use core::cell::Cell;
 
 use super::word::{FreeLink, Generation, ObjWord, GENERATION_BITS};
-use crate::sys::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
-use crate::sys::boxed::{OnceBox, ZeroBox};
+use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::sys::boxed::{RcuBox, Retired, ZeroBox};
 use crate::sys::prelude::*;
+use crate::sys::sched::RcuRead;
 use crate::sys::spinlock::{LockClass, SpinLock};
 
 const LEAF_BITS: usize = 9;
 const LEAF_WORDS: usize = 1 << LEAF_BITS;
+const MIDDLE_WORDS: usize = LEAF_WORDS << LEAF_BITS;
 const ROOT_WORDS: usize = 1 << 10;
 /// Handles a pool can have at once: 268 million.
 pub const MAX_HANDLES: usize = ROOT_WORDS << (2 * LEAF_BITS);
 const NO_INDEX: u32 = u32::MAX;
+
+/// How many leaves [`HandleTable::trim`] takes out with the lock held.
+const TRIM_BATCH: usize = 16;
 
 /// Low bits of a handle that are always zero, as in the aligned pointers that C handles are.
 const ALIGN_BITS: u32 = 3;
@@ -37,7 +44,7 @@ const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= usize::MAX >> (ZERO_BITS + GE
 const _: () = assert!(Generation::of(u64::MAX).bits().leading_zeros() == ZERO_BITS);
 
 type Leaf = [AtomicU64; LEAF_WORDS];
-type Middle = [OnceBox<Leaf>; LEAF_WORDS];
+type Middle = [RcuBox<Leaf>; LEAF_WORDS];
 
 /// Names an object for as long as it is allocated, wherever it moves.
 ///
@@ -117,10 +124,10 @@ impl FreeHandles {
 
     /// Takes one word: its handle and the word itself.
     #[inline(always)]
-    pub fn pop<'a>(&self, table: &'a HandleTable) -> Option<(Handle, ObjWord<'a>)> {
+    pub fn pop<'a>(&self, words: Words<'a>) -> Option<(Handle, ObjWord<'a>)> {
         let count = self.len().checked_sub(1)?;
         let index = self.head.get();
-        let word = table.at(index as usize)?;
+        let word = words.at(index as usize)?;
         let link = word.link()?;
         self.head.set(link.next);
         self.count.set(count);
@@ -132,26 +139,26 @@ impl FreeHandles {
     /// It is the first to be used again, as it is in the cache; but when it has had all generations
     /// it is the last, so that handles that went stale do not come again at once.
     #[inline(always)]
-    pub fn push_retired(&self, table: &HandleTable, handle: Handle, word: ObjWord<'_>) {
+    pub fn push_retired(&self, words: Words<'_>, handle: Handle, word: ObjWord<'_>) {
         match handle.generation().next() {
-            Some(next) if next != table.first_generation => self.push_with(handle, word, next),
-            next => self.push_rarely(table, handle, word, next.unwrap_or(Generation::FIRST)),
+            Some(next) if next != words.first_generation() => self.push_with(handle, word, next),
+            next => self.push_rarely(words, handle, word, next.unwrap_or(Generation::FIRST)),
         }
     }
 
     #[cold]
     fn push_rarely(
         &self,
-        table: &HandleTable,
+        words: Words<'_>,
         handle: Handle,
         word: ObjWord<'_>,
         generation: Generation,
     ) {
         let (first, count) = (self.head.get(), self.len());
         self.push_with(handle, word, generation);
-        if count != 0 && generation == table.first_generation {
+        if count != 0 && generation == words.first_generation() {
             let last = self.head.replace(first);
-            self.link_tail(table, last);
+            self.link_tail(words, last);
             self.tail.set(last);
         }
     }
@@ -186,35 +193,47 @@ impl FreeHandles {
     }
 
     /// Takes all of `other`.
-    pub fn append(&self, table: &HandleTable, other: FreeHandles) {
+    pub fn append(&self, words: Words<'_>, other: FreeHandles) {
         if other.is_empty() {
             return;
         }
         if self.is_empty() {
             self.tail.set(other.tail.get());
         } else {
-            other.link_tail(table, self.head.get());
+            other.link_tail(words, self.head.get());
         }
         self.head.set(other.head.get());
         self.count.set(self.len().saturating_add(other.len()));
     }
 
     // Links `next` behind the last word.
-    fn link_tail(&self, table: &HandleTable, next: u32) {
-        if let Some(word) = table.at(self.tail.get() as usize) {
+    fn link_tail(&self, words: Words<'_>, next: u32) {
+        if let Some(word) = words.at(self.tail.get() as usize) {
             if let Some(link) = word.link() {
                 word.relink(FreeLink { next, ..link });
             }
         }
     }
 
+    /// Takes all words.
+    pub fn take(&self) -> FreeHandles {
+        FreeHandles {
+            head: Cell::new(self.head.replace(NO_INDEX)),
+            tail: Cell::new(self.tail.replace(NO_INDEX)),
+            count: Cell::new(self.count.replace(0)),
+        }
+    }
+
     /// Splits off `count` words, or all if there are fewer. Takes time in proportion.
-    pub fn split(&self, table: &HandleTable, count: usize) -> FreeHandles {
+    pub fn split(&self, words: Words<'_>, count: usize) -> FreeHandles {
+        if count >= self.len() {
+            return self.take();
+        }
         let taken = FreeHandles::new();
         let mut next = self.head.get();
         taken.head.set(next);
-        while taken.len() < count.min(self.len()) {
-            let Some(link) = table.at(next as usize).and_then(ObjWord::link) else {
+        while taken.len() < count {
+            let Some(link) = words.at(next as usize).and_then(ObjWord::link) else {
                 break;
             };
             taken.tail.set(next);
@@ -233,13 +252,13 @@ impl Default for FreeHandles {
     }
 }
 
-// Generations of each pool begin elsewhere, so that a handle of one is not one of another, too.
+// Generations of each table begin elsewhere, so that a handle of one is not one of another, too.
 fn first_generation() -> Generation {
     // Not of `sys`: the atomics of loom cannot be static.
     use core::sync::atomic::AtomicUsize;
-    static POOLS: AtomicUsize = AtomicUsize::new(1);
+    static TABLES: AtomicUsize = AtomicUsize::new(1);
     // Knuth's multiplicative hash: numbers in a row end up far apart.
-    let hash = (POOLS.fetch_add(1, Relaxed) as u32).wrapping_mul(0x9e37_79b1);
+    let hash = (TABLES.fetch_add(1, Relaxed) as u32).wrapping_mul(0x9e37_79b1);
     Generation::nth(hash >> (u32::BITS - GENERATION_BITS))
 }
 
@@ -247,62 +266,63 @@ fn first_generation() -> Generation {
 struct Unused {
     // Came back from a class.
     returned: FreeHandles,
-    // From here on to the end of the table none was ever in a class; each links to the next.
+    // From here on to `grown` none was ever in a class; each links to the next.
     fresh: Cell<usize>,
+    // Words that there are.
+    grown: Cell<usize>,
+}
+
+impl Unused {
+    // Whether no class has a word.
+    fn is_all(&self) -> bool {
+        self.returned.len() == self.fresh.get()
+    }
+}
+
+// A part of the table that is on its way out.
+struct Trimmed {
+    leaves: [Option<Retired<Leaf>>; TRIM_BATCH],
+    middle: Option<Retired<Middle>>,
+    // What is left begins below, or nothing is.
+    end: usize,
 }
 
 /// All words of a pool.
 ///
-/// # Invariants
-///
-/// Every word of an index below `grown` exists.
+/// A word that a class has, free or live, stays where it is: the table is trimmed only when no
+/// class has any.
 #[pin_data]
 pub struct HandleTable {
-    root: [OnceBox<Middle>; ROOT_WORDS],
-    grown: AtomicUsize,
+    root: [RcuBox<Middle>; ROOT_WORDS],
     pages: AtomicUsize,
-    first_generation: Generation,
-    // Its lock is that of growing.
+    // The bits of a `Generation`: that of the words of the next leaf.
+    first_generation: AtomicUsize,
+    // Its lock is that of growing and trimming.
     #[pin]
     unused: SpinLock<Unused>,
 }
 
-impl HandleTable {
-    /// An empty table.
-    pub fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            root <- zeroed(),
-            grown: AtomicUsize::new(0),
-            pages: AtomicUsize::new(0),
-            first_generation: first_generation(),
-            unused <- SpinLock::new(LockClass::HandleTable, Unused {
-                returned: FreeHandles::new(),
-                fresh: Cell::new(0),
-            }),
-        })
-    }
+/// The words of a table, for as long as a read-side section goes on.
+#[derive(Clone, Copy)]
+pub struct Words<'a> {
+    table: &'a HandleTable,
+    section: RcuRead<'a>,
+}
 
+impl<'a> Words<'a> {
     #[inline]
-    fn at(&self, index: usize) -> Option<ObjWord<'_>> {
-        // Pairs with `grow`.
-        if index >= self.grown.load(Acquire) {
-            return None;
-        }
+    fn at(self, index: usize) -> Option<ObjWord<'a>> {
         let (root, middle) = (index >> (2 * LEAF_BITS), index >> LEAF_BITS);
-        // SAFETY: By the type invariants, every step of the way to this word exists: `root` is
-        // below the root's length as `index` is below `MAX_HANDLES`.
-        let leaf = unsafe {
-            let middles = self.root.get_unchecked(root).get_set();
-            middles.get_unchecked(middle & (LEAF_WORDS - 1)).get_set()
-        };
+        let middles = self.table.root.get(root)?.get(self.section)?;
+        let leaf = middles.get(middle & (LEAF_WORDS - 1))?.get(self.section)?;
         leaf.get(index & (LEAF_WORDS - 1)).map(ObjWord::new)
     }
 
-    /// The word that `handle` names, if the table has one of that index. Any context.
+    /// The word that `handle` names, if the table has one of that index.
     ///
     /// Whether the word is of this generation of the handle shows when it is locked.
     #[inline]
-    pub fn word<'a>(&'a self, handle: Handle) -> Option<ObjWord<'a>> {
+    pub fn word(self, handle: Handle) -> Option<ObjWord<'a>> {
         self.at(handle.index())
     }
 
@@ -310,8 +330,38 @@ impl HandleTable {
     ///
     /// Whether it is the object's shows when it is locked to be moved.
     #[inline]
-    pub fn word_of(&self, in_object: u32) -> Option<ObjWord<'_>> {
+    pub fn word_of(self, in_object: u32) -> Option<ObjWord<'a>> {
         self.at(in_object as usize)
+    }
+
+    #[inline]
+    fn first_generation(self) -> Generation {
+        Generation::of(self.table.first_generation.load(Relaxed) as u64)
+    }
+}
+
+impl HandleTable {
+    /// An empty table.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            root <- zeroed(),
+            pages: AtomicUsize::new(0),
+            first_generation: AtomicUsize::new(first_generation().bits() as usize),
+            unused <- SpinLock::new(LockClass::HandleTable, Unused {
+                returned: FreeHandles::new(),
+                fresh: Cell::new(0),
+                grown: Cell::new(0),
+            }),
+        })
+    }
+
+    /// The words, to be looked up in this read-side section. Any context.
+    #[inline]
+    pub fn words<'a>(&'a self, section: RcuRead<'a>) -> Words<'a> {
+        Words {
+            table: self,
+            section,
+        }
     }
 
     /// Bytes of the table, in pages of 4 KiB.
@@ -326,26 +376,34 @@ impl HandleTable {
     /// Context: as `gfp` says. No lock may be held.
     pub fn reserve(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
         loop {
-            if let Some(handles) = self.take_unused(&self.unused.lock(), count) {
+            if let Some(handles) = self.reserve_unused(count) {
                 return Ok(handles);
             }
             self.grow(gfp)?;
         }
     }
 
-    /// Takes as many as [`HandleTable::reserve`] does. `None` if the table would have to grow, or if
-    /// somebody has its lock. Any context, and with a class lock held.
-    pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
-        self.take_unused(&*self.unused.try_lock()?, count)
+    /// Takes as many as [`HandleTable::reserve`] does. `None` if the table would have to grow. No
+    /// lock may be held.
+    pub fn reserve_unused(&self, count: usize) -> Option<FreeHandles> {
+        let unused = self.unused.lock();
+        self.take_unused(&unused, self.words(unused.rcu()), count)
     }
 
-    fn take_unused(&self, unused: &Unused, count: usize) -> Option<FreeHandles> {
+    /// The same. `None` also if somebody has the table's lock. Any context, and with a class lock
+    /// held.
+    pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
+        let unused = self.unused.try_lock()?;
+        self.take_unused(&unused, self.words(unused.rcu()), count)
+    }
+
+    fn take_unused(&self, unused: &Unused, words: Words<'_>, count: usize) -> Option<FreeHandles> {
         let count = count.max(1);
         if !unused.returned.is_empty() {
-            return Some(unused.returned.split(self, count));
+            return Some(unused.returned.split(words, count));
         }
         let fresh = unused.fresh.get();
-        let count = count.min(self.grown.load(Relaxed).saturating_sub(fresh));
+        let count = count.min(unused.grown.get().saturating_sub(fresh));
         if count == 0 {
             return None;
         }
@@ -353,21 +411,28 @@ impl HandleTable {
         Some(FreeHandles::run(fresh as u32, count))
     }
 
-    /// Gives words back, for other classes to use. Any context.
-    pub fn give_back(&self, handles: FreeHandles) {
-        if !handles.is_empty() {
-            self.unused.lock().returned.append(self, handles);
+    /// Returns words for other classes to use. True if all are unused now, and
+    /// [`HandleTable::trim`] would free pages. Any context; no class lock may be held.
+    #[must_use = "a table that can be trimmed should be"]
+    pub fn give_back(&self, handles: FreeHandles) -> bool {
+        if handles.is_empty() {
+            return false;
         }
+        let unused = self.unused.lock();
+        unused.returned.append(self.words(unused.rcu()), handles);
+        unused.is_all() && unused.grown.get() > LEAF_WORDS
     }
 
     fn grow(&self, gfp: Gfp) -> Result {
         let leaf = ZeroBox::<Leaf>::new(gfp)?;
         let mut middle = None;
-        let _unused = loop {
+        // What a trim under way has not come to yet goes after the lock.
+        let _retired;
+        let unused = loop {
             let unused = self.unused.lock();
-            let first = self.grown.load(Relaxed);
+            let first = unused.grown.get();
             let root = self.root.get(first >> (2 * LEAF_BITS)).ok_or(ENOMEM)?;
-            if root.get().is_some() {
+            if root.get(unused.rcu()).is_some() {
                 break unused;
             }
             if let Some(middle) = middle.take() {
@@ -378,24 +443,102 @@ impl HandleTable {
             drop(unused);
             middle = Some(ZeroBox::<Middle>::new(gfp)?);
         };
-        let first = self.grown.load(Relaxed);
-        let leaves = self
-            .root
-            .get(first >> (2 * LEAF_BITS))
-            .and_then(OnceBox::get);
-        let place = leaves.and_then(|leaves| leaves.get((first >> LEAF_BITS) & (LEAF_WORDS - 1)));
+        let first = unused.grown.get();
+        let place = self.leaf(first, unused.rcu()).ok_or(ENOMEM)?;
+        _retired = self.take_leaf(place);
         let mut next = first as u32;
+        let generation = Generation::of(self.first_generation.load(Relaxed) as u64);
         for word in leaf.iter() {
             next = next.wrapping_add(1);
-            ObjWord::new(word).relink(FreeLink {
+            ObjWord::new(word).relink(FreeLink { next, generation });
+        }
+        place.set(leaf);
+        self.pages.fetch_add(1, Relaxed);
+        unused.grown.set(first.saturating_add(LEAF_WORDS));
+        drop(unused);
+        Ok(())
+    }
+
+    // The place of the leaf that has the word of this index, if its middle is there.
+    fn leaf<'a>(&'a self, index: usize, section: RcuRead<'a>) -> Option<&'a RcuBox<Leaf>> {
+        let middle = self.root.get(index >> (2 * LEAF_BITS))?.get(section)?;
+        middle.get((index >> LEAF_BITS) & (LEAF_WORDS - 1))
+    }
+
+    fn take_leaf(&self, place: &RcuBox<Leaf>) -> Option<Retired<Leaf>> {
+        let retired = place.take();
+        if retired.is_some() {
+            self.pages.fetch_sub(1, Relaxed);
+        }
+        retired
+    }
+
+    /// Frees all of the table but its first leaf, if no class has any word of it.
+    ///
+    /// Handles that were freed before may be taken for new ones of the same number from here on, as
+    /// those of another pool may: the generations of the new words begin elsewhere, but meet theirs.
+    ///
+    /// Context: may sleep. No lock may be held; one caller at a time.
+    pub fn trim(&self) {
+        let Some(mut end) = self.reset() else {
+            return;
+        };
+        while end > LEAF_WORDS {
+            // What it took out goes here, without the lock.
+            end = self.take_leaves(end).end;
+        }
+    }
+
+    // Takes some of the leaves out whose words are below `end` and unknown.
+    fn take_leaves(&self, end: usize) -> Trimmed {
+        let mut trimmed = Trimmed {
+            end: 0,
+            leaves: [const { None }; TRIM_BATCH],
+            middle: None,
+        };
+        let unused = self.unused.lock();
+        let mut first = end;
+        for retired in &mut trimmed.leaves {
+            first = first.saturating_sub(LEAF_WORDS);
+            // From here on down the table has grown again, or is what stays.
+            if first < unused.grown.get() {
+                return trimmed;
+            }
+            let Some(place) = self.leaf(first, unused.rcu()) else {
+                return trimmed;
+            };
+            *retired = self.take_leaf(place);
+            if first & (MIDDLE_WORDS - 1) == 0 {
+                // It was the middle's first leaf, and the last that it had.
+                trimmed.middle = self.root.get(first / MIDDLE_WORDS).and_then(RcuBox::take);
+                self.pages.fetch_sub(1, Relaxed);
+            }
+        }
+        trimmed.end = first;
+        trimmed
+    }
+
+    // Makes all words but those of the first leaf unknown, and these fresh. How many there were.
+    fn reset(&self) -> Option<usize> {
+        let unused = self.unused.lock();
+        let grown = unused.grown.get();
+        if grown <= LEAF_WORDS || !unused.is_all() {
+            return None;
+        }
+        let _ = unused.returned.take();
+        let words = self.words(unused.rcu());
+        for index in 0..LEAF_WORDS {
+            let word = words.at(index)?;
+            let next = (index as u32).wrapping_add(1);
+            word.relink(FreeLink {
                 next,
-                generation: self.first_generation,
+                ..word.link()?
             });
         }
-        place.ok_or(ENOMEM)?.set(leaf);
-        self.pages.fetch_add(1, Relaxed);
-        // INVARIANT: The leaf, and what leads to it, was set above.
-        self.grown.store(first.saturating_add(LEAF_WORDS), Release);
-        Ok(())
+        unused.fresh.set(0);
+        unused.grown.set(LEAF_WORDS);
+        self.first_generation
+            .store(first_generation().bits() as usize, Relaxed);
+        Some(grown)
     }
 }

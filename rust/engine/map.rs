@@ -15,6 +15,7 @@ use super::word::{ObjWord, Place};
 use super::zspage::Zspage;
 use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::{ZsPage, PAGE_SIZE};
+use crate::sys::sched::NoPreemption;
 
 /// What a mapping is for. The numbers are those of `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,17 +108,25 @@ fn map_waiting(handle: Handle) -> Result<NonNull<u8>, BadHandle> {
     // SAFETY: `map_raw` kept the area.
     let area = unsafe { CpuArea::resume(handle.into_raw() as u64) };
     let mut area = area.ok_or(BadHandle::NotMapped)?;
-    let word = ObjWord::new(area.word());
-    let place = word.lock(handle.generation())?;
-    let Some(bytes) = map_locked(&mut area, place) else {
+    let place = word_of(&area)
+        .ok_or(BadHandle::NotMapped)?
+        .lock(handle.generation())?;
+    let bytes = map_locked(&mut area, place);
+    if bytes.is_some() {
+        area.keep();
+    } else if let Some(word) = word_of(&area) {
         word.unlock();
-        return Err(BadHandle::Mismatch);
-    };
-    area.keep();
-    Ok(bytes)
+    }
+    bytes.ok_or(BadHandle::Mismatch)
 }
 
-fn map_locked(area: &mut CpuArea<'_>, place: Place) -> Option<NonNull<u8>> {
+// The word of the object that is mapped.
+#[inline(always)]
+fn word_of(area: &CpuArea) -> Option<ObjWord<'_>> {
+    area.word().map(ObjWord::new)
+}
+
+fn map_locked(area: &mut CpuArea, place: Place) -> Option<NonNull<u8>> {
     // SAFETY: The object is locked, so its pages stay; the buffer is a page.
     unsafe {
         let found = Bytes::find(place)?;
@@ -173,13 +182,15 @@ impl Pool {
     pub fn map_raw(&self, handle: Handle, mode: MapMode) -> Option<NonNull<u8>> {
         // An object that nobody has mapped and that is in one page: that is short enough to need no
         // stack. All else is left to `map_other`.
-        let Some(word) = self.table().word(handle) else {
-            return self.map_other(handle, Some(BadHandle::NotAllocated));
-        };
-        let Some(mut area) = CpuArea::enter(handle.into_raw() as u64, word.memory(), mode.number())
-        else {
+        let Some(mut area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
             return self.map_other(handle, Some(BadHandle::Nested));
         };
+        let Some(word) = self.table().words(area.rcu()).word(handle) else {
+            drop(area);
+            return self.map_other(handle, Some(BadHandle::NotAllocated));
+        };
+        // SAFETY: The word was just looked up in the mapping's own read-side section.
+        unsafe { area.set_word(word.memory()) };
         let Ok(place) = word.try_lock_plain(handle.generation()) else {
             area.keep();
             return self.map_other(handle, None);
@@ -201,7 +212,9 @@ impl Pool {
     }
 
     fn mapped_len(&self, handle: Handle) -> usize {
-        let place = self.table().word(handle).map(ObjWord::held_place);
+        let no_preemption = NoPreemption::new();
+        let word = self.table().words(no_preemption.rcu()).word(handle);
+        let place = word.map(ObjWord::held_place);
         // SAFETY: The object is mapped, so its word is locked.
         let found = place.and_then(|place| unsafe { Bytes::find(place) });
         found.map_or(0, |found| found.len)
@@ -219,7 +232,9 @@ impl Pool {
         // SAFETY: Mapping kept the area.
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
-                ObjWord::new(area.word()).unlock();
+                if let Some(word) = word_of(&area) {
+                    word.unlock();
+                }
             }
             Some(area) => {
                 area.keep();
@@ -235,10 +250,12 @@ impl Pool {
         let Some(area) = (unsafe { CpuArea::resume(handle.into_raw() as u64) }) else {
             return;
         };
-        let word = ObjWord::new(area.word());
+        let Some(word) = word_of(&area) else {
+            return;
+        };
         // Handles of two pools may be the same number.
-        let ours = self.table().word(handle).map(ObjWord::memory);
-        if !ours.is_some_and(|ours| core::ptr::eq(ours, area.word())) {
+        let ours = self.table().words(area.rcu()).word(handle);
+        if !ours.is_some_and(|ours| core::ptr::eq(ours.memory(), word.memory())) {
             area.keep();
             self.report(handle, BadHandle::NotMapped);
             return;

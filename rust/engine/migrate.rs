@@ -33,7 +33,8 @@ fn lock_words(
     range: core::ops::Range<usize>,
 ) -> Result {
     for object in used(guard, zspage, range.clone()) {
-        let refused = match table
+        let refused = match guard
+            .words(table)
             .word_of(object.handle())
             .map(|word| word.try_lock_to_move(object.place()))
         {
@@ -56,7 +57,7 @@ fn unlock_words(
     range: core::ops::Range<usize>,
 ) {
     for object in used(guard, zspage, range) {
-        if let Some(word) = table.word_of(object.handle()) {
+        if let Some(word) = guard.words(table).word_of(object.handle()) {
             word.moved_to(object.place());
         }
     }

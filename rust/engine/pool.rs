@@ -6,10 +6,9 @@
 //! gives it back; [`Pool::compact`] moves objects together and gives pages back, and
 //! [`Pool::free_deferred`] gives back what could not be locked at once.
 //!
-//! Locks, in the order in which they nest: page lock, class lock, word lock. The word lock is
-//! waited for only where no class lock is held; with the class lock held it is only tried. So
-//! `free` may wait for the class lock with the word locked.
-//! The lock inside [`HandleTable`] is only tried with the class lock held, and nothing nests in it.
+//! Locks, in the order in which they nest: page lock, word lock, class lock, the lock inside
+//! [`HandleTable`]. `free` waits for the class lock with the word locked. Whoever holds a class lock
+//! only tries a word, and only tries the table's lock.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
 //! page comes or goes, or handles do.
@@ -189,7 +188,7 @@ impl Pool {
             }
         };
         if let Some(handles) = growth.handles {
-            self.handles.give_back(handles);
+            self.give_back_handles(handles);
         }
         if let Some(zspage) = growth.zspage {
             // SAFETY: It is still in the hand that it was allocated into: no guard lent it.
@@ -208,7 +207,7 @@ impl Pool {
         gfp: Gfp,
     ) -> Result {
         match missing {
-            Missing::Handles(count) => growth.handles = Some(self.handles.reserve(count, gfp)?),
+            Missing::Handles(count) => growth.handles = Some(self.reserve_handles(count, gfp)?),
             Missing::Zspage if growth.zspage.is_none() => {
                 growth.zspage = Some(Zspage::alloc(class, gfp)?);
             }
@@ -222,6 +221,14 @@ impl Pool {
             growth.page = Some(NewPage::alloc(gfp)?);
         }
         Ok(())
+    }
+
+    // Takes free words of the table, or, if that cannot grow, those that other classes keep.
+    fn reserve_handles(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
+        self.handles.reserve(count, gfp).or_else(|error| {
+            self.reclaim_handles();
+            self.handles.reserve_unused(count).ok_or(error)
+        })
     }
 
     // Gives the class what it needs of that, and takes a slot of it.
@@ -263,9 +270,10 @@ impl Pool {
 
     #[inline(always)]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
-        let word = self.handles.word(handle).ok_or(BadHandle::NotAllocated)?;
         // Whoever maps the object, or moves it, would wait for this task to run again.
         let no_preemption = NoPreemption::new();
+        let words = self.handles.words(no_preemption.rcu());
+        let word = words.word(handle).ok_or(BadHandle::NotAllocated)?;
         let place = match word.try_lock(handle.generation()) {
             Ok(place) => place,
             Err(why) => lock_to_free(handle, word, why)?,
@@ -281,18 +289,19 @@ impl Pool {
         };
         let class = zspage.class();
         let guard = class.lock();
-        drop(no_preemption);
-        // SAFETY: As above; `class` is that of the zspage.
+        // SAFETY: The word is locked, so the page is still the zspage's, which is of this class.
         let object = unsafe { Object::at(&guard, zspage, page, place) };
         let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
             word.unlock();
             return Err(BadHandle::Mismatch);
         };
-        guard.handles().push_retired(&self.handles, handle, word);
+        guard.handles().push_retired(words, handle, word);
         object.release();
-        if !guard.object_freed() && !object.keeps_its_pages() {
+        guard.object_freed();
+        if (!guard.keeps_pages() && !object.keeps_its_pages()) || guard.has_spare_handles() {
             let mut unused = self.take_unused(&guard, object);
             drop(guard);
+            drop(no_preemption);
             self.give_back(class, &mut unused);
             return Ok(());
         }
@@ -303,6 +312,10 @@ impl Pool {
     /// Leaves what is on a list of the empty to the work.
     pub(super) fn defer_release(&self) {
         self.events.deferred_frees.fetch_add(1, Relaxed);
+        self.schedule_work();
+    }
+
+    pub(super) fn schedule_work(&self) {
         self.deferred_free.schedule();
     }
 

@@ -36,15 +36,20 @@ impl Pool {
         object: Object<'_>,
     ) -> Option<Unused<'c>> {
         let zspage = object.zspage();
-        let pages = guard.detach_unused(&object);
+        let pages = if guard.keeps_pages() || object.keeps_its_pages() {
+            [None, None]
+        } else {
+            guard.detach_unused(&object)
+        };
+        let handles = guard.take_spare_handles(self.table());
         if zspage.inuse() != 0 {
             guard.regroup(zspage);
-            if pages.iter().all(Option::is_none) {
+            if pages.iter().all(Option::is_none) && handles.is_empty() {
                 return None;
             }
         }
         let mut unused = Unused {
-            handles: guard.take_spare_handles(self.table()),
+            handles,
             zspage: None,
             pages,
             empty_left: guard.is_empty(),
@@ -76,9 +81,26 @@ impl Pool {
             // SAFETY: The guard with which it was taken is gone, and it has been on no list since.
             unsafe { zspage.release() };
         }
-        self.table().give_back(unused.handles);
+        self.give_back_handles(unused.handles);
         if unused.empty_left {
             self.release_empty(class);
+        }
+    }
+
+    // Returns words to the table. If none is left with a class, the work frees what it can of it.
+    pub(super) fn give_back_handles(&self, handles: FreeHandles) {
+        if self.table().give_back(handles) {
+            self.schedule_work();
+        }
+    }
+
+    // Takes the free words of every class back to the table: one class has none, and no memory can
+    // be allocated.
+    #[cold]
+    pub(super) fn reclaim_handles(&self) {
+        for class in self.classes() {
+            let handles = class.lock().take_handles();
+            self.give_back_handles(handles);
         }
     }
 
@@ -163,5 +185,6 @@ impl Pool {
 impl WorkItem for Pool {
     fn run(&self) {
         self.free_deferred();
+        self.table().trim();
     }
 }

@@ -78,8 +78,8 @@ static __always_inline struct zs_cpu_area *zs_cpu_area_of(struct zs_cpu_area *ar
 	return area;
 }
 
-struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
-					     u8 mode)
+/* The mapping has no word yet: nobody else can begin one on this CPU meanwhile. */
+struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, u8 mode)
 {
 	struct zs_cpu_area *area;
 
@@ -88,7 +88,6 @@ struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, const void *word,
 	area = zs_cpu_area_of(this_cpu_ptr(&zs_cpu_area));
 	if (likely(!area->word)) {
 		area->handle = handle;
-		area->word = word;
 		area->flags = mode;
 		return area;
 	}

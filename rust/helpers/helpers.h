@@ -41,7 +41,7 @@ struct zs_cpu_area {
 int zs_helper_cpu_areas_init(void);
 void zs_helper_cpu_areas_exit(void);
 __zs_inline struct zs_cpu_area *
-zs_helper_cpu_area_enter(u64 handle, const void *word, u8 mode);
+zs_helper_cpu_area_enter(u64 handle, u8 mode);
 __zs_inline struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle);
 __zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area,
 					 struct page *page, size_t offset);
@@ -121,6 +121,7 @@ void zs_helper_cond_resched(void);
 /* slab.c */
 void *zs_helper_kzalloc(size_t size, gfp_t gfp);
 void zs_helper_kfree(void *memory);
+void zs_helper_kfree_rcu(void *memory);
 int zs_helper_zspage_cache_create(size_t size, size_t align);
 void zs_helper_zspage_cache_destroy(void);
 void *zs_helper_zspage_cache_alloc(gfp_t gfp);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 static struct kmem_cache *zs_zspage_cache;
@@ -14,6 +15,11 @@ void zs_helper_kfree(void *memory)
 	kfree(memory);
 }
 
+void zs_helper_kfree_rcu(void *memory)
+{
+	kvfree_rcu_mightsleep(memory);
+}
+
 int zs_helper_zspage_cache_create(size_t size, size_t align)
 {
 	zs_zspage_cache = kmem_cache_create("zspage_rs", size, align, 0, NULL);
@@ -23,17 +29,17 @@ int zs_helper_zspage_cache_create(size_t size, size_t align)
 void zs_helper_zspage_cache_destroy(void)
 {
 	kmem_cache_destroy(zs_zspage_cache);
+	zs_zspage_cache = NULL;
 }
 
 void *zs_helper_zspage_cache_alloc(gfp_t gfp)
 {
+	if (!zs_zspage_cache)
+		return NULL;
 	return kmem_cache_alloc(zs_zspage_cache, gfp);
 }
-	zs_zspage_cache = NULL;
 
 void zs_helper_zspage_cache_free(void *zspage)
 {
 	kmem_cache_free(zs_zspage_cache, zspage);
-	if (!zs_zspage_cache)
-		return NULL;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Zeroed memory, and a place where a box is put once and found without a lock.
+//! Zeroed memory, and a place for a box that is read under RCU.
 
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use kernel::init::Zeroable;
 
 use super::prelude::*;
+use super::sched::RcuRead;
 use crate::bindings;
 
 /// Types of which all bytes zero is a value.
@@ -22,7 +23,7 @@ pub unsafe trait ZeroInit: Sized + Send + Sync {}
 // SAFETY: Zero bits are the number zero.
 unsafe impl ZeroInit for AtomicU64 {}
 // SAFETY: Zero bits are an empty place. Dropping an empty place does nothing.
-unsafe impl<T: ZeroInit> ZeroInit for OnceBox<T> {}
+unsafe impl<T: ZeroInit> ZeroInit for RcuBox<T> {}
 // SAFETY: As for the elements.
 unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {}
 
@@ -70,35 +71,25 @@ impl<T: ZeroInit> Drop for ZeroBox<T> {
     }
 }
 
-/// A place for one box, which stays there until the place is dropped.
+/// A place for one box, which readers find without a lock.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from a [`ZeroBox`], which the place owns.
+/// The pointer is null or came from a [`ZeroBox`], which the place owns. What [`RcuBox::take`]
+/// takes out stays valid until all readers that may have found it are done.
 #[repr(transparent)]
-pub struct OnceBox<T: ZeroInit>(AtomicPtr<T>);
+pub struct RcuBox<T: ZeroInit>(AtomicPtr<T>);
 
 // SAFETY: Zero bits are a null pointer: an empty place.
-unsafe impl<T: ZeroInit> Zeroable for OnceBox<T> {}
+unsafe impl<T: ZeroInit> Zeroable for RcuBox<T> {}
 
-impl<T: ZeroInit> OnceBox<T> {
-    /// What is in the place.
+impl<T: ZeroInit> RcuBox<T> {
+    /// What is in the place. Any context.
     #[inline]
-    pub fn get(&self) -> Option<&T> {
-        // SAFETY: By the type invariants the pointer is null or ours, and it is not changed any
-        // more once it is not null. Acquire pairs with `set`.
+    pub fn get<'a>(&'a self, _section: RcuRead<'a>) -> Option<&'a T> {
+        // SAFETY: By the type invariants the pointer is null or valid for as long as the read-side
+        // section goes on. Acquire pairs with `set`.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// What is in the place, which is known not to be empty.
-    ///
-    /// # Safety
-    ///
-    /// The place must have been set, by an operation that happened before.
-    #[inline]
-    pub unsafe fn get_set(&self) -> &T {
-        // SAFETY: By the type invariants and the caller's promise the pointer is ours.
-        unsafe { &*self.0.load(Ordering::Relaxed) }
     }
 
     /// Puts a box in the place. If there is one already, the new one is freed.
@@ -113,12 +104,37 @@ impl<T: ZeroInit> OnceBox<T> {
             drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
         }
     }
+
+    /// Takes the box out. Any context; what is returned may sleep when it is dropped.
+    pub fn take(&self) -> Option<Retired<T>> {
+        let raw = self.0.swap(null_mut(), Ordering::AcqRel);
+        // INVARIANT: The pointer came from a `ZeroBox`, and nobody finds it from here on.
+        NonNull::new(raw).map(|raw| Retired(raw, PhantomData))
+    }
 }
 
-impl<T: ZeroInit> Drop for OnceBox<T> {
+impl<T: ZeroInit> Drop for RcuBox<T> {
     fn drop(&mut self) {
         if let Some(raw) = NonNull::new(*self.0.get_mut()) {
             drop(ZeroBox(raw, PhantomData));
         }
+    }
+}
+
+/// A box that no new reader finds.
+///
+/// Dropping it frees the memory after an RCU grace period; it may sleep. The value itself is not
+/// dropped, as readers may still have it.
+///
+/// # Invariants
+///
+/// `0` is what a [`RcuBox`] gave up: a value in a `kmalloc` allocation.
+pub struct Retired<T: ZeroInit>(NonNull<T>, PhantomData<T>);
+
+impl<T: ZeroInit> Drop for Retired<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants this is a kmalloc allocation. Only readers that found it
+        // before it was taken out use it, and these end within the grace period.
+        unsafe { bindings::zs_helper_kfree_rcu(self.0.as_ptr().cast()) };
     }
 }

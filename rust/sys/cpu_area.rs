@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 use super::atomic::AtomicU64;
 use super::page::ZsPage;
 use super::prelude::Result;
+use super::sched::RcuRead;
 use crate::bindings;
 
 /// Buffers on every CPU, as long as it exists.
@@ -43,22 +44,37 @@ impl Drop for CpuAreas {
 ///
 /// # Invariants
 ///
-/// The pointer is to this CPU's area, which is in use by nobody else; its word is valid for `'a`.
-pub struct CpuArea<'a>(
-    NonNull<bindings::zs_cpu_area>,
-    PhantomData<(&'a AtomicU64, *mut ())>,
-);
+/// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
+/// [`CpuArea::enter`] on. The area's word is null or was found in that time, under RCU.
+pub struct CpuArea(NonNull<bindings::zs_cpu_area>, PhantomData<*mut ()>);
 
-impl<'a> CpuArea<'a> {
-    /// Begins a mapping on this CPU; `None` if it has one.
+impl CpuArea {
+    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its word.
     #[inline]
-    pub fn enter(handle: u64, word: &'a AtomicU64, mode: u8) -> Option<Self> {
+    pub fn enter(handle: u64, mode: u8) -> Option<Self> {
         // SAFETY: May be called in any context; if this CPU has a mapping, it says so.
-        let area = unsafe {
-            bindings::zs_helper_cpu_area_enter(handle, core::ptr::from_ref(word).cast(), mode)
-        };
+        let area = unsafe { bindings::zs_helper_cpu_area_enter(handle, mode) };
         // INVARIANT: The helper returned this CPU's area and marked it as used.
         NonNull::new(area).map(|area| Self(area, PhantomData))
+    }
+
+    /// The RCU read-side section that the mapping is.
+    #[inline]
+    pub fn rcu(&self) -> RcuRead<'_> {
+        // SAFETY: By the type invariants preemption is off.
+        unsafe { RcuRead::new() }
+    }
+
+    /// Sets the word of the mapping.
+    ///
+    /// # Safety
+    ///
+    /// The word must have been looked up in the section of [`CpuArea::rcu`].
+    #[inline]
+    pub unsafe fn set_word(&self, word: &AtomicU64) {
+        // SAFETY: By the type invariants the area is ours.
+        // INVARIANT: The word was found under RCU, by the caller's promise.
+        unsafe { (*self.0.as_ptr()).word = core::ptr::from_ref(word).cast() };
     }
 
     /// Leaves the mapping, for [`CpuArea::resume`].
@@ -71,7 +87,7 @@ impl<'a> CpuArea<'a> {
     ///
     /// # Safety
     ///
-    /// The area must have been kept, and its word still be valid.
+    /// The area must have been kept.
     #[inline]
     pub unsafe fn resume(handle: u64) -> Option<Self> {
         // SAFETY: Only reads this CPU's area.
@@ -80,11 +96,11 @@ impl<'a> CpuArea<'a> {
         NonNull::new(area).map(|area| Self(area, PhantomData))
     }
 
-    /// The word given to [`CpuArea::enter`].
+    /// The word given to [`CpuArea::set_word`].
     #[inline]
-    pub fn word(&self) -> &'a AtomicU64 {
-        // SAFETY: By the type invariants.
-        unsafe { &*(*self.0.as_ptr()).word.cast() }
+    pub fn word(&self) -> Option<&AtomicU64> {
+        // SAFETY: By the type invariants the word is null or still valid.
+        unsafe { (*self.0.as_ptr()).word.cast::<AtomicU64>().as_ref() }
     }
 
     /// The mode given to [`CpuArea::enter`].
@@ -140,7 +156,7 @@ impl<'a> CpuArea<'a> {
     }
 }
 
-impl Drop for CpuArea<'_> {
+impl Drop for CpuArea {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariants the area is ours.

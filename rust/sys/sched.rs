@@ -18,6 +18,12 @@ impl NoPreemption {
         unsafe { bindings::zs_helper_preempt_disable() };
         Self(PhantomData)
     }
+
+    /// The RCU read-side section that this is.
+    #[inline]
+    pub fn rcu(&self) -> RcuRead<'_> {
+        RcuRead(PhantomData)
+    }
 }
 
 impl Drop for NoPreemption {
@@ -25,6 +31,28 @@ impl Drop for NoPreemption {
     fn drop(&mut self) {
         // SAFETY: `new` disabled it, on this CPU: it is not `Send`, and this task could not move.
         unsafe { bindings::zs_helper_preempt_enable() };
+    }
+}
+
+/// An RCU read-side section, which goes on for `'a`.
+///
+/// A stretch without preemption is one: a grace period waits until every CPU was preempted, slept
+/// or idled. The kernel with PREEMPT_RT, where a spinlock does not stop preemption, is not
+/// supported.
+///
+/// C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+#[derive(Clone, Copy)]
+pub struct RcuRead<'a>(PhantomData<(&'a (), *mut ())>);
+
+impl RcuRead<'_> {
+    /// The section of something that disables preemption while it lives.
+    ///
+    /// # Safety
+    ///
+    /// Preemption must be off for the lifetime that the caller gives it.
+    #[inline]
+    pub(super) unsafe fn new() -> Self {
+        Self(PhantomData)
     }
 }
 

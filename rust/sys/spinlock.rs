@@ -12,6 +12,7 @@ use core::ops::{Deref, DerefMut};
 use kernel::types::Opaque;
 
 use super::prelude::*;
+use super::sched::RcuRead;
 use crate::bindings;
 
 /// What lockdep tells apart.
@@ -96,6 +97,14 @@ fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
 }
 
 impl<T> SpinGuard<'_, T> {
+    /// The RCU read-side section that lasts while the lock is held.
+    #[inline]
+    pub fn rcu(&self) -> RcuRead<'_> {
+        // SAFETY: Preemption is off while a spinlock is held; [`SpinGuard::unlocked`] borrows the
+        // guard exclusively.
+        unsafe { RcuRead::new() }
+    }
+
     /// Whether somebody else waits for the lock.
     pub fn is_contended(&self) -> bool {
         // SAFETY: The lock is initialised.

@@ -8,8 +8,17 @@ use std::collections::{HashMap, HashSet};
 
 use zsmalloc_host::engine::handle_table::{FreeHandles, Handle, HandleTable, MAX_HANDLES};
 use zsmalloc_host::engine::word::{Place, Refused, GENERATION_BITS};
+use zsmalloc_host::sys::cpu_area::on_cpu;
 use zsmalloc_host::sys::machine::{boot, Config, Point, Random};
 use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::sched::NoPreemption;
+
+// The words, in a read-side section that ends with the statement.
+macro_rules! words {
+    ($table:expr) => {
+        $table.words(NoPreemption::new().rcu())
+    };
+}
 
 fn place() -> Place {
     Place::new(1, 8, false, false)
@@ -23,7 +32,8 @@ fn table() -> PinBox<HandleTable> {
 fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     let len = chain.len();
     let handles: Vec<Handle> = std::iter::from_fn(|| {
-        let (handle, word) = chain.pop(table)?;
+        let section = NoPreemption::new();
+        let (handle, word) = chain.pop(table.words(section.rcu()))?;
         word.publish(place(), handle.generation());
         Some(handle)
     })
@@ -39,16 +49,18 @@ fn reserve(table: &HandleTable, count: usize) -> Result<FreeHandles> {
     while chain.len() < count {
         let more = table.reserve(count - chain.len(), Gfp::KERNEL)?;
         assert!(!more.is_empty() && more.len() <= count - chain.len());
-        chain.append(table, more);
+        chain.append(words!(table), more);
     }
     Ok(chain)
 }
 
 fn refill(table: &HandleTable, chain: &FreeHandles, handles: &[Handle]) {
+    let section = NoPreemption::new();
+    let words = table.words(section.rcu());
     for &handle in handles {
-        let word = table.word(handle).unwrap();
+        let word = words.word(handle).unwrap();
         word.lock(handle.generation()).unwrap();
-        chain.push_retired(table, handle, word);
+        chain.push_retired(words, handle, word);
     }
 }
 
@@ -61,6 +73,8 @@ fn handles_are_never_null_nor_errors_and_differ() {
     let handles = drain(&table, &chain);
     let raw: HashSet<usize> = handles.iter().map(|handle| handle.into_raw()).collect();
     assert_eq!(raw.len(), 2000);
+    let section = NoPreemption::new();
+    let words = table.words(section.rcu());
     for &handle in &handles {
         let raw = handle.into_raw();
         // IS_ERR_OR_NULL(), and whoever uses low bits of a handle.
@@ -69,10 +83,10 @@ fn handles_are_never_null_nor_errors_and_differ() {
             "{raw:#x}"
         );
         assert_eq!(Handle::from_raw(raw), handle);
-        let [by_handle, by_object] = [table.word(handle), table.word_of(handle.in_object())]
+        let [by_handle, by_object] = [words.word(handle), words.word_of(handle.in_object())]
             .map(|word| std::ptr::from_ref(word.unwrap().memory()));
         assert_eq!(by_handle, by_object);
-        assert_eq!(table.word(handle).unwrap().place(), Some(place()));
+        assert_eq!(words.word(handle).unwrap().place(), Some(place()));
     }
     drop(chain);
 }
@@ -92,25 +106,27 @@ fn chains_are_sets() {
             match random.below(6) {
                 0 => {
                     let count = random.below(40);
-                    chains[a].append(&table, reserve(&table, count).unwrap());
+                    let more = reserve(&table, count).unwrap();
+                    chains[a].append(words!(table), more);
                     (lens[a], total) = (lens[a] + count, total + count);
                 }
                 1 => {
                     let count = random.below(50);
-                    let taken = chains[a].split(&table, count);
+                    let taken = chains[a].split(words!(table), count);
                     assert_eq!(taken.len(), count.min(lens[a]));
                     lens[a] -= taken.len();
                     lens[b] += taken.len();
-                    chains[b].append(&table, taken);
+                    chains[b].append(words!(table), taken);
                 }
                 2 => {
-                    let taken = chains[a].split(&table, random.below(9));
+                    let taken = chains[a].split(words!(table), random.below(9));
                     lens[a] -= taken.len();
                     total -= taken.len();
-                    table.give_back(taken);
+                    let _ = table.give_back(taken);
                 }
                 3 => {
-                    let popped = chains[a].pop(&table);
+                    let section = NoPreemption::new();
+                    let popped = chains[a].pop(table.words(section.rcu()));
                     assert_eq!(popped.is_some(), lens[a] > 0);
                     if let Some((handle, word)) = popped {
                         word.publish(place(), handle.generation());
@@ -157,10 +173,12 @@ fn generations_rise_and_zero_is_left_out() {
         assert_ne!(handle.into_raw(), 0);
         first.get_or_insert(handle);
         assert!(seen.insert(handle), "generation {n} came twice");
-        let word = table.word(handle).unwrap();
+        let section = NoPreemption::new();
+        let words = table.words(section.rcu());
+        let word = words.word(handle).unwrap();
         assert_eq!(word.place(), Some(place()));
         word.lock(handle.generation()).unwrap();
-        chain.push_retired(&table, handle, word);
+        chain.push_retired(words, handle, word);
         assert_eq!(word.lock(handle.generation()), Err(Refused::Free));
     }
     // Then they begin again.
@@ -173,7 +191,9 @@ fn no_number_locks_a_free_word() {
     let table = table();
     let chain = reserve(&table, 512).unwrap();
     // The next handles of words that are free, and what is next to these.
-    let next: Vec<_> = std::iter::from_fn(|| chain.pop(&table)).collect();
+    let section = NoPreemption::new();
+    let words = table.words(section.rcu());
+    let next: Vec<_> = std::iter::from_fn(|| chain.pop(words)).collect();
     for &(handle, word) in &next {
         chain.push(handle, word);
     }
@@ -188,7 +208,7 @@ fn no_number_locks_a_free_word() {
         .flat_map(|(handle, _)| flips.iter().map(|flip| handle.into_raw() as u64 ^ flip));
     for raw in numbers {
         let handle = Handle::from_raw(raw as usize);
-        if let Some(word) = table.word(handle) {
+        if let Some(word) = words.word(handle) {
             let before = word.link();
             assert!(before.is_some());
             assert!(word.try_lock(handle.generation()).is_err(), "{raw:#x}");
@@ -212,13 +232,15 @@ fn a_word_that_had_all_generations_waits() {
     let mut last = None;
     let mut changes = 0;
     for n in 0..3 * ((1 << GENERATION_BITS) - 1) {
-        let (handle, word) = chain.pop(&table).unwrap();
+        let section = NoPreemption::new();
+        let words = table.words(section.rcu());
+        let (handle, word) = chain.pop(words).unwrap();
         word.publish(place(), handle.generation());
         assert!(seen.insert(handle), "{handle:?} came again after {n}");
         let index = handle.in_object();
         changes += usize::from(last.replace(index).is_some_and(|last| last != index));
         word.lock(handle.generation()).unwrap();
-        chain.push_retired(&table, handle, word);
+        chain.push_retired(words, handle, word);
         assert_eq!(chain.len(), 3);
     }
     assert_eq!(changes, 2, "each was used until it had all generations");
@@ -232,9 +254,11 @@ fn a_bit_more_or_less_is_no_handle() {
     let table = table();
     let chain = reserve(&table, 512).unwrap();
     let handle = drain(&table, &chain)[7];
+    let section = NoPreemption::new();
     for bit in 0..u64::BITS {
         let other = Handle::from_raw(handle.into_raw() ^ 1 << bit);
         let locked = table
+            .words(section.rcu())
             .word(other)
             .map(|word| word.try_lock(other.generation()));
         match bit {
@@ -259,10 +283,12 @@ fn any_number_can_be_looked_up() {
     let numbers = (0..64)
         .flat_map(|bit| [(1usize << bit) - 1, 1 << bit, !(1 << bit)])
         .chain((0..10_000).map(|_| random.next_u64() as usize));
+    let section = NoPreemption::new();
+    let words = table.words(section.rcu());
     for raw in numbers {
         // No panic and no access beyond the table, which has one leaf; but for a word of it, the
         // number names none.
-        let word = table.word(Handle::from_raw(raw));
+        let word = words.word(Handle::from_raw(raw));
         if handles.contains_key(&raw) {
             assert!(word.is_some());
         }
@@ -270,8 +296,8 @@ fn any_number_can_be_looked_up() {
             assert!(word.place().is_some() || word.link().is_some());
         }
     }
-    assert!(table.word(Handle::from_raw(MAX_HANDLES << 3)).is_none());
-    assert!(table.word(Handle::from_raw(usize::MAX)).is_none());
+    assert!(words.word(Handle::from_raw(MAX_HANDLES << 3)).is_none());
+    assert!(words.word(Handle::from_raw(usize::MAX)).is_none());
 }
 
 #[test]
@@ -289,7 +315,7 @@ fn without_memory_nothing_is_taken() {
     machine.fail_nth(0, &[Point::Table]);
     let part = reserve(&table, 12).unwrap();
     assert_eq!(table.reserve(1, Gfp::KERNEL).err(), Some(ENOMEM));
-    table.give_back(part);
+    let _ = table.give_back(part);
     machine.fail_none();
     let all = reserve(&table, table.pages().saturating_sub(1) * 512 - 500);
     assert_eq!(machine.tables(), table.pages());
@@ -310,8 +336,10 @@ fn the_table_grows_over_its_levels() {
     assert_eq!(handles.iter().collect::<HashSet<_>>().len(), count);
     assert_eq!(table.pages(), 512 + 2 + 2);
     assert_eq!(machine.tables(), table.pages());
+    let section = NoPreemption::new();
+    let words = table.words(section.rcu());
     for handle in handles.iter().step_by(997) {
-        assert_eq!(table.word(*handle).unwrap().place(), Some(place()));
+        assert_eq!(words.word(*handle).unwrap().place(), Some(place()));
     }
 }
 
@@ -331,8 +359,9 @@ fn threads_share_a_table() {
                 let mut random = Random::new(seed);
                 let mine = FreeHandles::new();
                 for _ in 0..200 {
-                    mine.append(table, table.reserve(random.below(30), Gfp::KERNEL).unwrap());
-                    table.give_back(mine.split(table, random.below(25)));
+                    let more = table.reserve(random.below(30), Gfp::KERNEL).unwrap();
+                    mine.append(words!(table), more);
+                    let _ = table.give_back(mine.split(words!(table), random.below(25)));
                 }
                 all.lock().unwrap().extend(drain(table, &mine));
             });
@@ -340,4 +369,60 @@ fn threads_share_a_table() {
     });
     let all = all.into_inner().unwrap();
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+}
+
+// A reader may have a word of a leaf that is trimmed: it stays what it is until the reader is done.
+#[test]
+fn a_reader_keeps_what_it_found() {
+    let machine = boot(Config::default());
+    let table = table();
+    let chain = reserve(&table, 2000).unwrap();
+    let handle = drain(&table, &chain)[0].into_raw() & !0x7fff_ffff;
+    // In the last leaf.
+    let handle = Handle::from_raw(handle | 1999 << 3);
+    let all = {
+        let section = NoPreemption::new();
+        let words = table.words(section.rcu());
+        let all = FreeHandles::new();
+        for index in 0..2000 {
+            let word = words.word_of(index).unwrap();
+            let handle = Handle::from_raw(handle.into_raw() & !0x7fff_ffff | (index as usize) << 3);
+            word.lock(handle.generation()).unwrap();
+            all.push_retired(words, handle, word);
+        }
+        all
+    };
+    assert!(table.give_back(all), "all words are unused");
+    on_cpu(1, || {
+        let section = NoPreemption::new();
+        let word = table.words(section.rcu()).word(handle).unwrap();
+        let link = word.link();
+        assert!(link.is_some());
+        on_cpu(0, || table.trim());
+        assert_eq!(word.link(), link, "the reader still has it");
+        assert!(table.words(section.rcu()).word(handle).is_none());
+    });
+    assert_eq!((table.pages(), machine.tables()), (2, 2));
+    table.trim();
+    assert_eq!(table.pages(), 2);
+    // It grows again, with other generations.
+    let chain = reserve(&table, 2000).unwrap();
+    let again = drain(&table, &chain);
+    assert_eq!(again.iter().collect::<HashSet<_>>().len(), 2000);
+    assert!(!again.contains(&handle));
+    assert_eq!(table.pages(), 5);
+}
+
+#[test]
+fn a_word_in_use_keeps_the_table() {
+    let _machine = boot(Config::default());
+    let table = table();
+    let chain = reserve(&table, 2000).unwrap();
+    let one = chain.split(words!(table), 1);
+    assert!(!table.give_back(chain), "one word is in use");
+    table.trim();
+    assert_eq!(table.pages(), 5, "it is in use");
+    assert!(table.give_back(one));
+    table.trim();
+    assert_eq!(table.pages(), 2);
 }

@@ -630,6 +630,157 @@ fn an_overwritten_handle_is_found() {
     );
 }
 
+// Pages of a handle table for so many live objects: a leaf for each 512, and the classes may keep
+// a sixteenth of them, and sixteen each.
+fn most_handle_pages(pool: &Pool, live: usize) -> usize {
+    let leaves = (live + live / 8 + 16 * pool.classes().count()).div_ceil(512);
+    leaves + leaves.div_ceil(512)
+}
+
+// Sizes of so many different classes.
+fn sizes_of_classes(pool: &Pool, count: usize) -> Vec<usize> {
+    let mut classes = HashSet::new();
+    (20..PAGE_SIZE)
+        .filter(|&size| classes.insert(pool.lookup_class_index(size)))
+        .take(count)
+        .collect()
+}
+
+#[test]
+fn one_class_after_another_needs_no_more_handles() {
+    let _machine = boot(Config {
+        pages: 16384,
+        ..Config::default()
+    });
+    let pool = pool(16);
+    let count = 20_000;
+    // An object that stays: else the table is trimmed in between.
+    let stays = store(&pool, 4000, 0);
+    for size in sizes_of_classes(&pool, 6) {
+        let handles: Vec<Handle> = (0..count)
+            .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+            .collect();
+        let (pages, most) = (pool.handle_pages(), most_handle_pages(&pool, count + 1));
+        assert!(pages <= most, "{pages} pages with {size} bytes, not {most}");
+        for handle in handles {
+            pool.free(handle).unwrap();
+        }
+    }
+    pool.free(stays).unwrap();
+}
+
+#[test]
+fn classes_that_shrank_and_were_compacted_keep_few_handles() {
+    let _machine = boot(Config {
+        pages: 32768,
+        ..Config::default()
+    });
+    let pool = pool(16);
+    let (count, mut kept) = (4000, Vec::new());
+    let sizes = sizes_of_classes(&pool, 25);
+    for (n, &size) in sizes.iter().enumerate() {
+        let handles: Vec<Handle> = (0..count)
+            .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+            .collect();
+        for (i, handle) in handles.into_iter().enumerate() {
+            if i % 16 == 0 {
+                kept.push(handle);
+            } else {
+                pool.free(handle).unwrap();
+            }
+        }
+        pool.compact();
+        let live = count + n * count / 16;
+        let (pages, most) = (pool.handle_pages(), most_handle_pages(&pool, live));
+        assert!(
+            pages <= most,
+            "{pages} pages after {} classes, not {most}",
+            n + 1
+        );
+    }
+    assert_eq!(kept.len(), sizes.len() * count / 16);
+    for handle in kept {
+        pool.free(handle).unwrap();
+    }
+}
+
+// No memory for the table: then a class gets those that others keep.
+#[test]
+fn handles_that_others_keep_are_found() {
+    let machine = boot(Config {
+        pages: 16384,
+        ..Config::default()
+    });
+    let pool = pool(16);
+    let sizes = sizes_of_classes(&pool, 101);
+    // Each of a hundred classes keeps a few.
+    let handles: Vec<Handle> = sizes[1..]
+        .iter()
+        .flat_map(|&size| [size; 40])
+        .map(|size| pool.malloc(size, Gfp::KERNEL).unwrap())
+        .collect();
+    let (gone, stay): (Vec<_>, Vec<_>) = handles.iter().enumerate().partition(|(i, _)| i % 40 != 0);
+    for (_, &handle) in gone {
+        pool.free(handle).unwrap();
+    }
+    machine.fail_all(&[Point::Table]);
+    let words = pool.handle_pages().saturating_sub(1) * 512;
+    let more: Vec<Handle> =
+        std::iter::from_fn(|| pool.malloc(sizes[0], Gfp::KERNEL).ok()).collect();
+    assert_eq!(more.len() + stay.len(), words, "all words are in use");
+    assert_eq!(pool.malloc(sizes[0], Gfp::KERNEL), Err(ENOMEM));
+    machine.fail_none();
+    for handle in more
+        .into_iter()
+        .chain(stay.into_iter().map(|(_, &handle)| handle))
+    {
+        pool.free(handle).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_pool_has_a_small_table() {
+    let machine = boot(Config {
+        pages: 16384,
+        ..Config::default()
+    });
+    let pool = pool(16);
+    let mut stale = Vec::new();
+    for round in 0..4 {
+        // In the last one more than a middle of the table covers.
+        let count: usize = if round == 3 { 270_000 } else { 3000 << round };
+        let handles: Vec<Handle> = (0..count)
+            .map(|_| pool.malloc(24, Gfp::KERNEL).unwrap())
+            .collect();
+        let leaves = count.div_ceil(512);
+        assert!(pool.handle_pages() > leaves, "round {round}");
+        for &handle in &handles {
+            pool.free(handle).unwrap();
+        }
+        machine.run_work();
+        assert_eq!(pool.handle_pages(), 2, "a leaf and its middle");
+        assert_eq!(machine.tables(), 2);
+        // A number that named an object finds none.
+        for &handle in handles.iter().step_by(613) {
+            assert_eq!(pool.free(handle), Err(BadHandle::NotAllocated));
+            stale.push(handle);
+        }
+        reported_any(&machine, stale.len());
+        stale.clear();
+    }
+    // What is there still works.
+    let handles: Vec<Handle> = (0..2000).map(|i| store(&pool, 100, i)).collect();
+    assert_eq!(handles.iter().collect::<HashSet<_>>().len(), 2000);
+    for (i, &handle) in handles.iter().enumerate() {
+        check(&pool, handle, 100, i);
+        pool.free(handle).unwrap();
+    }
+}
+
+fn reported_any(machine: &Booted, count: usize) {
+    assert_eq!(machine.take_reports().len(), count);
+}
+
 #[test]
 fn a_pool_with_objects_is_destroyed() {
     let machine = boot(Config::default());

@@ -82,6 +82,12 @@ mod counted {
         pub fn fetch_add(&self, n: usize, order: Ordering) -> usize {
             self.0.fetch_add(n, order)
         }
+
+        /// As of `core`.
+        #[inline]
+        pub fn fetch_sub(&self, n: usize, order: Ordering) -> usize {
+            self.0.fetch_sub(n, order)
+        }
     }
 }
 

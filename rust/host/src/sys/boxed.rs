@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Zeroed memory, and a place where a box is put once and found without a lock.
+//! Zeroed memory, and a place for a box that is read under RCU.
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::atomic::AtomicU64;
 use super::machine::{self, Point};
 use super::prelude::*;
+use super::sched::{might_sleep, RcuRead};
 
 /// Types that have a value zero.
 ///
@@ -37,10 +38,10 @@ unsafe impl ZeroInit for AtomicU64 {
 }
 
 // SAFETY: Initialises with an empty place. Dropping one does nothing.
-unsafe impl<T: ZeroInit> ZeroInit for OnceBox<T> {
+unsafe impl<T: ZeroInit> ZeroInit for RcuBox<T> {
     unsafe fn zero(slot: *mut Self) {
         // SAFETY: The caller's promise.
-        unsafe { slot.write(OnceBox(AtomicPtr::new(null_mut()))) };
+        unsafe { slot.write(RcuBox(AtomicPtr::new(null_mut()))) };
     }
 }
 
@@ -96,32 +97,24 @@ impl<T: ZeroInit> Drop for ZeroBox<T> {
     }
 }
 
-/// A place for one box, which stays there until the place is dropped.
+/// A place for one box, which readers find without a lock.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from a [`ZeroBox`], which the place owns.
+/// The pointer is null or came from a [`ZeroBox`], which the place owns. What [`RcuBox::take`]
+/// takes out stays valid until all readers that may have found it are done.
 #[repr(transparent)]
-pub struct OnceBox<T: ZeroInit>(AtomicPtr<T>);
+pub struct RcuBox<T: ZeroInit>(AtomicPtr<T>);
 
 // SAFETY: Zero bits are a null pointer: an empty place.
-unsafe impl<T: ZeroInit> Zeroable for OnceBox<T> {}
+unsafe impl<T: ZeroInit> Zeroable for RcuBox<T> {}
 
-impl<T: ZeroInit> OnceBox<T> {
-    /// What is in the place.
-    pub fn get(&self) -> Option<&T> {
-        // SAFETY: By the type invariants the pointer is null or ours, and it is not changed any
-        // more once it is not null. Acquire pairs with `set`.
+impl<T: ZeroInit> RcuBox<T> {
+    /// What is in the place. Any context.
+    pub fn get<'a>(&'a self, _section: RcuRead<'a>) -> Option<&'a T> {
+        // SAFETY: By the type invariants the pointer is null or valid for as long as the read-side
+        // section goes on. Acquire pairs with `set`.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// What is in the place, which is known not to be empty.
-    ///
-    /// # Safety
-    ///
-    /// The place must have been set, by an operation that happened before.
-    pub unsafe fn get_set(&self) -> &T {
-        self.get().expect("BUG: the place is empty")
     }
 
     /// Puts a box in the place. If there is one already, the new one is freed.
@@ -136,12 +129,37 @@ impl<T: ZeroInit> OnceBox<T> {
             drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
         }
     }
+
+    /// Takes the box out. Any context; what is returned may sleep when it is dropped.
+    pub fn take(&self) -> Option<Retired<T>> {
+        let raw = self.0.swap(null_mut(), Ordering::AcqRel);
+        // INVARIANT: The pointer came from a `ZeroBox`, and nobody finds it from here on.
+        NonNull::new(raw).map(|raw| Retired(raw, PhantomData))
+    }
 }
 
-impl<T: ZeroInit> Drop for OnceBox<T> {
+impl<T: ZeroInit> Drop for RcuBox<T> {
     fn drop(&mut self) {
         if let Some(raw) = NonNull::new(*self.0.get_mut()) {
             drop(ZeroBox(raw, PhantomData));
         }
+    }
+}
+
+/// A box that no new reader finds.
+///
+/// Dropping it frees the memory after a grace period. The value itself is not dropped, as readers
+/// may still have it.
+///
+/// # Invariants
+///
+/// `0` is what a [`RcuBox`] gave up: a value in an allocation.
+pub struct Retired<T: ZeroInit>(NonNull<T>, PhantomData<T>);
+
+impl<T: ZeroInit> Drop for Retired<T> {
+    fn drop(&mut self) {
+        might_sleep("kvfree_rcu_mightsleep()");
+        // SAFETY: By the type invariants this is the allocation, which no new reader finds.
+        unsafe { machine::current().retire(Point::Table, self.0.cast(), Layout::new::<T>()) };
     }
 }

@@ -7,9 +7,11 @@
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::ptr::{null, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::atomic::AtomicU64;
 use super::page::{ZsPage, PAGE_SIZE};
+use super::sched::RcuRead;
 use super::spinlock::LockClass;
 
 /// What a CPU has.
@@ -143,15 +145,15 @@ pub fn on_cpu<R>(cpu: usize, f: impl FnOnce() -> R) -> R {
 /// Forgets what a test before left on this thread's CPUs when it failed.
 pub(super) fn reset() {
     CPUS.with(|cpus| {
-        cpus.areas.borrow_mut().clear();
+        let left = cpus.areas.take();
+        let readers = left.iter().filter(|area| area.preempt.get() != 0).count();
+        READERS.fetch_sub(readers, Ordering::SeqCst);
         cpus.now.set(0);
     });
 }
 
 /// A number that no other thread has.
 pub fn thread_number() -> usize {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -160,15 +162,30 @@ pub fn thread_number() -> usize {
 }
 
 pub(super) fn preempt_disable() {
-    with_area(|area| area.preempt.set(area.preempt.get() + 1));
+    with_area(|area| {
+        if area.preempt.replace(area.preempt.get() + 1) == 0 {
+            READERS.fetch_add(1, Ordering::SeqCst);
+        }
+    });
 }
 
 pub(super) fn preempt_enable() {
     with_area(|area| {
         let depth = area.preempt.get().checked_sub(1);
-        area.preempt
-            .set(depth.expect("BUG: preemption enabled too often"));
+        let depth = depth.expect("BUG: preemption enabled too often");
+        area.preempt.set(depth);
+        if depth == 0 {
+            READERS.fetch_sub(1, Ordering::SeqCst);
+        }
     });
+}
+
+// CPUs, of all machines, on which preemption is off.
+static READERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether no CPU is in an RCU read-side section now.
+pub(super) fn no_readers() -> bool {
+    READERS.load(Ordering::SeqCst) == 0
 }
 
 /// Complains, as lockdep would, where locks nest: ours never do.
@@ -216,17 +233,18 @@ pub fn preempt_depth() -> usize {
 ///
 /// # Invariants
 ///
-/// The pointer is to this CPU's area, which is in use by nobody else; its word is valid for `'a`.
-pub struct CpuArea<'a>(NonNull<Area>, PhantomData<(&'a AtomicU64, *mut ())>);
+/// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
+/// [`CpuArea::enter`] on. The area's word is null or was found in that time, under RCU.
+pub struct CpuArea(NonNull<Area>, PhantomData<*mut ()>);
 
-impl<'a> CpuArea<'a> {
+impl CpuArea {
     fn area(&self) -> &Area {
         // SAFETY: By the type invariants; the thread, and so the area, exists.
         unsafe { self.0.as_ref() }
     }
 
-    /// Begins a mapping on this CPU; `None` if it has one.
-    pub fn enter(handle: u64, word: &'a AtomicU64, mode: u8) -> Option<Self> {
+    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its word.
+    pub fn enter(handle: u64, mode: u8) -> Option<Self> {
         let pointer = this_cpu();
         // SAFETY: The thread, and so the area, exists.
         let area = unsafe { pointer.as_ref() };
@@ -235,13 +253,28 @@ impl<'a> CpuArea<'a> {
             return None;
         }
         area.handle.set(handle);
-        area.word.set(word);
         area.mode.set(mode);
         area.bounced.set(false);
         area.page.set(None);
         preempt_disable();
         // INVARIANT: This CPU's area, just marked as used.
         Some(Self(pointer, PhantomData))
+    }
+
+    /// The RCU read-side section that the mapping is.
+    pub fn rcu(&self) -> RcuRead<'_> {
+        // SAFETY: By the type invariants preemption is off.
+        unsafe { RcuRead::new() }
+    }
+
+    /// Sets the word of the mapping.
+    ///
+    /// # Safety
+    ///
+    /// The word must have been looked up in the section of [`CpuArea::rcu`].
+    pub unsafe fn set_word(&self, word: &AtomicU64) {
+        // INVARIANT: The word was found under RCU, by the caller's promise.
+        self.area().word.set(word);
     }
 
     /// Leaves the mapping, for [`CpuArea::resume`].
@@ -253,7 +286,7 @@ impl<'a> CpuArea<'a> {
     ///
     /// # Safety
     ///
-    /// The area must have been kept, and its word still be valid.
+    /// The area must have been kept.
     pub unsafe fn resume(handle: u64) -> Option<Self> {
         let pointer = this_cpu();
         // SAFETY: The thread, and so the area, exists.
@@ -265,10 +298,10 @@ impl<'a> CpuArea<'a> {
         Some(Self(pointer, PhantomData))
     }
 
-    /// The word given to [`CpuArea::enter`].
-    pub fn word(&self) -> &'a AtomicU64 {
-        // SAFETY: By the type invariants.
-        unsafe { &*self.area().word.get() }
+    /// The word given to [`CpuArea::set_word`].
+    pub fn word(&self) -> Option<&AtomicU64> {
+        // SAFETY: By the type invariants the word is null or still valid.
+        unsafe { self.area().word.get().as_ref() }
     }
 
     /// The mode given to [`CpuArea::enter`].
@@ -332,7 +365,7 @@ impl AddOffset for NonNull<u8> {
     }
 }
 
-impl Drop for CpuArea<'_> {
+impl Drop for CpuArea {
     fn drop(&mut self) {
         check!(
             self.0 == this_cpu(),

@@ -113,6 +113,16 @@ struct Grave {
 // SAFETY: The memory belongs to whoever has the grave.
 unsafe impl Send for Grave {}
 
+// What waits for the end of a grace period.
+struct Retired {
+    kind: Point,
+    memory: NonNull<u8>,
+    inner: Layout,
+}
+
+// SAFETY: Nobody finds the memory any more.
+unsafe impl Send for Retired {}
+
 /// See the module.
 pub struct Machine {
     memory: Memory,
@@ -120,6 +130,7 @@ pub struct Machine {
     log: Mutex<Vec<Report>>,
     work: Mutex<VecDeque<Queued>>,
     graves: Mutex<VecDeque<Grave>>,
+    retired: Mutex<Vec<Retired>>,
     slabs: AtomicUsize,
     tables: AtomicUsize,
     chaos: bool,
@@ -164,6 +175,7 @@ pub fn boot(config: Config) -> Booted {
         log: Mutex::default(),
         work: Mutex::default(),
         graves: Mutex::default(),
+        retired: Mutex::default(),
         slabs: AtomicUsize::new(0),
         tables: AtomicUsize::new(0),
         chaos: config.chaos,
@@ -239,9 +251,10 @@ impl Machine {
         self.slabs.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Parts of handle tables, each of 4 KiB.
+    /// Parts of handle tables, each of 4 KiB, but for those that wait for a grace period.
     pub fn tables(&self) -> usize {
-        self.tables.load(Ordering::Relaxed)
+        let retired = held(&self.retired).len();
+        self.tables.load(Ordering::Relaxed) - retired
     }
 
     /// Takes what was reported since the last time.
@@ -404,6 +417,31 @@ impl Machine {
         }
     }
 
+    /// Frees what [`Machine::allocate`] returned as soon as no CPU is in a read-side section.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Machine::free`], but readers that have it already may go on using it.
+    pub(super) unsafe fn retire(&self, kind: Point, memory: NonNull<u8>, inner: Layout) {
+        let mut retired = held(&self.retired);
+        retired.push(Retired {
+            kind,
+            memory,
+            inner,
+        });
+        if cpu_area::no_readers() {
+            for Retired {
+                kind,
+                memory,
+                inner,
+            } in retired.drain(..)
+            {
+                // SAFETY: Nobody found it since it was retired, and nobody has it any more.
+                unsafe { self.free(kind, memory, inner) };
+            }
+        }
+    }
+
     /// Allocates metadata, and loses it, for a test of the checks.
     pub fn allocate_metadata(&self, gfp: Gfp) {
         let _ = self.allocate(Point::Slab, Layout::new::<u64>(), gfp);
@@ -441,6 +479,21 @@ impl Drop for Entered {
     fn drop(&mut self) {
         CURRENT.set(self.before.take());
         CHAOS.set(self.chaos_before);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let retired = std::mem::take(&mut *held(&self.retired));
+        for Retired {
+            kind,
+            memory,
+            inner,
+        } in retired
+        {
+            // SAFETY: The machine is gone, and so are its readers.
+            unsafe { self.free(kind, memory, inner) };
+        }
     }
 }
 

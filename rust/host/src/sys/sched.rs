@@ -28,6 +28,28 @@ impl NoPreemption {
         cpu_area::preempt_disable();
         Self(PhantomData)
     }
+
+    /// The RCU read-side section that this is.
+    pub fn rcu(&self) -> RcuRead<'_> {
+        RcuRead(PhantomData)
+    }
+}
+
+/// An RCU read-side section, which goes on for `'a`: see [`Machine::retire`].
+///
+/// [`Machine::retire`]: super::machine::Machine::retire
+#[derive(Clone, Copy)]
+pub struct RcuRead<'a>(PhantomData<(&'a (), *mut ())>);
+
+impl RcuRead<'_> {
+    /// The section of something that disables preemption while it lives.
+    ///
+    /// # Safety
+    ///
+    /// Preemption must be off for the lifetime that the caller gives it.
+    pub(super) unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
 }
 
 impl Drop for NoPreemption {

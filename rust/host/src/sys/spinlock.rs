@@ -9,6 +9,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::cpu_area;
 use super::prelude::*;
+use super::sched::RcuRead;
 use raw::RawLock;
 
 /// What lockdep tells apart. None of these may be waited for while another is held.
@@ -106,6 +107,14 @@ fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
 }
 
 impl<T> SpinGuard<'_, T> {
+    /// The RCU read-side section that lasts while the lock is held.
+    #[inline]
+    pub fn rcu(&self) -> RcuRead<'_> {
+        // SAFETY: Preemption is off while a spinlock is held; [`SpinGuard::unlocked`] borrows the
+        // guard exclusively.
+        unsafe { RcuRead::new() }
+    }
+
     /// Whether somebody else waits for the lock.
     pub fn is_contended(&self) -> bool {
         self.lock.raw.is_contended()

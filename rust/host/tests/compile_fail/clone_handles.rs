@@ -2,9 +2,9 @@
 
 //! There is no second owner of free handles.
 
-use zsmalloc_host::engine::handle_table::{FreeHandles, HandleTable};
+use zsmalloc_host::engine::handle_table::{FreeHandles, Words};
 
-pub fn give(table: &HandleTable, a: &FreeHandles, chain: FreeHandles) {
-    a.append(table, chain.clone()); //~ E0599
-    table.give_back(chain);
+pub fn give(words: Words<'_>, a: &FreeHandles, chain: FreeHandles) {
+    a.append(words, chain.clone()); //~ E0599
+    a.append(words, chain);
 }

@@ -2,9 +2,9 @@
 
 //! A chain of free handles belongs to one class.
 
-use zsmalloc_host::engine::handle_table::{FreeHandles, HandleTable};
+use zsmalloc_host::engine::handle_table::{FreeHandles, Words};
 
-pub fn give(table: &HandleTable, a: &FreeHandles, b: &FreeHandles, chain: FreeHandles) {
-    a.append(table, chain);
-    b.append(table, chain); //~ E0382
+pub fn give(words: Words<'_>, a: &FreeHandles, b: &FreeHandles, chain: FreeHandles) {
+    a.append(words, chain);
+    b.append(words, chain); //~ E0382
 }
