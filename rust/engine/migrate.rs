@@ -7,58 +7,72 @@
 //! then nobody has any of the page mapped, and nobody can find it until the words say where it is
 //! now.
 
+use core::ops::Range;
+
 use super::class::ClassGuard;
+use super::geometry::max_objs_per_zspage;
 use super::handle_table::HandleTable;
 use super::object::Object;
 use super::word::Refused;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::page::ZsPage;
+use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 
 fn used<'a>(
     guard: &'a ClassGuard<'_>,
     zspage: &'a Zspage,
-    range: core::ops::Range<usize>,
+    range: Range<usize>,
 ) -> impl Iterator<Item = Object<'a>> {
     range.filter_map(move |index| zspage.used_object(guard, index))
 }
 
-// Locks the words of all objects in `range`, or none. `EINVAL` if the handle of one does not lead
-// back to it.
-fn lock_words(
-    guard: &ClassGuard<'_>,
-    table: &HandleTable,
-    zspage: &Zspage,
-    range: core::ops::Range<usize>,
-) -> Result {
-    for object in used(guard, zspage, range.clone()) {
-        let refused = match guard
-            .words(table)
-            .word_of(object.handle())
-            .map(|word| word.try_lock_to_move(object.place()))
-        {
-            Some(Ok(())) => continue,
-            Some(Err(Refused::Busy)) => EBUSY,
-            _ => EINVAL,
-        };
-        unlock_words(guard, table, zspage, range.start..object.index());
-        return Err(refused);
-    }
-    Ok(())
-}
+// Indices of the handles whose words are locked, by slot. What is behind an object is read once:
+// it may be overwritten at any time.
+struct LockedWords([u32; max_objs_per_zspage(PAGE_SIZE)]);
 
-// Ends that: the objects are where they are now. Their handles, which were copied along, lead to
-// the words that still have the old places.
-fn unlock_words(
-    guard: &ClassGuard<'_>,
-    table: &HandleTable,
-    zspage: &Zspage,
-    range: core::ops::Range<usize>,
-) {
-    for object in used(guard, zspage, range) {
-        if let Some(word) = guard.words(table).word_of(object.handle()) {
-            word.moved_to(object.place());
+impl LockedWords {
+    // Locks the words of all objects in `range`, or none. `EINVAL` if the handle of one does not
+    // lead back to it.
+    fn lock(
+        guard: &ClassGuard<'_>,
+        table: &HandleTable,
+        zspage: &Zspage,
+        range: Range<usize>,
+    ) -> Result<Self> {
+        let mut locked = Self([0; max_objs_per_zspage(PAGE_SIZE)]);
+        for object in used(guard, zspage, range.clone()) {
+            let handle = object.handle();
+            let word = guard.words(table).word_of(handle);
+            let refused = match word.map(|word| word.try_lock_to_move(object.place())) {
+                Some(Ok(())) => {
+                    if let Some(place) = locked.0.get_mut(object.index()) {
+                        *place = handle;
+                    }
+                    continue;
+                }
+                Some(Err(Refused::Busy)) => EBUSY,
+                _ => EINVAL,
+            };
+            locked.unlock(guard, table, zspage, range.start..object.index());
+            return Err(refused);
+        }
+        Ok(locked)
+    }
+
+    // Ends that: the objects in `range`, of those that were locked, are where they are now.
+    fn unlock(
+        &self,
+        guard: &ClassGuard<'_>,
+        table: &HandleTable,
+        zspage: &Zspage,
+        range: Range<usize>,
+    ) {
+        for object in used(guard, zspage, range) {
+            let handle = self.0.get(object.index());
+            if let Some(word) = handle.and_then(|&handle| guard.words(table).word_of(handle)) {
+                word.moved_to(object.place());
+            }
         }
     }
 }
@@ -82,17 +96,17 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     // SAFETY: `old` belongs to the zspage.
     let position = unsafe { old.position() } as usize;
     let range = class.layout().touching(position);
-    if let Err(error) = lock_words(&guard, pool.table(), zspage, range.clone()) {
-        pool.events().migrations_refused.fetch_add(1, Relaxed);
-        return Err(error);
-    }
+    let locked =
+        LockedWords::lock(&guard, pool.table(), zspage, range.clone()).inspect_err(|_| {
+            pool.events().migrations_refused.fetch_add(1, Relaxed);
+        })?;
     // SAFETY: Both pages are locked, `new` is fresh, `old` is ours and no object on it is mapped.
     unsafe {
         new.adopt();
         old.copy_page_to(new);
         zspage.replace_page(old, new);
     }
-    unlock_words(&guard, pool.table(), zspage, range);
+    locked.unlock(&guard, pool.table(), zspage, range);
     drop(guard);
     // SAFETY: `new` is in the chain now and locked by the caller; `old` is out of it.
     unsafe {

@@ -16,7 +16,7 @@ use zsmalloc_host::sys::atomic::Ordering::Relaxed;
 use zsmalloc_host::sys::cpu_area::{on_cpu, preempt_depth};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point, Random};
 use zsmalloc_host::sys::mm::{self, LockedPage, Migrated};
-use zsmalloc_host::sys::page::PAGE_SIZE;
+use zsmalloc_host::sys::page::{ZsPage, PAGE_SIZE};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::report::Report;
 use zsmalloc_host::sys::sched;
@@ -628,6 +628,51 @@ fn an_overwritten_handle_is_found() {
         matches!(reports[..], [Report::GroupNotEmpty { .. }]),
         "{reports:?}"
     );
+}
+
+// The index behind an object may be overwritten at any time: also while its page moves.
+#[test]
+fn an_index_overwritten_while_its_page_moves() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let (victim, other) = (store(&pool, 500, 1), store(&pool, 3000, 2));
+    let page = mm::chains()
+        .iter()
+        .flat_map(|chain| chain.pages.values().copied().collect::<Vec<_>>())
+        .find(|&page| index_of(page, victim).is_some())
+        .unwrap();
+    let offset = index_of(page, victim).unwrap();
+    let mut reads = 0;
+    let migrated = sched::with_load_hook(
+        &mut || {
+            // Just after the index was read.
+            reads += 1;
+            // SAFETY: The page is ours, nobody else uses it.
+            unsafe { page.write_u32(offset, other.in_object()) };
+        },
+        || mm::migrate(page),
+    );
+    assert!(reads > 0, "nobody reads the index");
+    assert!(
+        matches!(migrated, Some(Ok(Migrated::To(_)))),
+        "{migrated:?}"
+    );
+    // Both are where they were, and nobody waits for either.
+    check(&pool, victim, 500, 1);
+    check(&pool, other, 3000, 2);
+    pool.free(other).unwrap();
+    assert_eq!(pool.free(victim), Err(BadHandle::Mismatch));
+    reported(&machine, victim.into_raw(), 1);
+    drop(pool);
+    machine.take_reports();
+}
+
+// Where on this page the index of a handle is.
+fn index_of(page: ZsPage, handle: Handle) -> Option<usize> {
+    // SAFETY: The page is ours, nobody else uses it.
+    (4..PAGE_SIZE)
+        .step_by(8)
+        .find(|&offset| unsafe { page.read_u32(offset) } == handle.in_object())
 }
 
 // Pages of a handle table for so many live objects: a leaf for each 512, and the classes may keep

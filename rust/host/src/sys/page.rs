@@ -890,7 +890,13 @@ impl Default for PageCell {
 /// The address must be in a page of ours, and a multiple of four.
 pub unsafe fn read_u32_at(address: u64) -> u32 {
     // SAFETY: The caller's promise.
-    unsafe { ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE) }
+    let value = unsafe {
+        ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE)
+    };
+    // What is there may be overwritten as soon as it was read.
+    #[cfg(not(loom))]
+    super::sched::after_load();
+    value
 }
 
 /// Writes four bytes at a physical address.
