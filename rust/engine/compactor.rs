@@ -64,7 +64,8 @@ const BATCH: usize = 8;
 /// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
 #[derive(Default)]
 pub(super) struct Freed {
-    // Those below `count` are there. The tail of a zspage can add a whole chain to a batch.
+    // Those below `count` are there. The tail of a zspage can add a whole chain to what is just
+    // not a batch; before each tail there is less than a batch.
     pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
     count: usize,
     // Given to the kernel, less taken from it.
@@ -160,6 +161,9 @@ impl<'c, 'f> Compactor<'c, 'f> {
         // so that nobody else allocates there, and `to` is elsewhere.
         let mut end = route.from.end;
         while moved < route.most && !route.destination.is_full() {
+            if freed.is_batch() {
+                freed.unlocked(guard);
+            }
             let came_free = freed.balance;
             let old = guard.detach_tail(route.source, &route.from, end, |page| freed.add(page));
             if freed.balance != came_free && class.freeable_pages() == 0 {
@@ -172,7 +176,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
             match step(guard, freed, &old, &route) {
                 Step::Moved => {
                     moved = moved.saturating_add(1);
-                    if freed.is_batch() || guard.is_contended() || sched::need_resched() {
+                    if guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
                     }
                 }

@@ -13,6 +13,10 @@ use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::model::fewest_moves;
 use zsmalloc_host::sys::machine::{boot, Config, Random};
 use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::sched;
+
+// Seeds with which more pages came free at once than b158556 had room for.
+const OVERFLOWING: [u64; 1] = [7009];
 
 // Which objects go, by number of 4,000.
 fn patterns() -> [(&'static str, fn(usize, &mut Random) -> bool); 7] {
@@ -98,4 +102,70 @@ fn nor_in_a_small_pool() {
     for (chain, zspages) in [(4, 7), (8, 3), (16, 2), (16, 5), (16, 9)] {
         compact_each(chain, (40..3900).step_by(53), zspages, 1.01);
     }
+}
+
+// Others free hundreds of objects, and allocate some, wherever a compaction lets go of the lock. So
+// whole chains of pages come free at once, and must not go to the kernel with the lock held, which
+// the machine would complain of.
+fn compact_among_others(seed: u64) -> (usize, usize) {
+    let _machine = boot(Config {
+        pages: 8192,
+        ..Config::default()
+    });
+    let mut random = Random::new(seed);
+    let pool = pin_box(Pool::new(c"compaction", 16)).unwrap();
+    // Large objects, few of which go: then their pages are kept until the compaction.
+    let size = 700 + random.below(3200);
+    let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
+    let count = (10 + random.below(50)) * usize::from(shape.objs);
+    let mut handles: Vec<Handle> = (0..count)
+        .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+        .collect();
+    let (of, mut others) = (2 + random.below(30), 0);
+    handles.retain(|&handle| {
+        let goes = random.below(of) == 0;
+        if goes {
+            pool.free(handle).unwrap();
+        }
+        !goes
+    });
+    let most = 1 + random.below(40);
+    let done = sched::with_hook(
+        &mut || {
+            for _ in 0..random.below(most) {
+                others += 1;
+                if random.below(3) == 0 {
+                    handles.push(pool.malloc(size, Gfp::KERNEL).unwrap());
+                    continue;
+                }
+                // Neighbours, as of a process that exits.
+                let start = random.below(handles.len());
+                let end = (start + random.below(24)).min(handles.len());
+                for handle in handles.drain(start..end) {
+                    pool.free(handle).unwrap();
+                }
+            }
+        },
+        || pool.compact(),
+    );
+    pool.compact();
+    assert_eq!(pool.freeable_pages(), 0, "seed {seed}");
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+    (done.pages, others)
+}
+
+#[test]
+fn others_free_and_allocate_meanwhile() {
+    let first = std::env::var("ZS_FIRST_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let seeds = std::env::var("ZS_SEEDS").map_or(400, |seeds| seeds.parse().unwrap());
+    let (mut pages, mut others) = (0, 0);
+    for seed in (first..first + seeds).chain(OVERFLOWING) {
+        let done = compact_among_others(seed);
+        pages += done.0;
+        others += done.1;
+    }
+    println!("{pages} pages freed, {others} operations of others");
+    assert!(pages > 100 && others > 10_000);
 }
