@@ -13,6 +13,7 @@ use super::hand::{InHand, NewPage};
 use super::object::Object;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::lockdep::{self, Acquire};
 use crate::sys::prelude::*;
 use crate::sys::sched;
 
@@ -225,6 +226,7 @@ fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Rou
     let Some(word) = word else {
         return Step::Busy;
     };
+    lockdep::word_acquired(Acquire::Tried);
     let destination = route.destination;
     let new = loop {
         if let Some(new) = destination.take_object_in(guard, &route.to) {
@@ -235,6 +237,7 @@ fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Rou
             .absent_position(&route.to)
             .and_then(|position| Some((position, freed.take()?)));
         let Some((position, page)) = page else {
+            lockdep::word_released();
             word.moved_to(place);
             return Step::DestinationFull;
         };
@@ -242,6 +245,7 @@ fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Rou
         let _ = guard.add_page(destination, page, position);
     };
     old.copy_to(&new);
+    lockdep::word_released();
     word.moved_to(new.place());
     old.release();
     Step::Moved

@@ -20,6 +20,7 @@ use core::cell::Cell;
 use super::word::{FreeLink, Generation, ObjWord, GENERATION_BITS};
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sys::boxed::{RcuBox, Retired, ZeroBox};
+use crate::sys::lockdep;
 use crate::sys::prelude::*;
 use crate::sys::sched::RcuRead;
 use crate::sys::spinlock::{LockClass, SpinLock};
@@ -140,6 +141,7 @@ impl FreeHandles {
     /// it is the last, so that handles that went stale do not come again at once.
     #[inline(always)]
     pub fn push_retired(&self, words: Words<'_>, handle: Handle, word: ObjWord<'_>) {
+        lockdep::word_released();
         match handle.generation().next() {
             Some(next) if next != words.first_generation() => self.push_with(handle, word, next),
             next => self.push_rarely(words, handle, word, next.unwrap_or(Generation::FIRST)),

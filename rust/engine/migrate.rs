@@ -16,6 +16,7 @@ use super::object::Object;
 use super::word::Refused;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::lockdep::{self, Acquire};
 use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 
@@ -41,6 +42,8 @@ impl LockedWords {
         range: Range<usize>,
     ) -> Result<Self> {
         let mut locked = Self([0; max_objs_per_zspage(PAGE_SIZE)]);
+        // Once for all of them: lockdep counts at most 48 locks.
+        lockdep::word_acquired(Acquire::Tried);
         for object in used(guard, zspage, range.clone()) {
             let handle = object.handle();
             let word = guard.words(table).word_of(handle);
@@ -68,6 +71,7 @@ impl LockedWords {
         zspage: &Zspage,
         range: Range<usize>,
     ) {
+        lockdep::word_released();
         for object in used(guard, zspage, range) {
             let handle = self.0.get(object.index());
             if let Some(word) = handle.and_then(|&handle| guard.words(table).word_of(handle)) {

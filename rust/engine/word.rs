@@ -35,6 +35,9 @@
 //! locked    free      `free`, holding the class lock
 //! ========  ========  =================================================================
 //!
+//! A word is waited for only by `map` and `free`, which hold no other lock then. Whoever holds a
+//! class lock only tries it. Lockdep is told of both: see [`crate::sys::lockdep`].
+//!
 //! *Moving* is locked, too; it tells `free`, which gives up if somebody has the object mapped, that
 //! it will not be for long.
 
@@ -44,6 +47,7 @@ use crate::sys::atomic::{
     spin_loop, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sys::lockdep::{self, Acquire as Acquired};
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
 const FREE: u64 = 1 << 63;
@@ -251,7 +255,7 @@ impl<'a> ObjWord<'a> {
     /// The caller holds no class lock, and cannot be preempted until the word is unlocked.
     pub fn lock(self, generation: Generation) -> Result<Place, Refused> {
         loop {
-            match self.try_lock(generation) {
+            match self.try_lock_unless(generation, 0, Acquired::Waited) {
                 Err(Refused::Busy | Refused::Moving) => spin_loop(),
                 result => return result,
             }
@@ -261,25 +265,33 @@ impl<'a> ObjWord<'a> {
     /// Locks the object, or says why not.
     #[inline(always)]
     pub fn try_lock(self, generation: Generation) -> Result<Place, Refused> {
-        self.try_lock_unless(generation, 0)
+        self.try_lock_unless(generation, 0, Acquired::Tried)
     }
 
-    /// The same, if it is in one page, with its handle behind it: most are. What it says of others
-    /// is not why.
+    /// Locks an object that is in one page and has its index behind it, as most are. The reason that
+    /// it gives for any other object means nothing. For `map`, which then waits.
     #[inline(always)]
     pub fn try_lock_plain(self, generation: Generation) -> Result<Place, Refused> {
-        self.try_lock_unless(generation, SPANS | HUGE)
+        self.try_lock_unless(generation, SPANS | HUGE, Acquired::Waited)
     }
 
     #[inline(always)]
-    fn try_lock_unless(self, generation: Generation, flags: u64) -> Result<Place, Refused> {
+    fn try_lock_unless(
+        self,
+        generation: Generation,
+        flags: u64,
+        how: Acquired,
+    ) -> Result<Place, Refused> {
         let bits = self.0.load(Relaxed);
         let unfit = FREE | LOCK | GENERATION_MASK | MOVING | flags;
         if (bits ^ generation.0) & unfit != 0 {
             return Err(Self::refusal(bits, generation));
         }
         match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
-            Ok(_) => Ok(Place::in_word(bits)),
+            Ok(_) => {
+                lockdep::word_acquired(how);
+                Ok(Place::in_word(bits))
+            }
             Err(bits) => Err(Self::refusal(bits, generation)),
         }
     }
@@ -325,6 +337,7 @@ impl<'a> ObjWord<'a> {
     /// Ends [`ObjWord::lock`]. Returns where the object is.
     #[inline]
     pub fn unlock(self) -> Place {
+        lockdep::word_released();
         let bits = self.0.load(Relaxed) & !LOCK;
         self.0.store(bits, Release);
         Place::in_word(bits)

@@ -14,6 +14,7 @@
 #include "cpu_area.c"
 #include "gfp.c"
 #include "list.c"
+#include "lockdep.c"
 #include "page.c"
 #include "page_stock.c"
 #include "report.c"

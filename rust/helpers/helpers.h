@@ -63,6 +63,12 @@ __zs_inline void zs_helper_list_move(struct list_head *entry,
 __zs_inline void zs_helper_list_move_tail(struct list_head *entry,
 					  struct list_head *head);
 
+/* lockdep.c */
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+void zs_helper_word_acquired(bool tried);
+void zs_helper_word_released(void);
+#endif
+
 /* page.c */
 struct page *zs_helper_page_alloc(gfp_t gfp);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);

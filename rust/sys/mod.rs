@@ -10,6 +10,7 @@ pub mod atomic;
 pub mod boxed;
 pub mod cpu_area;
 pub mod list;
+pub mod lockdep;
 pub mod page;
 pub mod page_stock;
 pub mod prelude;

@@ -28,6 +28,8 @@ struct Area {
     preempt: Cell<usize>,
     // The spinlock that is held, or waited for.
     lock: Cell<Option<LockClass>>,
+    // Words that are locked, as lockdep counts them.
+    words: Cell<isize>,
     // What was held when that was tried.
     outer_lock: Cell<Option<LockClass>>,
 }
@@ -76,6 +78,7 @@ impl Area {
             bounced: Cell::new(false),
             preempt: Cell::new(0),
             lock: Cell::new(None),
+            words: Cell::new(0),
             outer_lock: Cell::new(None),
         })
     }
@@ -210,6 +213,20 @@ pub(super) fn lock_tried(class: LockClass) {
         ),
         "BUG: possible deadlock: tries a lock of {class:?} with one of {held:?} held"
     );
+}
+
+/// Counts words that this CPU has locked, or unlocks.
+pub(super) fn count_words(change: isize) {
+    let words = with_area(|area| {
+        area.words.set(area.words.get() + change);
+        area.words.get()
+    });
+    check!(words >= 0, "BUG: bad unlock balance: no word is locked");
+}
+
+/// How many words this CPU has locked.
+pub fn words_locked() -> isize {
+    with_area(|area| area.words.get())
 }
 
 /// Complains where others would wait for what can take long.

@@ -20,6 +20,7 @@ pub mod atomic;
 pub mod boxed;
 pub mod cpu_area;
 pub mod list;
+pub mod lockdep;
 pub mod machine;
 pub mod mm;
 pub mod page;
