@@ -89,13 +89,14 @@ def anonymous(process, least):
 
 
 def clang():
-    """A clang 19 that optimises a large file of the kernel."""
+    """The clang that built the kernel, optimising a large file of it."""
     folder = os.path.join(BUILD, "kernel", "bench")
     with open(os.path.join(folder, "kernel/sched/.core.o.cmd"), encoding="utf-8") as f:
         words = shlex.split(f.readline().split(":=", 1)[1].split(";")[0])
     words = [word for word in words if word != "ccache" and not word.startswith("-Wp,-MMD")]
     words[words.index("-o") + 1] = "/dev/null"
-    words[0] = "/usr/lib/llvm-19/bin/clang"
+    words[0] = subprocess.run(["bash", "-c", ". ../kernel-env; command -v clang"], cwd=HERE,
+                              check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     with subprocess.Popen(words + ["-g"], cwd=folder) as process:
         return anonymous(process, 64 << 20)
 
