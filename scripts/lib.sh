@@ -23,6 +23,17 @@ die() {
 	exit 1
 }
 
+# A folder is ours until this script and what it started end; a later run waits for that.
+hold() {
+	local fd
+	mkdir -p "$1"
+	exec {fd}>>"$1/.lock"
+	if ! flock -n "$fd"; then
+		say "waiting for the run that uses $1"
+		flock "$fd"
+	fi
+}
+
 # Run a long command with its output in a log and a line of progress every few
 # seconds. The progress command prints a word or two and may be any function.
 # usage: with_progress LOG "what" progress_command command...
