@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # Shared by the host scripts: where things are, how to talk, how to fail.
 
+# A failure inside $(...) ends that, too, as it does outside.
+shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
@@ -36,12 +38,22 @@ hold() {
 
 # Run a long command with its output in a log and a line of progress every few
 # seconds. The progress command prints a word or two and may be any function.
+#
+# A command that is a function ends with what fails in it (set -e), also when the caller
+# asks for the status: bash ignores set -e in all that runs below ||, && or if, in
+# subshells and in the background as well, but not in a process substitution.
 # usage: with_progress LOG "what" progress_command command...
 with_progress() {
-	local log=$1 what=$2 progress=$3 pid rc t=0
+	local log=$1 what=$2 progress=$3 fd pid rc t=0
 	shift 3
 	mkdir -p "$(dirname "$log")"
-	"$@" >"$log" 2>&1 </dev/null &
+	exec {fd}< <(
+		exec >"$log" 2>&1 </dev/null
+		# To be stopped itself, and not by way of a shell.
+		[ "$(type -t "$1")" != file ] || exec "$@"
+		set -e
+		"$@"
+	)
 	pid=$!
 	# A stop of the script stops the command, too.
 	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
@@ -54,6 +66,7 @@ with_progress() {
 	done
 	rc=0
 	wait "$pid" || rc=$?
+	exec {fd}<&-
 	trap - INT TERM
 	return "$rc"
 }
