@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2086
+# What run-tests.sh does after each test: back to how the guest was after boot,
+# whatever a test did, and the checks that hold after every test.
+
+NR_START=$(vmstat nr_zspages)
+MIN_FREE=$(cat /proc/sys/vm/min_free_kbytes)
+
+clean_up() {
+	kill_others
+	awk '/^\/dev/ { print $1 }' /proc/swaps | while read -r d; do
+		swapoff "$d"
+	done
+	awk '$1 ~ /zram/ { print $2 }' /proc/mounts | while read -r m; do
+		umount "$m"
+	done
+	for c in /sys/devices/system/cpu/cpu[1-9]*/online; do
+		echo 1 >"$c"
+	done
+	echo 0 >/proc/sys/vm/nr_hugepages
+	echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
+	for f in failslab fail_page_alloc; do
+		echo 0 >$DEBUGFS/$f/probability
+	done
+	zswap_off
+	echo 20 >$ZSWAP/max_pool_percent
+	echo N >$ZSWAP/shrinker_enabled
+	for d in "$CGROUP"/zs-*; do
+		cgroup_remove "${d##*/}"
+	done
+	(unload_all) || return 1
+	local now
+	now=$(vmstat nr_zspages)
+	[ "$now" -eq "$NR_START" ] || {
+		echo "FAIL: pages leaked: nr_zspages was $NR_START, is $now"
+		NR_START=$now
+		return 1
+	}
+	if grep -E "$OUR_SLABS" /proc/slabinfo; then
+		echo "FAIL: slab caches left"
+		return 1
+	fi
+}
+
+# Every process that was not there before the tests and is none of the kernel's:
+# what a test started and left, and what that started.
+kill_others() {
+	local stat pid rest _state parent
+	for stat in /proc/[0-9]*/stat; do
+		read -r pid rest <"$stat" || continue
+		# "pid (name) state parent ...", and a name may have anything in it.
+		read -r _state parent _ <<<"${rest##*) }"
+		case " $BEFORE $$ " in
+		*" $pid "*) continue ;;
+		esac
+		[ "$parent" = 2 ] || kill -9 "$pid"
+	done
+	wait
+} 2>/dev/null
+
+# shellcheck disable=SC2012 # numbers
+BEFORE=$(ls -d /proc/[0-9]* | sed 's,/proc/,,' | tr '\n' ' ')
+
+# Where the kernel has kmemleak: what nothing points to any more. By now no
+# module of ours is loaded, so all they had must be gone. What is younger than
+# five seconds is not reported; the next scan does.
+leaks() {
+	[ -e $DEBUGFS/kmemleak ] || return 0
+	# It turns itself off when it runs out of memory.
+	if ! echo scan >$DEBUGFS/kmemleak; then
+		echo "FAIL: kmemleak is off"
+		return 1
+	fi
+	cat $DEBUGFS/kmemleak >$WORK/leaks
+	echo clear >$DEBUGFS/kmemleak
+	[ -s $WORK/leaks ] || return 0
+	echo "FAIL: kmemleak:"
+	head -n 40 $WORK/leaks
+	return 1
+}
