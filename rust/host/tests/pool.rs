@@ -699,19 +699,27 @@ fn one_class_after_another_needs_no_more_handles() {
     });
     let pool = pool(16);
     let count = 20_000;
-    // An object that stays: else the table is trimmed in between.
-    let stays = store(&pool, 4000, 0);
+    let (mut live, mut stay) = (0, Vec::new());
     for size in sizes_of_classes(&pool, 6) {
         let handles: Vec<Handle> = (0..count)
             .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
             .collect();
-        let (pages, most) = (pool.handle_pages(), most_handle_pages(&pool, count + 1));
+        live += count;
+        let (pages, most) = (pool.handle_pages(), most_handle_pages(&pool, live));
         assert!(pages <= most, "{pages} pages with {size} bytes, not {most}");
-        for handle in handles {
-            pool.free(handle).unwrap();
+        // A few stay, so that the class is not empty.
+        for (i, handle) in handles.into_iter().enumerate() {
+            if i % 40 == 0 {
+                stay.push(handle);
+            } else {
+                pool.free(handle).unwrap();
+            }
         }
+        live = stay.len();
     }
-    pool.free(stays).unwrap();
+    for handle in stay {
+        pool.free(handle).unwrap();
+    }
 }
 
 #[test]
