@@ -9,59 +9,24 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/atomic.h>
 #include <linux/module.h>
-#include <linux/string.h>
-#include <linux/sysfs.h>
 #include <linux/zsmalloc.h>
 
-#include "../include/zsmalloc_rs.h"
+#include "backend.h"
 #include "zsmalloc_c.h"
 #include "zpool.h"
 
-enum zs_backend {
-	ZS_BACKEND_RUST,
-	ZS_BACKEND_C,
-};
-
-static const char * const zs_backend_names[] = {
-	[ZS_BACKEND_RUST] = "rust",
-#ifdef ZS_C_SOURCE
-	[ZS_BACKEND_C] = "c",
-#endif
-};
-
-static unsigned int zs_backend = ZS_BACKEND_RUST;
-
 #ifdef ZS_C_SOURCE
 
-/*
- * A pool of the C allocator has the lowest bit of its address set. Both
- * allocators return addresses that are aligned.
- */
-#define ZS_C_TAG 1UL
-
-static bool zs_is_c(struct zs_pool *pool)
-{
-	return (unsigned long)pool & ZS_C_TAG;
-}
-
-static struct zs_pool *zs_c(struct zs_pool *pool)
-{
-	return (struct zs_pool *)((unsigned long)pool & ~ZS_C_TAG);
-}
-
-/* Passes a call on to the allocator of @pool. */
+/* Passes a call on to the allocator of @pool. Pools of C are the tagged ones. */
 #define zs_pass(pool, name, ...)					\
-	(unlikely(zs_is_c(pool)) ?					\
-		 zs_c_##name(zs_c(pool), ##__VA_ARGS__) :		\
+	(unlikely(zs_pool_is_tagged(pool)) ?				\
+		 zs_c_##name(zs_pool_untagged(pool), ##__VA_ARGS__) :	\
 		 zs_rs_##name((struct zs_rs_pool *)(pool), ##__VA_ARGS__))
 
 static struct zs_pool *zs_create_c_pool(const char *name)
 {
-	struct zs_pool *pool = zs_c_create_pool(name);
-
-	return pool ? (struct zs_pool *)((unsigned long)pool | ZS_C_TAG) : NULL;
+	return zs_pool_tagged(zs_c_create_pool(name));
 }
 
 #else
@@ -78,7 +43,7 @@ static struct zs_pool *zs_create_c_pool(const char *name)
 
 struct zs_pool *zs_create_pool(const char *name)
 {
-	if (READ_ONCE(zs_backend) == ZS_BACKEND_C)
+	if (zs_backend_is_c())
 		return zs_create_c_pool(name);
 	return (struct zs_pool *)zs_rs_create_pool(name);
 }
@@ -141,48 +106,9 @@ EXPORT_SYMBOL_GPL(zs_lookup_class_index);
 
 void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 {
-#ifdef ZS_C_SOURCE
-	if (zs_is_c(pool)) {
-		zs_c_pool_stats(zs_c(pool), stats);
-		return;
-	}
-#endif
-	atomic_long_set(&stats->pages_compacted,
-			zs_rs_pages_compacted((struct zs_rs_pool *)pool));
+	zs_pass(pool, pool_stats, stats);
 }
 EXPORT_SYMBOL_GPL(zs_pool_stats);
-
-static int zs_backend_set(const char *value, const struct kernel_param *kp)
-{
-	int backend = __sysfs_match_string(zs_backend_names,
-					   ARRAY_SIZE(zs_backend_names), value);
-
-	if (backend < 0)
-		return backend;
-	WRITE_ONCE(zs_backend, backend);
-	return 0;
-}
-
-static int zs_backend_get(char *buffer, const struct kernel_param *kp)
-{
-	int i, len = 0;
-
-	for (i = 0; i < ARRAY_SIZE(zs_backend_names); i++)
-		len += sysfs_emit_at(buffer, len,
-				     i == READ_ONCE(zs_backend) ? "%s[%s]" : "%s%s",
-				     i ? " " : "", zs_backend_names[i]);
-	len += sysfs_emit_at(buffer, len, "\n");
-	return len;
-}
-
-static const struct kernel_param_ops zs_backend_ops = {
-	.set = zs_backend_set,
-	.get = zs_backend_get,
-};
-
-module_param_cb(backend, &zs_backend_ops, NULL, 0644);
-__MODULE_PARM_TYPE(backend, "charp");
-MODULE_PARM_DESC(backend, "Allocator of pools created from now on: rust, or c where it was built");
 
 static int __init zs_dropin_init(void)
 {
