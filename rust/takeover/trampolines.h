@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What trampolines.S has, and what it goes to. */
+#ifndef ZS_TAKEOVER_TRAMPOLINES_H
+#define ZS_TAKEOVER_TRAMPOLINES_H
+
+#include <linux/kconfig.h>
+
+struct zs_pool;
+struct zs_pool_stats;
+
+/* Kbuild has trampolines.S under the same condition. */
+#define ZS_HAVE_TRAMPOLINES						\
+	(IS_ENABLED(CONFIG_X86_64) &&					\
+	 IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS))
+
+extern char zs_trampoline_malloc[];
+extern char zs_trampoline_free[];
+extern char zs_trampoline_map_object[];
+extern char zs_trampoline_unmap_object[];
+extern char zs_trampoline_huge_class_size[];
+extern char zs_trampoline_get_total_pages[];
+extern char zs_trampoline_compact[];
+extern char zs_trampoline_lookup_class_index[];
+extern char zs_trampoline_pool_stats[];
+
+/* As zs_pool_stats(). @pool is one of ours, tagged or not. */
+void zs_takeover_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats);
+
+#endif /* ZS_TAKEOVER_TRAMPOLINES_H */
