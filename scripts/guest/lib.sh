@@ -23,6 +23,12 @@ else
 	ZPOOL=zsmalloc
 fi
 
+# What puts our pools behind <linux/zsmalloc.h>: the drop-in or, where the
+# kernel's own zsmalloc is built in, the takeover.
+FACE=zsmalloc
+[ ! -e "$MODULES/updates/zsmalloc_takeover.ko" ] || FACE=zsmalloc_takeover
+BACKEND=/sys/module/$FACE/parameters/backend
+
 fail() {
 	echo "FAIL: $*"
 	exit 1
@@ -49,8 +55,18 @@ needs_migration() {
 	fi
 }
 
+# For tests of the choice between two allocators.
+needs_two_backends() {
+	needs_rust
+	[ $FACE = zsmalloc_takeover ] || needs_dropin_c
+}
+
 needs_dropin_c() {
 	needs_rust
+	if [ $FACE != zsmalloc ]; then
+		echo "for the drop-in" >$WORK/skip
+		exit 0
+	fi
 	[ -e "$(ours zsmalloc_c)" ] || fail "zsmalloc_c.ko was not built"
 }
 
@@ -139,6 +155,11 @@ kernels() {
 	find "$MODULES/kernel" -name "$1.ko"
 }
 
+# The kernel has no module of that name, but what it would do.
+built_in() {
+	grep -q "/$1\.ko$" "$MODULES/modules.builtin"
+}
+
 # As modprobe does: the parameters that the kernel command line has for it.
 # usage: boot_params MODULE
 boot_params() {
@@ -158,8 +179,8 @@ load_allocator() {
 		if [ -e "$(ours zsmalloc_c)" ]; then
 			load "$(ours zsmalloc_c)"
 		fi
-		load "$(ours zsmalloc)"
-	else
+		load "$(ours $FACE)"
+	elif ! built_in zsmalloc; then
 		load "$(kernels zsmalloc)"
 	fi
 }
@@ -190,7 +211,7 @@ unload() {
 }
 
 unload_all() {
-	unload zram zsmalloc zsmalloc_c zsmalloc_rs
+	unload zram zsmalloc_takeover zsmalloc zsmalloc_c zsmalloc_rs
 }
 
 # --- zram ---

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# The drop-in's choice of allocator per pool.
-
-BACKEND=/sys/module/zsmalloc/parameters/backend
+# The choice of allocator per pool, of the drop-in and of the takeover.
 
 backend_is() {
 	[ "$(cat $BACKEND)" = "$1" ] || fail "backend reads '$(cat $BACKEND)', not '$1'"
 }
 
 test_reads_like_comp_algorithm() {
-	needs_dropin_c
+	needs_two_backends
 	load_allocator
 	backend_is '[rust] c'
 	echo c >$BACKEND || fail "c was refused"
@@ -19,7 +17,7 @@ test_reads_like_comp_algorithm() {
 }
 
 test_unknown_name_is_einval() {
-	needs_dropin_c
+	needs_two_backends
 	load_allocator
 	echo c >$BACKEND
 	for name in nonsense rus rustc '' 'rust c' C; do
@@ -33,7 +31,7 @@ test_unknown_name_is_einval() {
 }
 
 test_two_devices_two_allocators() {
-	needs_dropin_c
+	needs_two_backends
 	load_allocator
 	load_zram 2
 	zram_setup zram0 $((24 << 20))
