@@ -78,7 +78,11 @@ fn compact_each(
                 pool.free(handle).unwrap();
             }
         }
-        let ratio = moved as f64 / fewest.max(1) as f64;
+        assert!(
+            fewest > 0 && moved > 0,
+            "chains of {chain}, {pattern}: there was nothing to move"
+        );
+        let ratio = moved as f64 / fewest as f64;
         println!("chains of {chain}, {pattern}: moved {moved}, fewest {fewest}, {ratio:.3}");
         assert!(
             ratio <= most,

@@ -206,9 +206,11 @@ fn no_number_locks_a_free_word() {
     let numbers = next
         .iter()
         .flat_map(|(handle, _)| flips.iter().map(|flip| handle.into_raw() as u64 ^ flip));
+    let mut tried = 0;
     for raw in numbers {
         let handle = Handle::from_raw(raw as usize);
         if let Some(word) = words.word(handle) {
+            tried += 1;
             let before = word.link();
             assert!(before.is_some());
             assert!(word.try_lock(handle.generation()).is_err(), "{raw:#x}");
@@ -219,6 +221,7 @@ fn no_number_locks_a_free_word() {
             assert_eq!(word.link(), before);
         }
     }
+    assert!(tried > 512, "only {tried} numbers name a word");
 }
 
 #[test]
@@ -282,6 +285,7 @@ fn any_number_can_be_looked_up() {
     let mut random = Random::new(3);
     let numbers = (0..64)
         .flat_map(|bit| [(1usize << bit) - 1, 1 << bit, !(1 << bit)])
+        .chain(handles.keys().copied())
         .chain((0..10_000).map(|_| random.next_u64() as usize));
     let section = NoPreemption::new();
     let words = table.words(section.rcu());
@@ -368,6 +372,7 @@ fn threads_share_a_table() {
         }
     });
     let all = all.into_inner().unwrap();
+    assert!(all.len() > 100, "only {} handles were taken", all.len());
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
 }
 

@@ -60,7 +60,15 @@ struct Counts {
     refused: AtomicUsize,
 }
 
-fn worker(pool: &Pool, shared: &Mutex<Vec<Object>>, stop: &AtomicBool, seed: u64, rounds: usize) {
+// How many objects it stored.
+fn worker(
+    pool: &Pool,
+    shared: &Mutex<Vec<Object>>,
+    stop: &AtomicBool,
+    seed: u64,
+    rounds: usize,
+) -> usize {
+    let mut stored = 0;
     let mut random = Random::new(seed);
     let mut mine: Vec<Object> = Vec::new();
     for round in 0..rounds {
@@ -86,6 +94,7 @@ fn worker(pool: &Pool, shared: &Mutex<Vec<Object>>, stop: &AtomicBool, seed: u64
                     fill(&mut mapping.bytes_mut().unwrap()[..size], &mut random);
                     drop(mapping);
                     mine.push(Object { handle, size });
+                    stored += 1;
                 }
             }
             4..=5 if !mine.is_empty() => {
@@ -125,6 +134,7 @@ fn worker(pool: &Pool, shared: &Mutex<Vec<Object>>, stop: &AtomicBool, seed: u64
         }
     }
     shared.lock().unwrap().extend(mine);
+    stored
 }
 
 // The kernel: moves pages, holds on to some for a while.
@@ -169,12 +179,12 @@ fn compactor(pool: &Pool, stop: &AtomicBool, counts: &Counts) {
 }
 
 // Starts a thread on the machine. If it fails the others end, too, instead of waiting for it.
-fn start<'scope>(
+fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     machine: Arc<Machine>,
     stop: &'scope AtomicBool,
-    f: impl FnOnce() + Send + 'scope,
-) -> ScopedJoinHandle<'scope, ()> {
+    f: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
     struct StopAll<'a>(&'a AtomicBool);
 
     impl Drop for StopAll<'_> {
@@ -188,8 +198,19 @@ fn start<'scope>(
     scope.spawn(move || {
         let _entered = machine.enter();
         let _stop_all = StopAll(stop);
-        f();
+        f()
     })
+}
+
+// Ends all when the workers have ended; how many objects these stored. A panic that is joined is
+// nobody else's concern any more: it has to go on from here.
+fn finish(workers: Vec<ScopedJoinHandle<'_, usize>>, stop: &AtomicBool) -> usize {
+    let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
+    stop.store(true, Relaxed);
+    ended
+        .into_iter()
+        .map(|stored| stored.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        .sum()
 }
 
 fn stress(placement: Placement, chain: usize) {
@@ -206,11 +227,11 @@ fn stress(placement: Placement, chain: usize) {
     let pool = pin_box(Pool::new(c"threads", chain)).unwrap();
     let (pool_ref, stop) = (&*pool, &AtomicBool::new(false));
     let (shared, counts) = (&Mutex::new(Vec::new()), &Counts::default());
-    std::thread::scope(|scope| {
+    let stored = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|i| {
                 start(scope, machine.share(), stop, move || {
-                    worker(pool_ref, shared, stop, seed * 1000 + i, rounds);
+                    worker(pool_ref, shared, stop, seed * 1000 + i, rounds)
                 })
             })
             .collect();
@@ -227,11 +248,7 @@ fn stress(placement: Placement, chain: usize) {
                 std::thread::yield_now();
             }
         });
-        workers.into_iter().for_each(|worker| {
-            // What it panicked with was printed.
-            let _ = worker.join();
-        });
-        stop.store(true, Relaxed);
+        finish(workers, stop)
     });
     machine.run_work();
     let objects = std::mem::take(&mut *shared.lock().unwrap());
@@ -256,13 +273,14 @@ fn stress(placement: Placement, chain: usize) {
         (0, 0, 0)
     );
     println!(
-        "{} objects left, {} moved, {} pages migrated, {} not, {} frees deferred",
+        "{stored} objects stored, {} left, {} moved, {} pages migrated, {} not, {} frees deferred",
         objects.len(),
         counts.moved.load(Relaxed),
         counts.migrated.load(Relaxed),
         counts.refused.load(Relaxed),
         pool.events().deferred_frees.load(Relaxed),
     );
+    assert!(stored > rounds, "only {stored} objects were stored");
     assert!(counts.moved.load(Relaxed) > 0 && counts.migrated.load(Relaxed) > 0);
 }
 
@@ -283,20 +301,22 @@ fn pools_come_and_go() {
         ..Config::default()
     });
     let (stop, counts) = (&AtomicBool::new(false), &Counts::default());
-    std::thread::scope(|scope| {
+    let stored = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|seed| {
                 start(scope, machine.share(), stop, move || {
                     let mut random = Random::new(seed);
+                    let mut stored = 0;
                     for _ in 0..30 {
                         let pool = pin_box(Pool::new(c"brief", 4 + random.below(13))).unwrap();
                         let shared = Mutex::new(Vec::new());
-                        worker(&pool, &shared, stop, random.next_u64(), 40);
+                        stored += worker(&pool, &shared, stop, random.next_u64(), 40);
                         pool.compact();
                         for Object { handle, .. } in shared.into_inner().unwrap() {
                             pool.free(handle).unwrap();
                         }
                     }
+                    stored
                 })
             })
             .collect();
@@ -304,9 +324,10 @@ fn pools_come_and_go() {
         start(scope, machine.share(), stop, move || {
             kernel(stop, counts, 9)
         });
-        workers.into_iter().for_each(|worker| {
-            let _ = worker.join();
-        });
-        stop.store(true, Relaxed);
+        finish(workers, stop)
     });
+    let (migrated, refused) = (counts.migrated.load(Relaxed), counts.refused.load(Relaxed));
+    println!("{stored} objects stored, {migrated} pages migrated, {refused} not");
+    assert!(stored > 90, "only {stored} objects were stored in 90 pools");
+    assert!(migrated > 0, "no page was migrated");
 }
