@@ -122,6 +122,9 @@ void zs_objects_free(struct zs_pool *pool, struct zs_objects *objects);
 /* The largest size in the class of @size; zero if there is no such size. */
 size_t zs_class_end(struct zs_pool *pool, size_t size);
 
+/* There are more, of any chain size; a loop over fewer has missed some. */
+#define ZS_LEAST_CLASSES 40
+
 /* One size, the largest, of each class. */
 #define zs_for_each_class_size(pool, size)				\
 	for (size = zs_class_end(pool, 1); size;			\

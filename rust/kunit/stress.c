@@ -94,7 +94,11 @@ struct zs_gang {
 	const char *name;
 	int (*run)(void *data);
 	unsigned int count;
+	/* Where this kernel gives it nothing to do. */
+	bool may_idle;
 	struct zs_worker *worker;
+	/* Steps, pages or pools, whichever it is for. */
+	u64 did;
 };
 
 static int zs_gang_start(struct zs_gang *gang, const struct zs_stress *stress)
@@ -132,6 +136,7 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->bytes += ledger->bytes;
 		total->verifies += ledger->verifies;
 		total->failures += ledger->failures;
+		total->mallocs += ledger->mallocs;
 		total->no_memory += ledger->no_memory;
 		/* In whatever order they end. */
 		total->digest ^= ledger->digest * (2 * i + 1);
@@ -139,8 +144,35 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->pages_moved += ledger->pages_moved;
 		total->pages_refused += ledger->pages_refused;
 		total->pools += ledger->pools;
+		gang->did += ledger->ops + ledger->pages_compacted +
+			     ledger->pages_moved + ledger->pools;
 	}
 	kfree(gang->worker);
+}
+
+/* What did not happen was not tested. */
+static int zs_gangs_check(const struct zs_gang *gangs, unsigned int nr_gangs,
+			  const struct zs_ledger *total)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < nr_gangs; i++) {
+		if (gangs[i].did || !gangs[i].count || gangs[i].may_idle)
+			continue;
+		pr_err("no %s did anything\n", gangs[i].name);
+		err = -ENODATA;
+	}
+	if (total->mallocs <= total->no_memory) {
+		pr_err("of %llu mallocs, %llu were without memory\n",
+		       total->mallocs + total->no_memory, total->no_memory);
+		err = -ENODATA;
+	}
+	if (!total->verifies) {
+		pr_err("nothing was verified\n");
+		err = -ENODATA;
+	}
+	return err;
 }
 
 static int zs_pools_create(struct zs_stress *stress)
@@ -211,7 +243,8 @@ static int __init zs_stress_init(void)
 	struct zs_gang gangs[] = {
 		{ "zs_worker", zs_worker_thread, nr_workers },
 		{ "zs_compactor", zs_compactor_thread, compactors },
-		{ "zs_mover", zs_mover_thread, movers },
+		{ "zs_mover", zs_mover_thread, movers,
+		  .may_idle = !IS_ENABLED(CONFIG_COMPACTION) },
 		{ "zs_churner", zs_churner_thread, churners },
 	};
 	struct zs_ledger total = {};
@@ -235,12 +268,13 @@ static int __init zs_stress_init(void)
 	pr_info("meanwhile: %llu pages compacted, %llu moved, %llu refused, %llu pools made\n",
 		total.pages_compacted, total.pages_moved, total.pages_refused,
 		total.pools);
-	pr_info("ledger: %llu bytes, %llu verified, %llu failures, %lu pages left, %llu without memory, %lld ms\n",
+	pr_info("ledger: %llu bytes, %llu verified, %llu failures, %lu pages left, %llu mallocs, %llu without memory, %lld ms\n",
 		total.bytes, total.verifies, total.failures, left,
-		total.no_memory, ktime_ms_delta(ktime_get(), begin));
+		total.mallocs, total.no_memory,
+		ktime_ms_delta(ktime_get(), begin));
 	if (total.failures || left)
 		return -EIO;
-	return err;
+	return err ?: zs_gangs_check(gangs, ARRAY_SIZE(gangs), &total);
 }
 
 static void __exit zs_stress_exit(void)

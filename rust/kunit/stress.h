@@ -29,7 +29,8 @@ struct zs_ledger {
 	u64 bytes;
 	u64 verifies;
 	u64 failures;
-	/* Not a failure: memory may be short. */
+	u64 mallocs;
+	/* Not a failure, as long as it is not most of them: memory may be short. */
 	u64 no_memory;
 	/* Of what the worker did, in this order: the same for the same seed. */
 	u64 digest;

@@ -76,6 +76,8 @@ static void zs_churn(struct zs_worker *worker, u64 *state)
 		if (zs_object_new(pool, &objects[i],
 				  1 + (zs_random(state) >> 9) % PAGE_SIZE, i))
 			ledger->no_memory++;
+		else
+			ledger->mallocs++;
 	}
 	for (i = 0; i < ZS_CHURN; i += 2)
 		zs_object_free(pool, &objects[i]);

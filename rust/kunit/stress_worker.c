@@ -89,6 +89,7 @@ static void zs_worker_alloc(struct zs_worker *worker, struct zs_slot *slot,
 	err = zs_object_new(slot->pool, &slot->object, size, random);
 	switch (err) {
 	case 0:
+		worker->ledger.mallocs++;
 		worker->ledger.bytes += size;
 		break;
 	case -ENOMEM:

@@ -102,16 +102,19 @@ static void frees_all_that_can_be_freed(struct kunit *test)
 		}
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 	}
+	KUNIT_EXPECT_GT(test, compacted, 0);
 }
 
 static void every_class(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
-	unsigned long before, least, freed;
+	unsigned long before, least, freed, compacted = 0;
 	struct zs_objects objects;
+	unsigned int classes = 0;
 	size_t size;
 
 	zs_for_each_class_size(pool, size) {
+		classes++;
 		zs_objects_full(test, pool, &objects, size, 5);
 		least = fragment(test, &objects, 0, size);
 		before = zs_get_total_pages(pool);
@@ -123,11 +126,14 @@ static void every_class(struct kunit *test)
 				    "size %zu", size);
 		KUNIT_EXPECT_EQ_MSG(test, zs_compact(pool), 0,
 				    "size %zu: not at once", size);
+		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		zs_objects_free(pool, &objects);
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 		kunit_kfree(test, objects.object);
 	}
+	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
+	KUNIT_EXPECT_GE(test, compacted, classes);
 }
 
 static void nothing_to_do(struct kunit *test)
@@ -255,7 +261,7 @@ static void around_a_mapped_object(struct kunit *test)
 {
 	static const enum zs_mapmode modes[] = { ZS_MM_RO, ZS_MM_RW };
 	struct zs_pool *pool = zs_pool(test);
-	unsigned long before, freed, least;
+	unsigned long before, freed, least, compacted = 0;
 	struct zs_objects objects;
 	struct zs_holder holder;
 	unsigned int i, held;
@@ -273,6 +279,7 @@ static void around_a_mapped_object(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, freed, before - zs_get_total_pages(pool));
 		KUNIT_EXPECT_TRUE_MSG(test, zs_holder_stop(&holder),
 				      "compaction waited for the mapping");
+		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		/* Now nothing is in the way. */
 		zs_compact(pool);
@@ -282,6 +289,7 @@ static void around_a_mapped_object(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 		kunit_kfree(test, objects.object);
 	}
+	KUNIT_EXPECT_GT(test, compacted, 0);
 }
 
 static struct kunit_case zs_compaction_cases[] = {

@@ -380,12 +380,19 @@ static void overwritten_and_not_moved(struct kunit *test)
 			  *handle_behind(pool, &objects, 3);
 		KUNIT_EXPECT_LT(test, zs_page_move(page, GFP_KERNEL), 0);
 	}
+	/* For no other reason. */
+	*handle = old;
+	if (IS_ENABLED(CONFIG_COMPACTION))
+		KUNIT_EXPECT_EQ(test, 0, zs_page_move(page, GFP_KERNEL));
+	handle = handle_behind(pool, &objects, 1);
+	KUNIT_ASSERT_NOT_NULL(test, handle);
+	*handle = ~old;
 	/* All but every seventh object goes, and the overwritten one stays. */
 	for (i = 0; i < objects.count; i++) {
 		if (i % 7 && i != 1)
 			zs_object_free(pool, &objects.object[i]);
 	}
-	zs_compact(pool);
+	KUNIT_EXPECT_GT(test, zs_compact(pool), 0);
 	*handle = old;
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_compact(pool);

@@ -71,10 +71,11 @@ static void move_each_class(struct kunit *test, struct zs_pool *pool)
 {
 	long before = zs_nr_zspages();
 	struct zs_objects objects;
-	unsigned int i;
+	unsigned int classes = 0, i;
 	size_t size;
 
 	zs_for_each_class_size(pool, size) {
+		classes++;
 		zs_objects_full(test, pool, &objects, size, 1);
 		move_all(test, pool);
 		KUNIT_EXPECT_EQ(test, zs_nr_zspages() - before,
@@ -93,6 +94,7 @@ static void move_each_class(struct kunit *test, struct zs_pool *pool)
 				    "size %zu", size);
 		kunit_kfree(test, objects.object);
 	}
+	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
 	KUNIT_EXPECT_EQ(test, zs_nr_zspages(), before);
 }
 

@@ -87,10 +87,14 @@ static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
 static void full_zspage_of_each_class(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
+	unsigned int classes = 0;
 	size_t size;
 
-	zs_for_each_class_size(pool, size)
+	zs_for_each_class_size(pool, size) {
+		classes++;
 		check_full_zspage(test, pool, size);
+	}
+	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
 }
 
 static void full_zspages_of_other_chain_sizes(struct kunit *test)
@@ -207,6 +211,7 @@ static void zeroed_pages_if_asked_for(struct kunit *test)
 	handle = zs_malloc(pool, PAGE_SIZE, ZS_TEST_GFP | __GFP_ZERO);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle));
 	bytes = zs_map_object(pool, handle, ZS_MM_RO);
+	KUNIT_ASSERT_NOT_NULL(test, bytes);
 	/* C has linked free objects in the first bytes. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + sizeof(unsigned long), 0,
 					   PAGE_SIZE - sizeof(unsigned long)));
@@ -261,7 +266,7 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 {
 	struct zs_fixture *fixture = test->priv;
 	struct zs_pool *rust = zs_pool(test), *c;
-	unsigned int chain = fixture->chain;
+	unsigned int chain = fixture->chain, classes = 0;
 	struct zs_objects ours, theirs;
 	size_t size;
 
@@ -274,6 +279,7 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 	KUNIT_EXPECT_GE(test, zs_huge_class_size(rust), zs_huge_class_size(c));
 	/* That many of both fill whole zspages. */
 	zs_for_each_class_size(c, size) {
+		classes++;
 		zs_objects_full(test, rust, &ours, size, 1);
 		fixture->allocator = ZS_C;
 		fixture->chain = zs_chain_size(ZS_C);
@@ -289,6 +295,7 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 		kunit_kfree(test, ours.object);
 		kunit_kfree(test, theirs.object);
 	}
+	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
 	zs_pool_destroy(test, c);
 }
 

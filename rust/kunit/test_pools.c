@@ -110,6 +110,17 @@ static void move_pages(struct kunit *test)
 					      "1"));
 }
 
+/* For scripts/check-dmesg. */
+static void lost_begin(void)
+{
+	pr_info("zs-test: expect-begin Class-\\d+ fullness group \\d+ is not empty$\n");
+}
+
+static void lost_end(void)
+{
+	pr_info("zs-test: expect-end\n");
+}
+
 /* Lost is what was in it; but no page, and nobody trips over it later. */
 static void destroyed_with_objects_in_it(struct kunit *test)
 {
@@ -124,12 +135,14 @@ static void destroyed_with_objects_in_it(struct kunit *test)
 		zs_objects_full(test, pool, &objects, sizes[i], 3);
 		if (objects.per_zspage > 1)
 			zs_object_free(pool, &objects.object[0]);
+		lost_begin();
 		begin = zs_log_end();
 		zs_pool_destroy(test, pool);
 		/* As many lines as C has: one per class and group. */
 		KUNIT_EXPECT_EQ(test, zs_log_count(begin, zs_log_end(),
 						   "is not empty"),
 				objects.per_zspage > 1 ? 2 : 1);
+		lost_end();
 		KUNIT_EXPECT_TRUE(test, zs_pages_are_back(test));
 		move_pages(test);
 	}
@@ -140,12 +153,19 @@ static void destroyed_with_objects_of_all_sizes(struct kunit *test)
 	struct zs_objects objects;
 	struct zs_pool *pool;
 	unsigned int i;
+	u64 begin;
 
 	pool = zs_pool_new(test, "kunit-lost");
 	zs_objects_mixed(test, pool, &objects, 1000, 5);
 	for (i = 0; i < objects.count; i += 2)
 		zs_object_free(pool, &objects.object[i]);
+	lost_begin();
+	begin = zs_log_end();
 	zs_pool_destroy(test, pool);
+	/* In each class there was something. */
+	KUNIT_EXPECT_GE(test, zs_log_count(begin, zs_log_end(), "is not empty"),
+			ZS_LEAST_CLASSES);
+	lost_end();
 	KUNIT_EXPECT_TRUE(test, zs_pages_are_back(test));
 	move_pages(test);
 }
