@@ -99,6 +99,10 @@ wait_for() {
 	done
 }
 
+# What goes on beside a test.
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
+
 # --- numbers ---
 # Exact, and the kernel complains of a counter that is below zero: to be called
 # when nothing goes on that counts.

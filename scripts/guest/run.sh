@@ -116,18 +116,16 @@ echo 1 >/proc/sys/vm/compact_memory
 zram_end
 
 say "checking swapped memory, moving pages under it"
-(while :; do
-	echo 1 >/proc/sys/vm/compact_memory
-	echo 40 >/proc/sys/vm/nr_hugepages
-	echo 0 >/proc/sys/vm/nr_hugepages
-done) &
-mover=$!
+# shellcheck disable=SC2317 # called by noise
+move_pages() {
+	put 1 /proc/sys/vm/compact_memory && put 40 /proc/sys/vm/nr_hugepages &&
+		put 0 /proc/sys/vm/nr_hugepages
+}
+noise move_pages move_pages
 zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10
 zswap verify
 zram_end
-kill $mover
-wait $mover 2>/dev/null
-echo 0 >/proc/sys/vm/nr_hugepages
+noise_off
 migrated=$(($(rs_stat pages_migrated) - migrated)) pg=$(($(vmstat pgmigrate_success) - pg))
 refused=$(rs_stat migrations_refused) deferred=$(rs_stat deferred_frees)
 moved=$(rs_stat objects_moved)

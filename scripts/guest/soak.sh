@@ -159,35 +159,29 @@ soak_files() {
 }
 
 soak_noise() {
-	local compactions=0 hotplugs=0
+	local rounds=0 memory=0 compactions=0 scans=0 hotplugs=0
 	while going; do
-		echo 1 >/proc/sys/vm/compact_memory
-		echo 30 >/proc/sys/vm/nr_hugepages
-		echo 0 >/proc/sys/vm/nr_hugepages
+		put 1 /proc/sys/vm/compact_memory && put 30 /proc/sys/vm/nr_hugepages &&
+			put 0 /proc/sys/vm/nr_hugepages && memory=$((memory + 1))
 		sleep 3
 		for d in zram0 zram1; do
-			echo 1 >/sys/block/$d/compact
+			put 1 /sys/block/$d/compact && compactions=$((compactions + 1))
 		done
-		for scan in "$DEBUGFS"/shrinker/mm-zspool:*/scan; do
-			echo "0 0 100000" >"$scan"
-		done
+		noise_of_shrinkers '*' && scans=$((scans + 1))
 		cat $DEBUGFS/zsmalloc*/*/classes >/dev/null
-		compactions=$((compactions + 1))
+		rounds=$((rounds + 1))
 		# For a while, zswap may write to zram what it has held for long.
-		case $((compactions % 8)) in
+		case $((rounds % 8)) in
 		6) echo Y >$ZSWAP/shrinker_enabled ;;
 		0) echo N >$ZSWAP/shrinker_enabled ;;
 		esac
 		sleep 3
-		if [ $((compactions % 4)) -eq 0 ]; then
-			for cpu in /sys/devices/system/cpu/cpu[1-9]*/online; do
-				echo 0 >$cpu
-				sleep 1
-				echo 1 >$cpu
-				hotplugs=$((hotplugs + 1))
+		if [ $((rounds % 4)) -eq 0 ]; then
+			for cpu in $(other_cpus); do
+				put 0 $cpu && sleep 1 && put 1 $cpu && hotplugs=$((hotplugs + 1))
 			done
 		fi
-		book noise asked=$compactions hotplugs=$hotplugs
+		book noise memory=$memory compactions=$compactions scans=$scans hotplugs=$hotplugs
 	done
 }
 
@@ -292,6 +286,8 @@ ledger "stored in zswap, bytes" "$zswap_written"
 ledger "loaded from zswap, bytes" "$zswap_read"
 ledger "written to zram, bytes" "$zram_written"
 ledger "read from zram, bytes" "$zram_read"
+ledger "compactions of memory / of a pool / shrinker scans" \
+	"$(booked memory) / $(booked compactions) / $(booked scans)"
 ledger "CPUs taken away and brought back" "$(booked hotplugs)"
 ledger "objects at the end of the work" "$objects"
 ledger "objects moved by compaction" "$moved"
@@ -311,7 +307,8 @@ if grep -E "$OUR_SLABS" /proc/slabinfo; then
 fi
 # What did not happen was not tested.
 for what in "written hog" "verified hog" "compiled cc-zswap" "compiled cc-zram" \
-	"verified files" "names files" "hotplugs noise"; do
+	"verified files" "names files" "memory noise" \
+	"compactions noise" "scans noise" "hotplugs noise"; do
 	[ "$(booked $what)" -gt 0 ] || fail "nothing $what"
 done
 for what in "$zswap_written" "$zswap_read" "$zram_written" "$zram_read" "$pg"; do

@@ -49,15 +49,19 @@ test_by_two_writers() {
 	local used freed go=/run/compact-now
 	used=$(mm_stat zram0 used)
 	# They wait for each other, so that they are in there together.
+	local pids=() pid
 	for _ in 1 2 3; do
 		(
 			until [ -e $go ]; do :; done
 			for _ in 1 2 3; do echo 1 >/sys/block/zram0/compact; done
 		) &
+		pids+=($!)
 	done
 	sleep 0.5
 	touch $go
-	wait
+	for pid in "${pids[@]}"; do
+		wait $pid || fail "a writer failed"
+	done
 	rm $go
 	freed=$(mm_stat zram0 compacted)
 	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
@@ -83,6 +87,7 @@ test_count_is_what_compaction_frees() {
 	fragmented
 	local count
 	count=$(shrinker_count)
+	[ $count -gt 500 ] || fail "the shrinker counts only $count pages"
 	echo 1 >/sys/block/zram0/compact
 	[ "$(mm_stat zram0 compacted)" -eq "$count" ] ||
 		fail "counted $count, freed $(mm_stat zram0 compacted)"
@@ -104,19 +109,19 @@ test_by_memory_pressure() {
 test_while_written_and_read() {
 	local BYTES=$((24 << 20))
 	fragmented
-	(while :; do echo 1 >/sys/block/zram0/compact; done) &
-	local a=$!
+	noise compactors put 1 /sys/block/zram0/compact
 	# A second compactor: only one may be at work in a pool.
-	(while :; do echo "0 0 1000" >"$(shrinker)/scan"; done) &
-	local b=$!
-	local rounds=(1:50:10)
+	noise shrinkers noise_of_shrinkers 'zram0-*'
+	local freed rounds=(1:50:10)
 	for r in 2:20:40 3:40:40 4:0:50; do
 		rounds+=("$r")
 		blk scatter /dev/zram0 $BYTES $r
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 	done
-	kill $a $b
-	wait $a $b || :
+	noise_off
+	freed=$(mm_stat zram0 compacted)
+	echo "    # pages freed meanwhile: $freed" >>$WORK/results
+	[ $freed -gt 500 ] || fail "only $freed pages were freed meanwhile"
 	blk verify /dev/zram0 $BYTES "${rounds[@]}"
 }
 
@@ -133,6 +138,7 @@ test_classes_table() {
 	# The pages in the table are the pages in use.
 	local pages
 	pages=$(awk '$1 ~ /^[0-9]+$/ { s += $(NF - 2) } END { print s }' "$table")
+	[ "$pages" -gt 0 ] || fail "no page in the table"
 	[ "$pages" -eq $(($(mm_stat zram0 used) / 4096)) ] ||
 		fail "table says $pages pages, mm_stat $(($(mm_stat zram0 used) / 4096))"
 }

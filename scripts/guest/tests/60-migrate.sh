@@ -21,6 +21,22 @@ migrated() {
 	fi
 }
 
+# usage: migrated_since WHAT_IT_WAS_BEFORE; some page must have been
+migrated_since() {
+	local pages=$(($(migrated) - $1))
+	echo "    # pages migrated: $pages" >>$WORK/results
+	[ $pages -gt 0 ] || fail "no page was migrated"
+}
+
+# As many as there is memory for, and none.
+huge_pages() {
+	local got
+	put 1000000 /proc/sys/vm/nr_hugepages || return
+	got=$(cat /proc/sys/vm/nr_hugepages)
+	put 0 /proc/sys/vm/nr_hugepages || return
+	[ $got -gt 0 ]
+}
+
 # Compaction moves pages from the lower end of memory to the upper one, where
 # allocation begins: room up there, once our pages are placed.
 filled_below_room() {
@@ -39,21 +55,22 @@ test_compact_memory() {
 		blk verify /dev/zram0 $BYTES 1:30:20
 		[ "$(migrated)" -le "$before" ] || break
 	done
-	[ "$(migrated)" -gt "$before" ] || fail "no page was migrated"
+	migrated_since $before
 }
 
 test_compact_memory_under_load() {
 	needs_migration
-	filled
-	(while :; do echo 1 >/proc/sys/vm/compact_memory; done) &
-	local mover=$! rounds=(1:30:20)
+	filled_below_room
+	local before rounds=(1:30:20)
+	before=$(migrated)
+	noise compact_memory put 1 /proc/sys/vm/compact_memory
 	for r in 2:20:30 3:20:30; do
 		rounds+=("$r")
 		blk scatter /dev/zram0 $BYTES $r
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 	done
-	kill $mover
-	wait $mover || :
+	noise_off
+	migrated_since $before
 }
 
 # In 2023, absurd nr_hugepages found a bit field that was too small for long chains.
@@ -67,11 +84,7 @@ test_huge_pages_under_load() {
 	hog fill
 	local before rounds=(1:30:20)
 	before=$(migrated)
-	(while :; do
-		echo 1000000 >/proc/sys/vm/nr_hugepages
-		echo 0 >/proc/sys/vm/nr_hugepages
-	done) &
-	local mover=$!
+	noise huge_pages huge_pages
 	# A slow kernel takes more than one of these for one round of huge pages.
 	for r in 2:20:30 3:20:30 4:20:30 5:20:30; do
 		blk scatter /dev/zram0 $BYTES $r
@@ -80,44 +93,41 @@ test_huge_pages_under_load() {
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 		[ "$(migrated)" -le "$before" ] || break
 	done
-	kill $mover
-	wait $mover || :
-	echo 0 >/proc/sys/vm/nr_hugepages
-	[ "$(migrated)" -gt "$before" ] || fail "no page was migrated"
+	noise_off
+	migrated_since $before
 	hog verify
 	hog_stop
 }
 
 test_with_compaction_at_once() {
 	needs_migration
-	filled
-	(while :; do echo 1 >/proc/sys/vm/compact_memory; done) &
-	local a=$!
-	(while :; do echo 1 >/sys/block/zram0/compact; done) &
-	local b=$! rounds=(1:30:20)
+	filled_below_room
+	local before freed rounds=(1:30:20)
+	before=$(migrated)
+	noise compact_memory put 1 /proc/sys/vm/compact_memory
+	noise compactors put 1 /sys/block/zram0/compact
 	for r in 2:40:20 3:20:40; do
 		rounds+=("$r")
 		blk scatter /dev/zram0 $BYTES $r
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 	done
-	kill $a $b
-	wait $a $b || :
+	noise_off
+	migrated_since $before
+	freed=$(mm_stat zram0 compacted)
+	echo "    # pages freed by zs_compact: $freed" >>$WORK/results
+	[ $freed -gt 0 ] || fail "zs_compact freed nothing"
 }
 
 test_cpu_hotplug() {
 	filled
-	(while :; do
-		echo 0 >/sys/devices/system/cpu/cpu1/online
-		echo 1 >/sys/devices/system/cpu/cpu1/online
-	done) &
-	local plug=$! rounds=(1:30:20)
+	[ -n "$(other_cpus)" ] || fail "there is but one CPU"
+	noise cpus noise_of_cpus
+	local rounds=(1:30:20)
 	for r in 2:20:30 3:20:30; do
 		rounds+=("$r")
 		blk scatter /dev/zram0 $BYTES $r
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 	done
-	kill $plug
-	wait $plug || :
-	echo 1 >/sys/devices/system/cpu/cpu1/online 2>/dev/null || :
+	noise_off
 	blk verify /dev/zram0 $BYTES "${rounds[@]}"
 }
