@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn.h>
+#include <linux/vmalloc.h>
 
 #include "kunit.h"
 
@@ -333,17 +334,43 @@ static void refused_to_the_kernel(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
+/* Of those before, in ascending order as these, the ones that are not there. */
+static unsigned int pages_gone(const struct zs_pages *before,
+			       const struct zs_pages *after)
+{
+	unsigned int gone = 0, i, j = 0;
+
+	for (i = 0; i < before->count; i++) {
+		while (j < after->count && after->pfn[j] < before->pfn[i])
+			j++;
+		gone += j == after->count || after->pfn[j] != before->pfn[i];
+	}
+	return gone;
+}
+
+#define ZS_ROOM (64UL << 20)
+
+/* Pages go up, to where allocation begins: there has to be room. */
 static void by_compact_memory(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
+	struct zs_pages before, after;
 	struct zs_objects objects;
 	unsigned int i;
+	void *room;
 
+	room = vmalloc(ZS_ROOM);
+	KUNIT_ASSERT_NOT_NULL(test, room);
 	zs_objects_mixed(test, pool, &objects, 3000, 4);
+	vfree(room);
 	for (i = 0; i < objects.count; i += 3)
 		zs_object_free(pool, &objects.object[i]);
+	pages_find(test, pool, &before);
 	KUNIT_EXPECT_EQ(test, 0, zs_write_file("/proc/sys/vm/compact_memory",
 					       "1"));
+	pages_find(test, pool, &after);
+	KUNIT_EXPECT_EQ(test, after.count, before.count);
+	KUNIT_EXPECT_GT(test, pages_gone(&before, &after), 0);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);

@@ -34,6 +34,17 @@ fail() {
 	exit 1
 }
 
+# What must be refused, and why: the reason is in what it prints.
+# usage: refused REGEX command...
+refused() {
+	local why=$1
+	shift
+	if "$@" >$WORK/refused 2>&1; then
+		fail "was not refused: $*"
+	fi
+	grep -qE "$why" $WORK/refused || fail "$*: $(cat $WORK/refused)"
+}
+
 # A line in the kernel log, so that it shows what was going on.
 mark() {
 	echo "zs-test: $*" >/dev/kmsg
@@ -136,6 +147,18 @@ rs_stat() {
 
 zswap_stat() {
 	cat "$DEBUGFS/zswap/$1"
+}
+
+# usage: zswap_has PAGES; that many at least are stored there now
+zswap_has() {
+	[ "$(zswap_stat stored_pages)" -ge "$1" ] ||
+		fail "only $(zswap_stat stored_pages) pages in zswap, not $1"
+}
+
+# usage: zram_has zramN BYTES; that many at least are stored there now, compressed or not
+zram_has() {
+	[ "$(mm_stat "$1" orig)" -ge "$2" ] || fail "only $(mib "$(mm_stat "$1" orig)") in $1"
+	[ "$(mm_stat "$1" used)" -gt 0 ] || fail "$1 has no page of the allocator"
 }
 
 mib() {

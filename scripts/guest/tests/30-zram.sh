@@ -8,6 +8,7 @@ test_every_algorithm() {
 	for a in lzo-rle lz4 zstd; do
 		zram_setup zram0 $((16 << 20)) $a
 		blk copy /dev/zram0 $((16 << 20))
+		zram_has zram0 $((8 << 20))
 		blk verify /dev/zram0 $((16 << 20))
 		zram_reset zram0
 	done
@@ -45,6 +46,7 @@ test_used_is_nr_zspages() {
 	zram_setup zram0 $((32 << 20))
 	blk copy /dev/zram0 $((32 << 20))
 	local pages
+	zram_has zram0 $((16 << 20))
 	pages=$(($(mm_stat zram0 used) / 4096))
 	[ $pages -eq "$(vmstat nr_zspages)" ] ||
 		fail "mem_used is $pages pages, nr_zspages $(vmstat nr_zspages)"
@@ -93,7 +95,9 @@ test_ext4() {
 	done >/tmp/sums
 	rm /mnt/z/d/*[13579]
 	umount /mnt/z || fail "umount"
+	zram_has zram0 $((12 << 20))
 	echo 1 >/sys/block/zram0/compact
+	[ "$(mm_stat zram0 compacted)" -gt 0 ] || fail "compaction freed nothing"
 	mount -t ext4 -o discard /dev/zram0 /mnt/z || fail "mount again"
 	for i in $(seq 2 2 24); do
 		[ "$(md5sum </mnt/z/d/$i | cut -d' ' -f1)" = "$(sed -n ${i}p /tmp/sums)" ] ||
@@ -127,6 +131,7 @@ test_writeback() {
 	zram_setup zram0 $((16 << 20))
 	blk copy /dev/zram0 $((16 << 20))
 	echo all >/sys/block/zram0/idle
+	[ "$(mm_stat zram0 compr)" -gt $((2 << 20)) ] || fail "there is nothing to write back"
 	echo idle >/sys/block/zram0/writeback || fail "writeback"
 	[ "$(mm_stat zram0 compr)" -lt $((1 << 20)) ] || fail "not written back"
 	blk verify /dev/zram0 $((16 << 20))
@@ -139,9 +144,11 @@ test_mem_limit() {
 	load_zram 1
 	zram_setup zram0 $((16 << 20))
 	echo 2M >/sys/block/zram0/mem_limit
-	if zs_blk copy $DATA /dev/zram0 $((16 << 20)); then
-		fail "16 MiB fit into a limit of 2 MiB"
-	fi
+	refused 'zs_blk: write: ' zs_blk copy $DATA /dev/zram0 $((16 << 20))
+	local used
+	used=$(mm_stat zram0 used)
+	[ $used -gt $((1 << 20)) ] || fail "no more than $(mib $used) of 2 MiB are used"
+	[ $used -le $((2 << 20)) ] || fail "with a limit of 2 MiB, there are $(mib $used)"
 	echo 0 >/sys/block/zram0/mem_limit
 	blk copy /dev/zram0 $((16 << 20))
 	blk verify /dev/zram0 $((16 << 20))

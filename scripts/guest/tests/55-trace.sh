@@ -103,13 +103,17 @@ test_compactions_at_once_are_traced() {
 		) &
 		pids+=($!)
 	done
-	wait "${pids[@]}"
+	for i in "${pids[@]}"; do
+		wait $i || fail "a compaction failed"
+	done
 	trace_off
 	same "starts" "$(trace_count zs_compact_start)" 20
 	same "ends" "$(trace_count zs_compact_end)" 20
 	same "pages freed" "$(trace_sum zs_compact_end pages_compacted)" \
 		"$(rs_stat pages_compacted)"
 	same "objects moved" "$(trace_sum zs_compact_end objects_moved)" "$(rs_stat objects_moved)"
+	[ "$(rs_stat pages_compacted)" -gt 0 ] || fail "no page was freed"
+	[ "$(rs_stat objects_moved)" -gt 0 ] || fail "no object moved"
 }
 
 test_nothing_is_traced_unasked() {
@@ -118,6 +122,7 @@ test_nothing_is_traced_unasked() {
 	trace_on
 	trace_off
 	echo 1 >/sys/block/zram0/compact
+	[ "$(mm_stat zram0 compacted)" -gt 0 ] || fail "there was nothing to trace"
 	cat $TRACING/trace >$WORK/trace
 	same "events" "$(trace_count 'zs_[a-z_]*')" 0
 }
@@ -145,7 +150,8 @@ test_failed_malloc_is_traced() {
 	# Each allocation of a malloc fails in turn.
 	kunit_traced "zsmalloc_faults.malloc_in_a_filled_pool"
 	local hit
-	hit=$(sed -n 's/.*fault points hit: //p' $WORK/ktap | head -n 1)
+	hit=$(sed -n 's/.*fault points hit: //p' $WORK/ktap | sed -n 1p)
+	[ -n "$hit" ] || fail "the unit test does not say how many allocations failed"
 	[ "$(trace_count zs_malloc_fail 'error=-12$')" -gt 0 ] || fail "no -ENOMEM was traced"
 	[ "$(trace_count zs_malloc_fail 'error=-12$')" -le "$hit" ] ||
 		fail "$(trace_count zs_malloc_fail) failures traced for $hit failed allocations"

@@ -33,13 +33,32 @@ kunit() {
 			level = RLENGTH
 			line = $0
 			sub(/^ *(not )?ok [0-9]+ (- )?/, "", line)
-			skipped = line ~ /# SKIP/
+			skipped = verdict == "ok" && line ~ /# SKIP/
 			sub(/ *#.*/, "", line)
 			if (level == 8 && skipped) print "skip kunit/" suite "/" name "/" line
 			else if (level == 8) print verdict " kunit/" suite "/" name "/" line
-		}' $WORK/ktap >$WORK/kunit.results
+			if (level == 8) on[line]++
+			# Not one allocator is there for it; or, of ours, not the one to test.
+			else if (level == 4 && !on["rust"]) {
+				if (alloc == "rust") print "not ok kunit/" suite "/" line ": did not run on ours"
+				else if (!on["c"]) print "skip kunit/" suite "/" line ": for the Rust allocator"
+			}
+			if (level == 4) delete on
+		}' alloc="$ALLOC" $WORK/ktap >$WORK/kunit.results
 	cat $WORK/kunit.results >>$WORK/results
 	unload zsmalloc_kunit
+	# All that was announced: suites, and cases of each suite.
+	awk '
+		/^ *1\.\.[0-9]+$/ { match($0, /^ */); announced[RLENGTH] += substr($1, 4) }
+		/^ *(not )?ok [0-9]+ / { match($0, /^ */); came[RLENGTH]++ }
+		END {
+			if (!announced[0] || !announced[4]) bad = 1
+			for (level in announced) {
+				print "announced at " level ": " announced[level] ", came: " came[level]
+				if (announced[level] != came[level]) bad = 1
+			}
+			exit bad
+		}' $WORK/ktap || fail "not all unit tests ended"
 	grep -q '^ok' $WORK/kunit.results || {
 		tail -n 20 $WORK/ktap
 		fail "no result in the kernel log"

@@ -21,7 +21,7 @@ zram_case() {
 	fi
 	if [ $rc -eq 4 ]; then
 		echo SKIP
-	elif grep -q "$1 : \[PASS\]" "$log" && ! grep -q FAIL "$log"; then
+	elif [ $rc -eq 0 ] && grep -q "$1 : \[PASS\]" "$log" && ! grep -q FAIL "$log"; then
 		echo PASS
 	else
 		echo FAIL
