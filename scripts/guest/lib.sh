@@ -98,6 +98,15 @@ expect_end() {
 	mark "expect-end"
 }
 
+# What may be said there, or not.
+allow_begin() {
+	mark "allow-begin $*"
+}
+
+allow_end() {
+	mark "allow-end"
+}
+
 # --- waiting ---
 # usage: wait_for SECONDS command...; true as soon as the command is.
 wait_for() {
