@@ -64,13 +64,18 @@ def initramfs(folder, modules, plan, sizes, path):
         f.write(cpio(files))
 
 
-def qemu(initrd, console, mem, accel, smp):
+IMAGE = os.path.join(BUILD, "kernel", "bench", "arch/x86/boot/bzImage")
+# Debian's, without zswap: zsmalloc is a module there.
+STOCK_IMAGE = os.path.join(BUILD, "stock", "cloud", "vmlinuz")
+ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+
+
+def qemu(initrd, console, mem, accel, smp, image=IMAGE):
     return [
         "qemu-system-x86_64", "-cpu", "max", "-smp", str(smp), "-m", mem,
         "-display", "none", "-no-reboot", "-nodefaults",
         "-rtc", "base=2024-01-01,clock=vm",
-        "-kernel", os.path.join(BUILD, "kernel", "bench", "arch/x86/boot/bzImage"),
-        "-initrd", initrd, "-append", " ".join(WORDS),
+        "-kernel", image, "-initrd", initrd, "-append", " ".join(WORDS),
         "-serial", f"file:{console}", "-serial", "stdio",
     ] + accel
 
@@ -83,15 +88,14 @@ def uml(initrd, mem):
 # How the guest runs: folder of the modules, and the command.
 HOW = {
     # One instruction is one nanosecond of the guest's time.
-    "icount": ("bench", lambda i, c, m: qemu(
-        i, c, m, ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"], 1)),
+    "icount": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT, 1)),
+    "stock": ("cloud", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_IMAGE)),
     # What is not timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
     # Two CPUs in turns, and a plugin that sees what they write.
-    "watch": ("bench", lambda i, c, m: qemu(i, c, m, [
-        "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-plugin",
-        f"{os.path.join(BUILD, 'bench', 'watch.so')},out={c}.watch"], 2)),
+    "watch": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT + [
+        "-plugin", f"{os.path.join(BUILD, 'bench', 'watch.so')},out={c}.watch"], 2)),
     "uml": ("uml", lambda i, c, m: uml(i, m)),
     # The modules with the locks of a kernel for several CPUs.
     "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),

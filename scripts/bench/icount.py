@@ -95,10 +95,10 @@ def recorder(results, *path):
     return lambda measure, value: of.setdefault(measure, {}).__setitem__(path[-1], value)
 
 
-def run(sizes, workloads, objects=OBJECTS):
+def run(sizes, workloads, objects=OBJECTS, how="icount"):
     """{workload: {measure: {backend: instructions}}}"""
     results = {}
-    guest = Guest("icount", "icount", sizes)
+    guest = Guest(how, how, sizes)
     for workload in workloads:
         guest.do(f"sizes {workload}")
         # The first round warms up the page allocator; the second overwrites it.
@@ -107,6 +107,11 @@ def run(sizes, workloads, objects=OBJECTS):
                 operations(guest, backend, objects, recorder(results, workload, backend))
     guest.run()
     return results
+
+
+def run_stock(sizes, workloads):
+    """The same, on Debian's own kernel."""
+    return run(sizes, workloads, how="stock")
 
 
 # What is kept, and of what: see zb_cmd_punch(). All classes, so many objects each.

@@ -53,6 +53,16 @@ def operations(table, results, workloads):
             table.ratio(f"{measure}, {workload}", results[workload][name], goal)
 
 
+def stock(table, results, workloads):
+    """The same on a kernel that GCC built, with all of a distribution's options."""
+    for measure, name, goal in (
+            ("free + malloc of a random object", "churn", None),
+            ("malloc into an empty pool", "malloc", None), ("free", "free", None),
+            ("map + unmap", "map_all", 0.75)):
+        for workload in workloads:
+            table.ratio(f"Debian's kernel, {measure}, {workload}", results[workload][name], goal)
+
+
 def compaction(table, results, workloads):
     """Cost and moves; moves against the least, for the worst pattern."""
     for workload in workloads:
