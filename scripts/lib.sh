@@ -7,6 +7,9 @@ shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
+# What apt and cargo say when they reach nothing.
+# shellcheck disable=SC2034
+NO_NETWORK='^Err:|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
 # When the first of these scripts began; those it calls inherit it.
 export ZS_START=${ZS_START:-$EPOCHSECONDS}
 
@@ -88,4 +91,8 @@ logged() {
 
 log_lines() {
 	wc -l <"$1"
+}
+
+last_line() {
+	tail -n 1 "$1" | sed "s|$BUILD/||g; s/^ *\(\[[0-9:]*\] \)*//" | cut -c-90
 }
