@@ -224,9 +224,14 @@ load_allocator() {
 # Not by modprobe: the allocator is loaded by then, and modprobe would bring in
 # the drop-in's modules even where the C one is the choice.
 load_zram() {
-	if ! loaded zlib_deflate; then
-		load "$(kernels zlib_deflate)"
-	fi
+	local path name
+	while read -r _ path _; do
+		name=${path##*/} name=${name%.ko}
+		case $name in
+		zram | zsmalloc*) continue ;;
+		esac
+		loaded "${name//-/_}" || load "$path"
+	done < <(modprobe --show-depends zram | grep ^insmod)
 	load "$(kernels zram)" "num_devices=${1:-1}"
 }
 
@@ -251,9 +256,13 @@ unload_all() {
 }
 
 # --- zram ---
-# usage: zram_setup zramN BYTES [ALGORITHM]
+# usage: zram_setup zramN BYTES [ALGORITHM]; lzo-rle, where the kernel has it
 zram_setup() {
-	echo "${3:-lzo-rle}" >"/sys/block/$1/comp_algorithm" || fail "$1: no algorithm ${3:-lzo-rle}"
+	if [ -n "${3:-}" ]; then
+		echo "$3" >"/sys/block/$1/comp_algorithm" || fail "$1: no algorithm $3"
+	elif grep -qw lzo-rle "/sys/block/$1/comp_algorithm"; then
+		echo lzo-rle >"/sys/block/$1/comp_algorithm" || fail "$1: lzo-rle is refused"
+	fi
 	echo "$2" >"/sys/block/$1/disksize" || fail "$1: no pool of $2 bytes"
 }
 
@@ -280,6 +289,7 @@ zswap_on() {
 
 # Away from our pools.
 zswap_off() {
+	[ -d $ZSWAP ] || return 0
 	echo N >$ZSWAP/enabled
 	echo zbud >$ZSWAP/zpool
 	echo lzo >$ZSWAP/compressor
