@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## set up, build, boot QEMU, store real data in zram and zswap, check it, report
+run: ## boot Debian's kernel, store real data in zram and zswap, check it, report; KERNEL=test|cloud, ALLOC=c
 	@scripts/run
 
 .PHONY: test
@@ -47,7 +47,7 @@ mutants: ## are faults noticed: one in the source at a time; last line: N mutant
 	@scripts/mutants $(MUTANTS)
 
 .PHONY: shell
-shell: ## the same guest with the modules loaded and a prompt
+shell: ## the same guest with the modules loaded and a prompt; KERNEL=test|cloud, ALLOC=c
 	@scripts/shell
 
 .PHONY: setup
@@ -55,7 +55,7 @@ setup: ## install the Debian packages and bindgen, if any is missing
 	@scripts/setup
 
 .PHONY: kernel
-kernel: ## fetch, configure and build the guest's kernel
+kernel: ## fetch, configure and build the kernel of the tests
 	@scripts/setup
 	@scripts/kernel-build
 

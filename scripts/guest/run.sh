@@ -28,7 +28,13 @@ classes() {
 	cat $DEBUGFS/zsmalloc*/zram0/classes >"/run/result/classes-$1"
 } 2>/dev/null
 
+# Debian's cloud kernel has none.
+HAS_ZSWAP=
+[ ! -d $ZSWAP ] || HAS_ZSWAP=1
+
+# The process whose memory is in zswap.
 zswap() {
+	[ -n "$HAS_ZSWAP" ] || return 0
 	hog "$@" >$WORK/hog.last || fail "zswap: $(cat $WORK/hog.last)"
 }
 
@@ -39,7 +45,7 @@ say "loading the modules ($ALLOC)"
 load_allocator
 load_zram 1
 if [ "$ALLOC" = rust ]; then
-	backend=$(cat /sys/module/zsmalloc/parameters/backend)
+	backend=$(cat $BACKEND)
 	case $backend in
 	*'[rust]'*) ;;
 	*) fail "the backend parameter reads '$backend'" ;;
@@ -48,29 +54,36 @@ else
 	backend="the kernel's own"
 fi
 
-zswap_on $ZPOOL
-swap_on $SWAP
-mkdir -p $CG
-# zswap's copy counts, too: enough for all of it compressed, not for the rest.
-echo $((104 << 20)) >$CG/memory.max
 zram_setup zram0 $DATA_BYTES
-hog_start zs-run $DATA_BYTES
-
-say "storing $(mib $DATA_BYTES) in zram and as much in swapped memory"
+if [ -n "$HAS_ZSWAP" ]; then
+	zswap_on $ZPOOL
+	swap_on $SWAP
+	mkdir -p $CG
+	# zswap's copy counts, too: enough for all of it compressed, not for the rest.
+	echo $((104 << 20)) >$CG/memory.max
+	hog_start zs-run $DATA_BYTES
+	say "storing $(mib $DATA_BYTES) in zram and as much in swapped memory"
+else
+	say "this kernel has no zswap: storing $(mib $DATA_BYTES) in zram alone"
+fi
 zram_begin copy $DATA /dev/zram0 $DATA_BYTES
 zswap fill
 # What is still resident, too, so that zswap holds all of it at once.
 for _ in 1 2 3 4 5 6 7 8; do
+	[ -n "$HAS_ZSWAP" ] || break
 	[ "$(zswap_stat stored_pages)" -lt $((128 << 8)) ] || break
 	echo $DATA_BYTES >$CG/memory.reclaim
 done 2>/dev/null
 zram_end
 zram_orig=$(mm_stat zram0 orig) zram_compr=$(mm_stat zram0 compr) zram_used=$(mm_stat zram0 used)
-zswap_orig=$(($(zswap_stat stored_pages) * 4096)) zswap_used=$(zswap_stat pool_total_size)
-zswap_compr=$(awk '$1 == "zswap" { print $2 }' $CG/memory.stat)
 nr_most=$(vmstat nr_zspages)
 [ "$zram_orig" -ge $((128 << 20)) ] || fail "zram holds only $(mib "$zram_orig")"
-[ "$zswap_orig" -ge $((128 << 20)) ] || fail "zswap holds only $(mib "$zswap_orig")"
+zswap_orig='' zswap_used='' zswap_compr=''
+if [ -n "$HAS_ZSWAP" ]; then
+	zswap_orig=$(($(zswap_stat stored_pages) * 4096)) zswap_used=$(zswap_stat pool_total_size)
+	zswap_compr=$(awk '$1 == "zswap" { print $2 }' $CG/memory.stat)
+	[ "$zswap_orig" -ge $((128 << 20)) ] || fail "zswap holds only $(mib "$zswap_orig")"
+fi
 
 say "reading all of it back"
 zram_begin verify $DATA /dev/zram0 $DATA_BYTES
@@ -115,7 +128,9 @@ migrated=$(rs_stat pages_migrated) pg=$(vmstat pgmigrate_success)
 echo 1 >/proc/sys/vm/compact_memory
 zram_end
 
-say "checking swapped memory, moving pages under it"
+checked="swapped memory"
+[ -n "$HAS_ZSWAP" ] || checked="zram again"
+say "checking $checked, moving pages under it"
 # shellcheck disable=SC2317 # called by noise
 move_pages() {
 	put 1 /proc/sys/vm/compact_memory && put 40 /proc/sys/vm/nr_hugepages &&
@@ -136,9 +151,11 @@ if [ "$ALLOC" = rust ]; then
 fi
 
 say "taking everything away"
-hog_stop
-swap_off $SWAP
-zswap_off
+if [ -n "$HAS_ZSWAP" ]; then
+	hog_stop
+	swap_off $SWAP
+	zswap_off
+fi
 zram_reset zram0
 unload_all
 cgroup_remove zs-run
@@ -157,20 +174,26 @@ one() {
 	printf '  %-28s %s\n' "$@"
 }
 
+# Of numbers that there are not, "none".
+size() {
+	if [ -n "$1" ]; then mib "$1"; else echo none; fi
+}
+
 ratio() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+	awk -v a="$1" -v b="$2" 'BEGIN { if (b) printf "%.2f", a / b; else print "none" }'
 }
 
 {
 	echo
 	row "" zram zswap
-	row "stored" "$(mib "$zram_orig")" "$(mib "$zswap_orig")"
-	row "compressed" "$(mib "$zram_compr")" "$(mib "$zswap_compr")"
-	row "pool" "$(mib "$zram_used")" "$(mib "$zswap_used")"
+	row "stored" "$(size "$zram_orig")" "$(size "$zswap_orig")"
+	row "compressed" "$(size "$zram_compr")" "$(size "$zswap_compr")"
+	row "pool" "$(size "$zram_used")" "$(size "$zswap_used")"
 	row "stored / pool" "$(ratio "$zram_orig" "$zram_used")" "$(ratio "$zswap_orig" "$zswap_used")"
 	row "compressed / pool" "$(ratio "$zram_compr" "$zram_used")" "$(ratio "$zswap_compr" "$zswap_used")"
 	echo
-	one "backend" "$backend (zswap: $ZPOOL)"
+	one "kernel" "$(uname -r)"
+	one "backend" "$backend${HAS_ZSWAP:+ (zswap: $ZPOOL)}"
 	one "zram, after fragmenting" "$(mib "$frag_compr") in $(mib "$frag_used")"
 	one "zram, after compacting" "$(mib "$frag_compr") in $(mib "$comp_used")"
 	one "pages freed, sysfs" "$freed_sysfs"
