@@ -18,7 +18,7 @@ run: ## boot Debian's kernel, store real data in zram and zswap, check it, repor
 	@scripts/run
 
 .PHONY: test
-test: ## all tests, on the host and in the guest; last line: N passed, N failed
+test: ## all tests, on the host, in the guest, on Debian's kernel; last line: N passed, N failed
 	@scripts/test
 
 .PHONY: test-full
