@@ -11,7 +11,7 @@ pub mod engine;
 pub mod ffi;
 pub mod sys;
 
-use sys::{cpu_area::CpuAreas, page_stock::PageStocks, slab::ZspageCache};
+use sys::{cpu_area::CpuAreas, slab::ZspageCache};
 
 module! {
     type: ZsmallocModule,
@@ -27,7 +27,6 @@ struct ZsmallocModule {
     _zpool: ffi::ZpoolDriver,
     _debugfs: ffi::DebugfsRoot,
     _areas: CpuAreas,
-    _stocks: PageStocks,
     _cache: ZspageCache,
 }
 
@@ -36,7 +35,6 @@ impl kernel::Module for ZsmallocModule {
         // SAFETY: A module is initialised once. Zspages are in pools, each of which keeps the module
         // loaded until it is destroyed; the cache is dropped when the module is unloaded.
         let cache = unsafe { ZspageCache::new() }?;
-        let stocks = PageStocks::new()?;
         // SAFETY: A module is initialised once. An object that is mapped is in a pool, which keeps
         // the module loaded.
         let areas = unsafe { CpuAreas::new() }?;
@@ -45,7 +43,6 @@ impl kernel::Module for ZsmallocModule {
             _zpool: ffi::ZpoolDriver::register(),
             _debugfs: debugfs,
             _areas: areas,
-            _stocks: stocks,
             _cache: cache,
         })
     }

@@ -553,29 +553,34 @@ impl<'a> ClassGuard<'a> {
         self.class.pool().count_pages(self.class, -1);
     }
 
-    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it. If
-    /// there is none, in the fullest that misses a page, with the page of `page`, which is called with
-    /// the class lock held.
+    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it.
     ///
     /// Returns what is missing, if something is; then no object and no handle was taken.
     #[inline(always)]
-    pub(super) fn malloc(
-        &self,
-        table: &HandleTable,
-        page: impl FnOnce() -> Option<NewPage>,
-    ) -> Result<Handle, Missing> {
+    pub(super) fn malloc(&self, table: &HandleTable) -> Result<Handle, Missing> {
         if self.needs_handles() {
             self.refill_handles(table)?;
         }
-        let zspage = match self.fullest_open() {
-            Some(zspage) => zspage,
-            None => {
-                let (zspage, position) = self.growable().ok_or(Missing::Zspage)?;
-                // There is none at this position.
-                let _ = self.add_page(zspage, page().ok_or(Missing::Page)?, position);
-                zspage
-            }
+        match self.fullest_open() {
+            Some(zspage) => self.malloc_in(zspage, table),
+            None if self.growable().is_some() => Err(Missing::Page),
+            None => Err(Missing::Zspage),
+        }
+    }
+
+    /// The same. If no slot is open, adds `page` to the fullest zspage that misses one.
+    pub(super) fn malloc_growing(
+        &self,
+        table: &HandleTable,
+        page: &mut Option<NewPage>,
+    ) -> Result<Handle, Missing> {
+        let missing = match self.malloc(table) {
+            Err(missing @ Missing::Page) => missing,
+            done => return done,
         };
+        let (zspage, position) = self.growable().ok_or(missing)?;
+        // There is none at this position.
+        let _ = self.add_page(zspage, page.take().ok_or(missing)?, position);
         self.malloc_in(zspage, table)
     }
 

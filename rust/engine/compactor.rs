@@ -82,14 +82,13 @@ impl Freed {
         }
     }
 
-    // A page for a destination that lacks one: one that came free, one in stock, or another of the
-    // kernel's.
+    // A page for a destination that lacks one: one that came free, or another of the kernel's.
     fn take(&mut self) -> Option<NewPage> {
         let last = self.count.checked_sub(1).and_then(|last| {
             self.count = last;
             self.pages.get_mut(last)?.take()
         });
-        let page = last.or_else(|| NewPage::alloc_one(Gfp::for_compaction()))?;
+        let page = last.or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
         self.balance = self.balance.saturating_sub(1);
         Some(page)
     }

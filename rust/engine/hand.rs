@@ -84,30 +84,13 @@ pub struct NewPage {
 }
 
 impl NewPage {
-    /// A page of this CPU's stock, or else allocates one, and a few for the stock if `gfp` says that
-    /// any will do; [`ENOMEM`] if there is none. Context: as `gfp` says.
+    /// Allocates a page; [`ENOMEM`] if there is none. Context: as `gfp` says.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
-        Self::from_stock(gfp)
-            .or_else(|| ZsPage::alloc_several(gfp).map(Self::fresh))
-            .ok_or(ENOMEM)
-    }
-
-    /// The same, but allocates no more than that one.
-    pub(super) fn alloc_one(gfp: Gfp) -> Option<Self> {
-        Self::from_stock(gfp).or_else(|| ZsPage::alloc(gfp).map(Self::fresh))
-    }
-
-    /// A page of this CPU's stock, if there is one. Any context but an interrupt.
-    pub(super) fn from_stock(gfp: Gfp) -> Option<Self> {
-        ZsPage::from_stock(gfp).map(Self::fresh)
-    }
-
-    // One that was just allocated.
-    fn fresh(page: ZsPage) -> Self {
-        Self {
+        let page = ZsPage::alloc(gfp).ok_or(ENOMEM)?;
+        Ok(Self {
             page,
             is_movable: false,
-        }
+        })
     }
 
     /// A locked page that was taken out of its zspage.

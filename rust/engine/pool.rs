@@ -164,7 +164,7 @@ impl Pool {
         }
         let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
         let guard = class.lock();
-        match guard.malloc(&self.handles, || NewPage::from_stock(gfp)) {
+        match guard.malloc(&self.handles) {
             Ok(handle) => Ok(handle),
             Err(missing) => {
                 drop(guard);
@@ -237,7 +237,7 @@ impl Pool {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(&self.handles, handles);
         }
-        let missing = match guard.malloc(&self.handles, || growth.page.take()) {
+        let missing = match guard.malloc_growing(&self.handles, &mut growth.page) {
             Err(missing) => missing,
             done => return done,
         };

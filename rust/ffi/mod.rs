@@ -2,7 +2,6 @@
 
 //! The C face: thin conversions between C and [`crate::engine::pool`].
 
-pub mod page_stock;
 mod registration;
 mod trace;
 pub mod zs_pool;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * debugfs: zsmalloc_rs/<pool>/classes, with the columns of CONFIG_ZSMALLOC_STAT,
- * zsmalloc_rs/<pool>/stats, and zsmalloc_rs/page_stock.
+ * and zsmalloc_rs/<pool>/stats.
  */
 
 #include <linux/debugfs.h>
@@ -71,18 +71,9 @@ static int zs_stats_show(struct seq_file *s, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(zs_stats);
 
-static int zs_page_stock_show(struct seq_file *s, void *v)
-{
-	seq_printf(s, "%lu\n", zs_rs_page_stock_count());
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(zs_page_stock);
-
 void zs_glue_debugfs_init(void)
 {
 	zs_debugfs_root = debugfs_create_dir("zsmalloc_rs", NULL);
-	debugfs_create_file("page_stock", 0444, zs_debugfs_root, NULL,
-			    &zs_page_stock_fops);
 }
 
 void zs_glue_debugfs_exit(void)

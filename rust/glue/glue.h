@@ -11,9 +11,6 @@ struct zs_rs_pool;
 
 #define ZS_NR_GROUPS 12
 
-/* Pages in stock for a CPU, at most. */
-#define ZS_STOCK_MAX 15
-
 /* A row of the classes table. */
 struct zs_class_row {
 	unsigned int size;
@@ -42,8 +39,6 @@ struct zs_event_counts {
 int zs_rs_migrate_page(struct page *newpage, struct page *page);
 bool zs_rs_class_row(struct zs_rs_pool *pool, unsigned int index,
 		     struct zs_class_row *row);
-void zs_rs_page_stock_drain(void);
-unsigned long zs_rs_page_stock_count(void);
 void zs_rs_event_counts(struct zs_rs_pool *pool, struct zs_event_counts *counts);
 
 /* C, for Rust. */
@@ -54,7 +49,6 @@ void zs_glue_debugfs_remove(struct dentry *dentry);
 void zs_glue_zpool_init(void);
 int zs_glue_zpool_exit(void);
 unsigned int zs_glue_chain_limit(void);
-unsigned int zs_glue_page_stock(void);
 void zs_glue_trace_malloc_fail(const char *pool, size_t size, gfp_t gfp,
 			       int error);
 bool zs_glue_trace_compact_start_enabled(void);

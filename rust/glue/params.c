@@ -31,29 +31,3 @@ unsigned int zs_glue_chain_limit(void)
 {
 	return READ_ONCE(chain_size);
 }
-
-static unsigned int page_stock = ZS_STOCK_MAX;
-
-static int zs_page_stock_set(const char *value, const struct kernel_param *kp)
-{
-	int err = param_set_uint_minmax(value, kp, 0, ZS_STOCK_MAX);
-
-	if (!err && !page_stock)
-		zs_rs_page_stock_drain();
-	return err;
-}
-
-static const struct kernel_param_ops zs_page_stock_ops = {
-	.set = zs_page_stock_set,
-	.get = param_get_uint,
-};
-
-module_param_cb(page_stock, &zs_page_stock_ops, &page_stock, 0644);
-__MODULE_PARM_TYPE(page_stock, "uint");
-MODULE_PARM_DESC(page_stock,
-		 "Free pages that each CPU may have in stock while it allocates, 0 to 15");
-
-unsigned int zs_glue_page_stock(void)
-{
-	return READ_ONCE(page_stock);
-}

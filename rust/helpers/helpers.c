@@ -16,7 +16,6 @@
 #include "list.c"
 #include "lockdep.c"
 #include "page.c"
-#include "page_stock.c"
 #include "report.c"
 #include "sched.c"
 #include "slab.c"

@@ -103,14 +103,6 @@ __zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset,
 void zs_helper_page_copy_all(struct page *to, struct page *from);
 __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 
-/* page_stock.c */
-int zs_helper_page_stocks_init(void);
-void zs_helper_page_stocks_exit(void);
-void zs_helper_page_stocks_drain(void);
-unsigned long zs_helper_page_stocks_count(void);
-__zs_inline struct page *zs_helper_page_from_stock(gfp_t gfp);
-struct page *zs_helper_page_alloc_several(gfp_t gfp);
-
 /* report.c */
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
 			   const char *reason, int len);

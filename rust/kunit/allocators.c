@@ -11,7 +11,6 @@
 
 #define ZS_BACKEND "/sys/module/zsmalloc/parameters/backend"
 #define ZS_CHAIN_SIZE "/sys/module/zsmalloc_rs/parameters/chain_size"
-#define ZS_PAGE_STOCK "/sys/module/zsmalloc_rs/parameters/page_stock"
 
 const enum zs_allocator zs_allocators[ZS_NR_ALLOCATORS] = { ZS_RUST, ZS_C };
 
@@ -88,17 +87,6 @@ static int zs_write_uint(const char *path, unsigned int value)
 int zs_chain_size_set(unsigned int pages)
 {
 	return zs_write_uint(ZS_CHAIN_SIZE, pages);
-}
-
-/* C has none. */
-unsigned int zs_page_stock(void)
-{
-	return zs_read_uint(ZS_PAGE_STOCK, 0);
-}
-
-void zs_page_stock_set(unsigned int pages)
-{
-	zs_write_uint(ZS_PAGE_STOCK, pages);
 }
 
 const void *zs_gen_allocators(const void *prev, char *desc)

@@ -47,8 +47,6 @@ int zs_allocator_choose(enum zs_allocator allocator);
 /* The longest chain of new pools; that of C was chosen when it was built. */
 int zs_chain_size_set(unsigned int pages);
 unsigned int zs_chain_size(enum zs_allocator allocator);
-unsigned int zs_page_stock(void);
-void zs_page_stock_set(unsigned int pages);
 
 /*
  * Every case has a pool of the allocator it runs on. At the end it is

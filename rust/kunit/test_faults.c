@@ -69,22 +69,11 @@ static bool zs_pages_can_fail(void)
 	return !zs_fail_end();
 }
 
-static unsigned int zs_stock_before;
-
-/* With pages in stock not every page is an allocation that can fail. */
 static int zs_faults_init(struct kunit *test)
 {
-	zs_stock_before = zs_page_stock();
 	if (!zs_slab_can_fail() || !zs_pages_can_fail())
 		kunit_skip(test, "fault injection is off");
-	zs_page_stock_set(0);
 	return zs_fixture_init(test);
-}
-
-static void zs_faults_exit(struct kunit *test)
-{
-	zs_page_stock_set(zs_stock_before);
-	zs_fixture_exit(test);
 }
 
 /* An operation, and its opposite; @arg is what both need. */
@@ -267,31 +256,6 @@ static void malloc_in_a_filled_pool(struct kunit *test)
 	kunit_info(test, "zs-test: fault points hit: %u\n", points);
 }
 
-/* With pages in stock: one for which several are had fails, too. */
-static void malloc_with_pages_in_stock(struct kunit *test)
-{
-	struct zs_malloc_arg arg = { .pool = zs_pool(test) };
-	struct zs_objects objects;
-	unsigned int points = 0, classes = 0, n;
-
-	zs_page_stock_set(zs_stock_before);
-	KUNIT_ASSERT_GT(test, zs_page_stock(), 0);
-	zs_for_each_class_size(arg.pool, arg.size) {
-		classes++;
-		zs_objects_full(test, arg.pool, &objects, arg.size, 1);
-		zs_objects_free(arg.pool, &objects);
-		kunit_kfree(test, objects.object);
-		n = fail_each_to_fill(test, &arg, objects.per_zspage);
-		KUNIT_EXPECT_GT_MSG(test, n, 0, "size %zu", arg.size);
-		points += n;
-	}
-	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
-	zs_objects_mixed(test, arg.pool, &objects, 500, 1);
-	ZS_EXPECT_OBJECTS_OK(test, arg.pool, &objects);
-	zs_objects_free(arg.pool, &objects);
-	kunit_info(test, "zs-test: fault points hit: %u\n", points);
-}
-
 struct zs_pool_arg {
 	struct zs_pool *pool;
 };
@@ -441,7 +405,6 @@ static void migration(struct kunit *test)
 
 static struct kunit_case zs_faults_cases[] = {
 	ZS_CASE(malloc_in_each_class),
-	ZS_CASE_RUST(malloc_with_pages_in_stock),
 	ZS_CASE(malloc_in_a_filled_pool),
 	/* C's slab caches complain, with a trace, when they cannot be made. */
 	ZS_CASE_RUST(pool_creation),
@@ -454,7 +417,7 @@ static struct kunit_case zs_faults_cases[] = {
 static struct kunit_suite zs_faults_suite = {
 	.name = "zsmalloc_faults",
 	.init = zs_faults_init,
-	.exit = zs_faults_exit,
+	.exit = zs_fixture_exit,
 	.test_cases = zs_faults_cases,
 };
 

@@ -196,7 +196,6 @@ static void flags_of_every_caller(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
-/* Not one that was had for another and kept in stock. */
 static void zeroed_pages_if_asked_for(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);

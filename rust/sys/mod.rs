@@ -12,7 +12,6 @@ pub mod cpu_area;
 pub mod list;
 pub mod lockdep;
 pub mod page;
-pub mod page_stock;
 pub mod prelude;
 pub mod report;
 pub mod sched;

@@ -43,24 +43,6 @@ impl ZsPage {
         NonNull::new(raw).map(Self)
     }
 
-    /// The same, but several pages if `gfp` says that any will do and memory is not short: the others
-    /// are left for [`ZsPage::from_stock`].
-    pub fn alloc_several(gfp: Gfp) -> Option<Self> {
-        // SAFETY: As in `alloc`.
-        let raw = unsafe { bindings::zs_helper_page_alloc_several(gfp.for_pages()) };
-        // INVARIANT: As in `alloc`.
-        NonNull::new(raw).map(Self)
-    }
-
-    /// The same, if this CPU has one left of several, and it will do. Any context but an interrupt,
-    /// and with spinlocks held.
-    pub fn from_stock(gfp: Gfp) -> Option<Self> {
-        // SAFETY: As in `alloc`.
-        let raw = unsafe { bindings::zs_helper_page_from_stock(gfp.for_pages()) };
-        // INVARIANT: As in `alloc`.
-        NonNull::new(raw).map(Self)
-    }
-
     /// Takes a page from C.
     ///
     /// # Safety

@@ -421,8 +421,6 @@ impl Shop {
         watch(watched);
         let machine = boot(Config {
             pages: 16,
-            // A stock is of one CPU alone, and these threads are one to the machine.
-            stock: 0,
             ..Config::default()
         });
         let pool = StdArc::new(pin_box(Pool::new(c"loom", 4)).unwrap());

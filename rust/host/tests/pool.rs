@@ -977,39 +977,6 @@ fn malloc_survives_any_failure() {
 }
 
 #[test]
-fn pages_come_from_the_stock() {
-    const STOCK: usize = 5;
-    let machine = boot(Config {
-        stock: STOCK,
-        ..Config::default()
-    });
-    let pool = pool(16);
-    // Far fewer objects than a zspage of them holds.
-    let size = PAGE_SIZE - 700;
-    let first = pool.malloc(size, Gfp::ZRAM).unwrap();
-    assert_eq!((pool.total_pages(), machine.stock_pages()), (1, STOCK));
-    // Who wants a page in a certain place does not get one of these.
-    let placed = pool.malloc(size, Gfp::KERNEL).unwrap();
-    assert_eq!((pool.total_pages(), machine.stock_pages()), (2, STOCK));
-    machine.fail_nth(0, &[Point::Page]);
-    let mut others = Vec::new();
-    // Until the page allocator is asked.
-    let error = loop {
-        match pool.malloc(size, Gfp::ZSWAP) {
-            Ok(handle) => others.push(handle),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!((error, machine.fail_none()), (ENOMEM, false));
-    assert_eq!((pool.total_pages(), machine.stock_pages()), (2 + STOCK, 0));
-    for handle in others.into_iter().chain([first, placed]) {
-        pool.free(handle).unwrap();
-    }
-    // What comes free goes to the kernel.
-    assert_eq!((machine.zs_pages(), machine.used_pages()), (0, 0));
-}
-
-#[test]
 fn compaction_survives_any_failure() {
     let mut failures = 0;
     for pass in 0..60 {

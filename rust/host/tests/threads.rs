@@ -221,7 +221,6 @@ fn stress(placement: Placement, chain: usize) {
         pages: 8192,
         placement,
         seed,
-        stock: 3,
         chaos: true,
     });
     let pool = pin_box(Pool::new(c"threads", chain)).unwrap();

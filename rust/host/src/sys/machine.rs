@@ -51,8 +51,6 @@ pub struct Config {
     pub placement: Placement,
     /// For whatever is random.
     pub seed: u64,
-    /// How many pages are allocated at once, besides the one that is needed.
-    pub stock: usize,
     /// Whether threads give way to each other at random places.
     pub chaos: bool,
 }
@@ -63,7 +61,6 @@ impl Default for Config {
             pages: 4096,
             placement: Placement::Scattered,
             seed: 1,
-            stock: 3,
             chaos: false,
         }
     }
@@ -231,11 +228,6 @@ impl Machine {
         self.memory.zs_pages()
     }
 
-    /// Pages that were allocated with others and that nobody has taken yet.
-    pub fn stock_pages(&self) -> usize {
-        self.memory.stock_pages()
-    }
-
     /// Pages that are not free, whoever has them.
     pub fn used_pages(&self) -> usize {
         self.memory.used_pages()
@@ -273,9 +265,8 @@ impl Machine {
         faults.for_good = false;
     }
 
-    /// Fails every allocation of the given kinds, until [`Machine::fail_none`]. Nothing is in stock.
+    /// Fails every allocation of the given kinds, until [`Machine::fail_none`].
     pub fn fail_all(&self, kinds: &[Point]) {
-        self.memory.drain_stock();
         let mut faults = held(&self.faults);
         faults.pass = Some((0, kinds.to_vec()));
         faults.for_good = true;
@@ -449,7 +440,6 @@ impl Machine {
 
     /// Complains if something was not given back.
     pub fn check_empty(&self) {
-        self.memory.drain_stock();
         assert_eq!(self.zs_pages(), 0, "BUG: pages are still zsmalloc's");
         assert_eq!(self.used_pages(), 0, "BUG: pages were not freed");
         assert_eq!(self.slabs(), 0, "BUG: zspages were not freed");

@@ -7,7 +7,7 @@
 
 use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{
     AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -62,9 +62,6 @@ pub(super) struct Memory {
     free: Mutex<VecDeque<usize>>,
     poisoned: Box<[StdBool]>,
     zs_pages: AtomicUsize,
-    // By thread: pages that were allocated with another, at most so many.
-    stocks: Mutex<HashMap<usize, Vec<ZsPage>>>,
-    stock_size: usize,
 }
 
 // SAFETY: The bytes are only used through pages, whose owners see to it who does what.
@@ -108,50 +105,6 @@ impl Memory {
             free: Mutex::new(free.into()),
             poisoned: (0..config.pages).map(|_| StdBool::new(false)).collect(),
             zs_pages: AtomicUsize::new(0),
-            stocks: Mutex::default(),
-            stock_size: config.stock,
-        }
-    }
-
-    fn stocks(&self) -> MutexGuard<'_, HashMap<usize, Vec<ZsPage>>> {
-        self.stocks
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn fill_stock(&self) {
-        // Other threads may run meanwhile.
-        let pages: Vec<ZsPage> = (0..self.stock_size)
-            .map_while(|_| self.allocate())
-            .collect();
-        self.stocks().insert(thread_number(), pages);
-    }
-
-    fn has_stock(&self) -> bool {
-        self.stocks()
-            .get(&thread_number())
-            .is_some_and(|pages| !pages.is_empty())
-    }
-
-    fn take_of_stock(&self) -> Option<ZsPage> {
-        self.stocks().get_mut(&thread_number())?.pop()
-    }
-
-    fn put_in_stock(&self, page: ZsPage) {
-        self.stocks().entry(thread_number()).or_default().push(page);
-    }
-
-    /// Pages in stock.
-    pub(super) fn stock_pages(&self) -> usize {
-        self.stocks().values().map(Vec::len).sum()
-    }
-
-    /// Frees what is in stock.
-    pub(super) fn drain_stock(&self) {
-        let stocks = std::mem::take(&mut *self.stocks());
-        for page in stocks.into_values().flatten() {
-            // SAFETY: The reference of the allocation.
-            unsafe { page.put() };
         }
     }
 
@@ -397,31 +350,6 @@ impl ZsPage {
             .allocation(Point::Page, Gfp::from_raw(gfp.for_pages()))
             .ok()?;
         machine.memory().allocate()?.lock_and_begin()
-    }
-
-    /// The same, but several pages: the others are left for [`ZsPage::from_stock`].
-    pub fn alloc_several(gfp: Gfp) -> Option<Self> {
-        let page = Self::alloc(gfp)?;
-        let machine = machine::current();
-        // There is one that somebody has locked.
-        if gfp.is_for_any_page() && !machine.memory().has_stock() {
-            machine.memory().fill_stock();
-        }
-        Some(page)
-    }
-
-    /// The same, if one of several is left. Any context but an interrupt, and with spinlocks held.
-    pub fn from_stock(gfp: Gfp) -> Option<Self> {
-        let machine = machine::current();
-        if !gfp.is_for_any_page() {
-            return None;
-        }
-        let page = machine.memory().take_of_stock()?;
-        if !page.lock_frame() {
-            machine.memory().put_in_stock(page);
-            return None;
-        }
-        Some(page.begin())
     }
 
     fn lock_and_begin(self) -> Option<Self> {

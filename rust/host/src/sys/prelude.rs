@@ -138,11 +138,6 @@ impl Gfp {
         self.0 & !(Gfp::HIGHMEM | Gfp::MOVABLE)
     }
 
-    /// Whether any page will do, be it in stock.
-    pub fn is_for_any_page(self) -> bool {
-        self.0 & (Gfp::HIGHMEM | Gfp::MOVABLE) == Gfp::HIGHMEM | Gfp::MOVABLE
-    }
-
     /// Whether an allocation with these flags may sleep.
     pub fn may_sleep(self) -> bool {
         self.0 & Gfp::DIRECT_RECLAIM != 0
