@@ -30,17 +30,8 @@ enum zb_span {
 
 struct zb_object {
 	unsigned long handle;	/* 0: there is none */
-	u32 zspage;		/* number within its class, by "fill trace=1" */
 	u16 size;
 	u8 span;
-};
-
-/* How the objects of a class share zspages, by "fill trace=1". */
-struct zb_traced {
-	u32 zspages;
-	u32 pages;	/* of one zspage */
-	u32 capacity;	/* objects of one zspage */
-	u32 first;	/* its first zspage, among those of all classes */
 };
 
 struct zb_bench {
@@ -51,8 +42,6 @@ struct zb_bench {
 	u32 *order;
 	u16 *new_sizes;
 	u32 nr_order;
-	struct zb_traced traced[ZB_MAX_CLASSES];
-	bool is_traced;
 	/* Empty ones, by "pools". */
 	struct zs_pool **pools;
 	u32 nr_pools;
@@ -107,7 +96,6 @@ int zb_cmd_churn(struct zb_bench *b, const char *args);
 
 /* compact.c */
 int zb_cmd_punch(struct zb_bench *b, const char *args);
-int zb_cmd_minimum(struct zb_bench *b, const char *args);
 int zb_cmd_compact(struct zb_bench *b, const char *args);
 
 #endif /* ZSMALLOC_BENCH_H */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs: zsmalloc_bench/sizes takes a histogram of sizes, .../shapes what zspages
- * look like, .../run a command. Reading run returns what the last command found
- * out.
+ * debugfs: zsmalloc_bench/sizes takes a histogram of sizes, zsmalloc_bench/run a
+ * command. Reading run returns what the last command measured.
  */
 
 #include <linux/debugfs.h>
@@ -16,7 +15,6 @@
 #include <linux/vmalloc.h>
 
 #include "smp.h"
-#include "traced.h"
 #include "watched.h"
 
 #define ZB_MAX_WRITE SZ_1M
@@ -36,7 +34,6 @@ static const struct {
 	{ "map", zb_cmd_map },
 	{ "churn", zb_cmd_churn },
 	{ "punch", zb_cmd_punch },
-	{ "minimum", zb_cmd_minimum },
 	{ "compact", zb_cmd_compact },
 	{ "mixed", zb_cmd_mixed },
 	{ "waits", zb_cmd_waits },
@@ -139,20 +136,6 @@ static ssize_t zb_sizes_write(struct file *file, const char __user *from, size_t
 	return ret ?: len;
 }
 
-static ssize_t zb_shapes_write(struct file *file, const char __user *from, size_t len, loff_t *at)
-{
-	char *text = zb_copy(from, len);
-	int ret;
-
-	if (IS_ERR(text))
-		return PTR_ERR(text);
-	mutex_lock(&zb_mutex);
-	ret = zb_shapes_parse(text);
-	mutex_unlock(&zb_mutex);
-	kfree(text);
-	return ret ?: len;
-}
-
 static const struct file_operations zb_run_fops = {
 	.owner = THIS_MODULE,
 	.open = simple_open,
@@ -166,19 +149,12 @@ static const struct file_operations zb_sizes_fops = {
 	.write = zb_sizes_write,
 };
 
-static const struct file_operations zb_shapes_fops = {
-	.owner = THIS_MODULE,
-	.open = simple_open,
-	.write = zb_shapes_write,
-};
-
 static int __init zb_init(void)
 {
 	seq_buf_init(&zb_bench.out, zb_text, sizeof(zb_text));
 	zb_dir = debugfs_create_dir("zsmalloc_bench", NULL);
 	debugfs_create_file("run", 0600, zb_dir, NULL, &zb_run_fops);
 	debugfs_create_file("sizes", 0200, zb_dir, NULL, &zb_sizes_fops);
-	debugfs_create_file("shapes", 0200, zb_dir, NULL, &zb_shapes_fops);
 	return 0;
 }
 

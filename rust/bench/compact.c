@@ -128,7 +128,6 @@ int zb_cmd_compact(struct zb_bench *b, const char *args)
 	for (i = 0; places && i < b->nr; i++)
 		moved += b->objects[i].handle && places[i] != zb_c_place(&b->objects[i]);
 	kvfree(places);
-	b->is_traced = false;
 	seq_buf_printf(&b->out, "pages=%lu ns=%llu moved=%u\n", pages, ns, moved);
 	return 0;
 }

@@ -8,7 +8,6 @@
 #include <linux/vmalloc.h>
 
 #include "timed.h"
-#include "traced.h"
 
 /* Room for @nr objects, none of which exist. */
 int zb_resize(struct zb_bench *b, u32 nr)
@@ -76,7 +75,6 @@ void zb_free_all(struct zb_bench *b)
 			zs_free(b->pool, b->objects[i].handle);
 		b->objects[i].handle = 0;
 	}
-	b->is_traced = false;
 }
 
 /* create: an empty pool, of the backend that the drop-in is set to. */
@@ -191,8 +189,8 @@ static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 }
 
 /*
- * fill n=N seed=S, or fill per_class=N, [lap=N | trace=1]: allocates into the
- * pool, after everything that was in it is freed. For trace=1 see traced.c.
+ * fill n=N seed=S, or fill per_class=N, [lap=N]: allocates into the pool, after
+ * everything that was in it is freed.
  */
 int zb_cmd_fill(struct zb_bench *b, const char *args)
 {
@@ -204,8 +202,6 @@ int zb_cmd_fill(struct zb_bench *b, const char *args)
 	ret = zb_draw_sizes(b, nr, per_class, zb_arg(args, "seed", 1));
 	if (ret)
 		return ret;
-	if (zb_arg(args, "trace", 0))
-		return zb_fill_traced(b);
 	return zb_time(b, args, zb_fill, zb_fill_loop, b->nr);
 }
 

@@ -251,7 +251,6 @@ int zb_cmd_churn(struct zb_bench *b, const char *args)
 			b->order[i] = b->order[zb_below(&r, n)];
 		b->new_sizes[i] = zb_sizes_draw(&r);
 	}
-	b->is_traced = false;
 
 	return zb_time(b, args, zb_churn, zb_churn_loop, rounds);
 }

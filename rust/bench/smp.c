@@ -211,7 +211,6 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 		ns = max(ns, workers[cpu].ns);
 	}
 	kfree(workers);
-	b->is_traced = false;
 	seq_buf_printf(&b->out, "ops=%llu ns=%llu\n", ops, ns);
 	return ret;
 }
@@ -280,7 +279,6 @@ int zb_cmd_waits(struct zb_bench *b, const char *args)
 		atomic_set(&go, 2);
 		wait_for_completion(&w.done);
 		ret = w.ret;
-		b->is_traced = false;
 		seq_buf_printf(&b->out, "pages=%lu ns=%llu ", pages, ns);
 		zb_print_waits(&b->out, &w);
 	}

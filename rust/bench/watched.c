@@ -115,7 +115,6 @@ int zb_cmd_watched(struct zb_bench *b, const char *args)
 			cond_resched();
 	}
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
-	b->is_traced = false;
 	seq_buf_printf(&b->out, "ops=%u\n", left);
 	return 0;
 }

@@ -42,15 +42,8 @@ def operations(guest, backend, objects, put, reference=True, lap=0):
 
 
 def fragmented(guest, backend, fill, keep, put):
-    """A fresh pool made sparse and compacted. C frees whole zspages, Rust single
-    pages: each is compared with the least that takes."""
+    """A fresh pool made sparse and compacted."""
     before = {}
-
-    def least(fields):
-        kind = "zspage_" if backend == "c" else ""
-        put("least_moves", fields[kind + "moves"])
-        put("least_pages", fields[kind + "pages"])
-        before["pages"] = fields[kind + "in_use"]
 
     def freed(fields):
         put("free", per_op(fields))
@@ -71,14 +64,10 @@ def fragmented(guest, backend, fill, keep, put):
 
     guest.do(f"use {backend}")
     guest.do("create")
-    guest.do(f"shapes {backend}")
-    guest.do(f"fill {fill} trace=1")
+    guest.do(f"fill {fill}")
     guest.do("write")
     guest.do("stat", lambda f: before.update(full=f["pages"]))
     guest.do(f"punch keep={keep} seed=4", freed)
-    guest.do("minimum", least)
-    # Pages that nothing is on are not counted: those are for the free to give back.
-    guest.do("stat", lambda f: put("idle_pages", f["pages"] - before["pages"]))
     guest.do("compact" + (" c=1" if backend == "c" else ""), compacted)
     if backend == "rust":
         guest.do("rs", lambda f: put("moved", f["objects_moved"]))
