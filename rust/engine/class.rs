@@ -36,7 +36,7 @@ const KEPT_SHARE: usize = 8;
 const KEPT_SLOTS: usize = 64;
 
 /// How many zspages of a group compaction looks at to find the emptiest, or the fullest.
-pub(super) const CHOICE: usize = 16;
+const CHOICE: usize = 16;
 
 // See `ClassState::lists_in_use`.
 const MAYBE_SHIFT: u32 = 16;
@@ -390,26 +390,6 @@ impl<'a> ClassGuard<'a> {
         self.list(group)
             .iter()
             .take(if several { CHOICE } else { 1 })
-    }
-
-    /// How many zspages on the lists are neither empty nor full.
-    pub(super) fn partial_count(&self) -> usize {
-        self.partial_groups()
-            .map(|group| self.count(group).get())
-            .fold(0, usize::wrapping_add)
-    }
-
-    /// How many objects are in zspages that are not full.
-    pub(super) fn partial_objects(&self) -> usize {
-        let full = self.count(Group::FULL).get();
-        let in_full = full.wrapping_mul(self.class.shape.objs.into());
-        self.class.objs_inuse.get().saturating_sub(in_full)
-    }
-
-    /// The zspages on the lists that are neither empty nor full, by group from the emptiest.
-    pub(super) fn partial(&self) -> impl Iterator<Item = &Zspage> {
-        self.partial_groups()
-            .flat_map(|group| self.list(group).iter())
     }
 
     // The groups between empty and full, from the emptiest, that have zspages, or had.

@@ -11,14 +11,14 @@
 //! - It goes on until no *page* can be freed, where C stops when no *zspage* can: what is left of
 //!   a class in the end is full zspages and some pages of one more.
 //! - A destination may lack pages. It gets those that its sources no longer need.
-//! - Which zspage is the one more, and which of its pages are kept, is chosen: [`super::remainder`].
+//! - The objects of that zspage move to its front.
 
 #![forbid(unsafe_code)]
 
 use super::class::SizeClass;
-use super::compactor::{Compactor, Freed, Route};
+use super::compactor::{Compactor, Freed};
 use super::pool::Pool;
-use super::remainder::Remainder;
+use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 
 /// What a compaction did.
@@ -71,25 +71,12 @@ impl Pool {
 impl Compactor<'_, '_> {
     // Moves objects of the emptiest zspages into the fullest, until no page can be freed.
     fn empty_zspages(&mut self) {
+        // The destination, while there is room in it.
         let mut kept = None;
         let mut no_page = false;
-        // So many zspages are emptied before the remainder is chosen.
-        let mut too_many = 0usize;
-        while self.class().freeable_pages() > 0 {
-            if too_many != 0 {
-                too_many = too_many.wrapping_sub(1);
-            } else if !no_page {
-                let remainder = Remainder::choose(&self.guard, &mut kept, &mut too_many);
-                if let Some(remainder) = remainder {
-                    if let Some(destination) = kept.take() {
-                        self.put_back(destination);
-                    }
-                    self.leave(remainder);
-                    // What is left is in zspages with mapped objects, or needs a page, or was freed
-                    // by others just now.
-                    no_page = true;
-                    continue;
-                }
+        let last = loop {
+            if self.class().freeable_pages() == 0 {
+                break kept;
             }
             let destination = match kept.take() {
                 Some(kept) => Some(kept),
@@ -97,39 +84,48 @@ impl Compactor<'_, '_> {
                 None => self.guard.isolate_destination(),
             };
             let Some(destination) = destination else {
-                break;
+                break None;
             };
             let Some(source) = self.guard.isolate_source() else {
-                self.pack(&destination);
-                kept = Some(destination);
-                break;
+                break Some(destination);
             };
             // What has an open slot may be the emptier one: the two would take turns for ever.
             if no_page && source.inuse() > destination.inuse() {
                 self.put_back(source);
-                kept = Some(destination);
-                break;
+                break Some(destination);
             }
-            let moved = self.move_objects(Route::all(&source, &destination));
+            let moved = self.move_objects(&source, None, &destination);
             let source_empty = source.inuse() == 0;
             self.put_back(source);
             if source_empty && !destination.is_full() {
                 kept = Some(destination);
                 continue;
             }
-            let destination_full = destination.is_full();
-            self.put_back(destination);
-            if !source_empty && !destination_full && moved == 0 {
-                // An object is mapped, or the destination needs a page and there is none: then
-                // those that need none may do.
-                if no_page {
-                    break;
-                }
-                no_page = true;
+            // An object is mapped, or the destination needs a page and there is none.
+            let stuck = !source_empty && !destination.is_full() && moved == 0;
+            if stuck && no_page {
+                break Some(destination);
             }
-        }
-        if let Some(destination) = kept {
             self.put_back(destination);
+            // Those that need no page may do.
+            no_page |= stuck;
+        };
+        if let Some(last) = last {
+            self.pack(&last);
+            self.put_back(last);
+        }
+    }
+
+    // Moves objects of the one zspage that is left to its front: what comes free behind them goes.
+    fn pack(&mut self, zspage: &Zspage) {
+        let class = self.class();
+        for position in (1..usize::from(class.shape().pages)).rev() {
+            if class.freeable_pages() == 0 {
+                return;
+            }
+            // A slot that goes on from the page before cannot stay, either.
+            let split = class.layout().touching(position).start;
+            self.move_objects(zspage, Some(split), zspage);
         }
     }
 }

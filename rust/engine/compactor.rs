@@ -20,36 +20,6 @@ use crate::sys::sched;
 /// How often mapped objects of a source are waited for; then they are left behind.
 const BUSY_RETRIES: usize = 32;
 
-/// From where to where objects move: between two zspages, or within one.
-pub(super) struct Route<'z> {
-    pub(super) source: &'z Zspage,
-    /// Objects in these slots of it.
-    pub(super) from: Range<usize>,
-    pub(super) destination: &'z Zspage,
-    /// Into these slots of it. If it is the source, too, none of them is in `from`.
-    pub(super) to: Range<usize>,
-    /// At most so many.
-    pub(super) most: usize,
-}
-
-impl<'z> Route<'z> {
-    /// As many as there are, or have a place.
-    pub(super) fn all(source: &'z Zspage, destination: &'z Zspage) -> Self {
-        Self {
-            source,
-            from: all_slots(source),
-            destination,
-            to: all_slots(destination),
-            most: usize::MAX,
-        }
-    }
-}
-
-/// The slots of a zspage.
-pub(super) fn all_slots(zspage: &Zspage) -> Range<usize> {
-    0..zspage.class().shape().objs.into()
-}
-
 enum Step {
     Moved,
     DestinationFull,
@@ -150,22 +120,33 @@ impl<'c, 'f> Compactor<'c, 'f> {
         }
     }
 
-    /// Moves objects until there is none to move, or no place, or no page left that could be freed.
-    /// How many.
-    pub(super) fn move_objects(&mut self, mut route: Route<'_>) -> usize {
+    /// Moves objects of `source` to `destination` until there is none to move, or no place, or no
+    /// page left that could be freed. Returns how many.
+    ///
+    /// With `split`, the two may be the same zspage: objects in slots from there on move to slots in
+    /// front of it.
+    pub(super) fn move_objects(
+        &mut self,
+        source: &Zspage,
+        split: Option<usize>,
+        destination: &Zspage,
+    ) -> usize {
         let Self { guard, freed, .. } = self;
         let class = guard.class();
+        let objs = usize::from(class.shape().objs);
+        let mut from = split.unwrap_or(0)..objs;
+        let to = 0..split.unwrap_or(objs);
         let mut moved = 0usize;
         let mut busy = 0usize;
         // No slot of `from` at or behind it is in use, but what was left behind: the source is in hand,
         // so that nobody else allocates there, and `to` is elsewhere.
-        let mut end = route.from.end;
-        while moved < route.most && !route.destination.is_full() {
+        let mut end = from.end;
+        while !destination.is_full() {
             if freed.is_batch() {
                 freed.unlocked(guard);
             }
             let came_free = freed.balance;
-            let old = guard.detach_tail(route.source, &route.from, end, |page| freed.add(page));
+            let old = guard.detach_tail(source, &from, end, |page| freed.add(page));
             if freed.balance != came_free && class.freeable_pages() == 0 {
                 break;
             }
@@ -173,7 +154,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
                 break;
             };
             end = old.index().wrapping_add(1);
-            match step(guard, freed, &old, &route) {
+            match step(guard, freed, &old, destination, &to) {
                 Step::Moved => {
                     moved = moved.saturating_add(1);
                     if guard.is_contended() || sched::need_resched() {
@@ -186,8 +167,8 @@ impl<'c, 'f> Compactor<'c, 'f> {
                     busy = busy.saturating_add(1);
                     if busy > BUSY_RETRIES {
                         // It is left behind.
-                        route.from.end = old.index();
-                        end = route.from.end;
+                        from.end = old.index();
+                        end = from.end;
                     }
                     freed.unlocked(guard);
                 }
@@ -208,14 +189,20 @@ impl<'c, 'f> Compactor<'c, 'f> {
             return;
         }
         // What was freed while the compactor had it in hand may have kept its pages.
-        let all = all_slots(&hand);
-        guard.detach_tail(&hand, &all, all.end, |page| freed.add(page));
+        let objs = usize::from(guard.class().shape().objs);
+        guard.detach_tail(&hand, &(0..objs), objs, |page| freed.add(page));
         guard.class().pool().settle_empty(guard, hand);
     }
 }
 
-// Moves an object.
-fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Route<'_>) -> Step {
+// Moves an object to one of the slots `to`.
+fn step(
+    guard: &ClassGuard<'_>,
+    freed: &mut Freed,
+    old: &Object<'_>,
+    destination: &Zspage,
+    to: &Range<usize>,
+) -> Step {
     let words = guard.words(guard.class().pool().table());
     let place = old.place();
     // If somebody wrote over the handle of the object, it can never be moved again.
@@ -226,14 +213,13 @@ fn step(guard: &ClassGuard<'_>, freed: &mut Freed, old: &Object<'_>, route: &Rou
         return Step::Busy;
     };
     lockdep::word_acquired(Acquire::Tried);
-    let destination = route.destination;
     let new = loop {
-        if let Some(new) = destination.take_object_in(guard, &route.to) {
+        if let Some(new) = destination.take_object_in(guard, to) {
             break new;
         }
         // More than one page, if none of the slots is wholly on the first.
         let page = destination
-            .absent_position(&route.to)
+            .absent_position(to)
             .and_then(|position| Some((position, freed.take()?)));
         let Some((position, page)) = page else {
             lockdep::word_released();

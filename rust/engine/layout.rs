@@ -86,11 +86,6 @@ impl Layout {
         }
     }
 
-    /// The slots that are wholly on the pages at these positions.
-    pub fn within(&self, positions: Range<usize>) -> Range<usize> {
-        self.slots(positions, u32::MAX, 0)
-    }
-
     /// The positions of pages on which a part of these slots is.
     pub fn positions(&self, slots: &Range<usize>) -> Range<usize> {
         self.offset(slots.start) >> PAGE_SHIFT..self.offset(slots.end).div_ceil(PAGE_SIZE)

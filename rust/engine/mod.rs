@@ -26,7 +26,6 @@ pub mod migrate;
 pub mod object;
 pub mod pool;
 mod release;
-mod remainder;
 pub mod slots;
 pub mod word;
 pub mod zspage;

@@ -111,13 +111,6 @@ impl SlotMap {
             .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
     }
 
-    /// How many slots of the range are closed.
-    pub fn count_closed(&self, range: Range<usize>) -> usize {
-        self.masks(range)
-            .map(|(_, word, mask)| (word.load(Relaxed) & mask).count_ones() as usize)
-            .fold(0, usize::wrapping_add)
-    }
-
     /// The first open slot of the range.
     pub fn first_open_in(&self, range: Range<usize>) -> Option<usize> {
         self.masks(range).find_map(|(first, word, mask)| {
@@ -165,20 +158,6 @@ impl SlotMap {
                 return Some(index.wrapping_sub(bits.leading_zeros() as usize));
             }
             index = (index & !(WORD_BITS - 1)).checked_sub(1)?;
-        }
-    }
-}
-
-impl Clone for SlotMap {
-    fn clone(&self) -> Self {
-        Self {
-            words: core::array::from_fn(|i| {
-                AtomicU64::new(
-                    self.words
-                        .get(i)
-                        .map_or(u64::MAX, |word| word.load(Relaxed)),
-                )
-            }),
         }
     }
 }

@@ -236,21 +236,6 @@ impl Zspage {
         Some(object)
     }
 
-    /// The slots in use, as a map in which those are closed.
-    pub(super) fn used_slots(&self) -> SlotMap {
-        let class = self.class();
-        let used = self.slots.clone();
-        let mut absent = u32::from(class.all_present() & !self.present.load(Relaxed));
-        while absent != 0 {
-            // Many in a row, where a zspage was never filled.
-            let first = absent.trailing_zeros();
-            let end = first.wrapping_add(absent.wrapping_shr(first).trailing_ones());
-            used.open_range(class.layout().touching_any(first as usize..end as usize));
-            absent &= !below(end);
-        }
-        used
-    }
-
     /// Opens the slot of an object that was in use, on this page of the chain.
     #[inline(always)]
     pub(super) fn release(&self, index: usize, page: ZsPage) {

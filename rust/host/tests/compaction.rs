@@ -95,16 +95,16 @@ fn compact_each(
 fn all_is_freed_and_hardly_more_than_needed_is_moved() {
     for chain in [4, 8, 16] {
         let sizes = [56, 200, 504, 1000, 1352, 2000, 2700, 3200];
-        compact_each(chain, sizes.into_iter(), 40, 1.01);
+        compact_each(chain, sizes.into_iter(), 40, 1.07);
     }
 }
 
-// Where the last zspage of a class is much of it. With nine there are more to choose from than are
-// looked at.
+// Where the last zspage of a class is much of it: its objects move to its front, wherever most of
+// them are.
 #[test]
-fn nor_in_a_small_pool() {
+fn not_many_more_in_a_small_pool() {
     for (chain, zspages) in [(4, 7), (8, 3), (16, 2), (16, 5), (16, 9)] {
-        compact_each(chain, (40..3900).step_by(53), zspages, 1.01);
+        compact_each(chain, (40..3900).step_by(53), zspages, 1.3);
     }
 }
 
