@@ -8,7 +8,6 @@
 
 use core::cell::Cell;
 use core::ops::Range;
-use core::ptr::NonNull;
 
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::ClassShape;
@@ -16,7 +15,7 @@ use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable, Words};
 use super::layout::Layout;
 use super::object::Object;
-use super::pool::Pool;
+use super::shared::Shared;
 use super::word::Place;
 use super::zspage::Zspage;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -87,7 +86,7 @@ pub struct SizeClass {
     // What `present` of a zspage is if no page is missing.
     all_present: u16,
     layout: Layout,
-    pool: NonNull<Pool>,
+    shared: Arc<Shared>,
     zspages: [Counter; NR_GROUPS],
     objs_allocated: Counter,
     objs_inuse: Counter,
@@ -97,11 +96,6 @@ pub struct SizeClass {
     #[pin]
     state: SpinLock<ClassState>,
 }
-
-// SAFETY: The class is used through its lock, its counters are atomic, the rest is constant.
-unsafe impl Send for SizeClass {}
-// SAFETY: As above.
-unsafe impl Sync for SizeClass {}
 
 /// The lock of a class, held.
 pub struct ClassGuard<'a> {
@@ -138,12 +132,8 @@ pub struct ClassStats {
 }
 
 impl SizeClass {
-    /// A class without zspages, for `pool`.
-    ///
-    /// # Safety
-    ///
-    /// The pool must outlive the class.
-    pub unsafe fn new(shape: ClassShape, pool: NonNull<Pool>) -> impl PinInit<Self> {
+    /// A class without zspages, of the pool that has `shared`.
+    pub(super) fn new(shape: ClassShape, shared: Arc<Shared>) -> impl PinInit<Self> {
         let layout = Layout::new(&shape);
         pin_init!(Self {
             shape,
@@ -151,7 +141,7 @@ impl SizeClass {
             places: Place::of_class(shape.is_huge()),
             all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
             layout,
-            pool,
+            shared,
             zspages: [const { Counter::new() }; NR_GROUPS],
             objs_allocated: Counter::new(),
             objs_inuse: Counter::new(),
@@ -181,10 +171,13 @@ impl SizeClass {
         self.all_present
     }
 
-    /// The pool that the class belongs to.
-    pub fn pool(&self) -> &Pool {
-        // SAFETY: The pool outlives the class, by the safety requirements of `new`.
-        unsafe { self.pool.as_ref() }
+    /// What it shares with the other classes of its pool.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn count_pages(&self, delta: isize) {
+        self.shared.count_pages(self.shape.index, delta);
     }
 
     /// Where the slots of its zspages are.
@@ -492,7 +485,7 @@ impl<'a> ClassGuard<'a> {
         let opened = zspage.add_page(self, page, position)?;
         self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
         self.class.pages.add(1);
-        self.class.pool().count_pages(self.class, 1);
+        self.class.count_pages(1);
         Ok(())
     }
 
@@ -530,7 +523,7 @@ impl<'a> ClassGuard<'a> {
     pub(super) fn page_gone(&self, closed: usize) {
         self.set_slots(self.class.objs_allocated.get().wrapping_sub(closed));
         self.class.pages.sub(1);
-        self.class.pool().count_pages(self.class, -1);
+        self.class.count_pages(-1);
     }
 
     /// Allocates an object in the fullest zspage that has an open slot, and the handle for it.

@@ -58,7 +58,7 @@ impl Pool {
         }
         // What is empty was kept, and is in nobody's way.
         let released = self.release_empty(class);
-        let mut compactor = Compactor::new(class, freed);
+        let mut compactor = Compactor::new(self, class, freed);
         compactor.empty_zspages();
         let handles = compactor.guard.take_handles();
         let mut done = compactor.finish();

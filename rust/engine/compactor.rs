@@ -11,6 +11,7 @@ use super::compact::Compacted;
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::hand::{InHand, NewPage};
 use super::object::Object;
+use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep::{self, Acquire};
@@ -85,6 +86,7 @@ impl Freed {
 
 /// A compactor of a class, whose lock it has.
 pub(super) struct Compactor<'c, 'f> {
+    pool: &'c Pool,
     pub(super) guard: ClassGuard<'c>,
     freed: &'f mut Freed,
     moved: usize,
@@ -92,9 +94,10 @@ pub(super) struct Compactor<'c, 'f> {
 
 impl<'c, 'f> Compactor<'c, 'f> {
     /// There must be no page in `freed`.
-    pub(super) fn new(class: &'c SizeClass, freed: &'f mut Freed) -> Self {
+    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, freed: &'f mut Freed) -> Self {
         freed.balance = 0;
         Self {
+            pool,
             guard: class.lock(),
             freed,
             moved: 0,
@@ -111,6 +114,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
             guard,
             freed,
             moved,
+            ..
         } = self;
         drop(guard);
         freed.give_back();
@@ -163,7 +167,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
                 }
                 Step::DestinationFull => break,
                 Step::Busy => {
-                    class.pool().events().objects_busy.fetch_add(1, Relaxed);
+                    class.shared().events().objects_busy.fetch_add(1, Relaxed);
                     busy = busy.saturating_add(1);
                     if busy > BUSY_RETRIES {
                         // It is left behind.
@@ -191,7 +195,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
         // What was freed while the compactor had it in hand may have kept its pages.
         let objs = usize::from(guard.class().shape().objs);
         guard.detach_tail(&hand, &(0..objs), objs, |page| freed.add(page));
-        guard.class().pool().settle_empty(guard, hand);
+        self.pool.settle_empty(guard, hand);
     }
 }
 
@@ -203,7 +207,7 @@ fn step(
     destination: &Zspage,
     to: &Range<usize>,
 ) -> Step {
-    let words = guard.words(guard.class().pool().table());
+    let words = guard.words(guard.class().shared().table());
     let place = old.place();
     // If somebody wrote over the handle of the object, it can never be moved again.
     let word = words

@@ -95,14 +95,14 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     // SAFETY: The page is locked, so its zspage stays.
     let zspage = unsafe { Zspage::of(old) }.ok_or(EINVAL)?;
     let class = zspage.class();
-    let pool = class.pool();
+    let shared = class.shared();
     let guard = class.lock();
     // SAFETY: `old` belongs to the zspage.
     let position = unsafe { old.position() } as usize;
     let range = class.layout().touching(position);
     let locked =
-        LockedWords::lock(&guard, pool.table(), zspage, range.clone()).inspect_err(|_| {
-            pool.events().migrations_refused.fetch_add(1, Relaxed);
+        LockedWords::lock(&guard, shared.table(), zspage, range.clone()).inspect_err(|_| {
+            shared.events().migrations_refused.fetch_add(1, Relaxed);
         })?;
     // SAFETY: Both pages are locked, `new` is fresh, `old` is ours and no object on it is mapped.
     unsafe {
@@ -110,12 +110,12 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
         old.copy_page_to(new);
         zspage.replace_page(old, new);
     }
-    locked.unlock(&guard, pool.table(), zspage, range);
+    locked.unlock(&guard, shared.table(), zspage, range);
     drop(guard);
     // SAFETY: `new` is in the chain now and locked by the caller; `old` is out of it.
     unsafe {
         new.finish_adoption(old);
     }
-    pool.events().pages_migrated.fetch_add(1, Relaxed);
+    shared.events().pages_migrated.fetch_add(1, Relaxed);
     Ok(())
 }

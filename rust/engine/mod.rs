@@ -26,6 +26,7 @@ pub mod migrate;
 pub mod object;
 pub mod pool;
 mod release;
+mod shared;
 pub mod slots;
 pub mod word;
 pub mod zspage;

@@ -13,8 +13,6 @@
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
 //! page comes or goes, or handles do.
 
-use core::ptr::NonNull;
-
 use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::events::{BadHandle, Events};
 use super::fullness::{Group, NR_GROUPS};
@@ -22,11 +20,12 @@ use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
 use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::object::Object;
+use super::shared::Shared;
 use super::word::{ObjWord, Place, Refused};
 use super::zspage::Zspage;
-use crate::sys::array::try_array_from_fn;
+use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{
-    spin_loop, AtomicBool, AtomicUsize,
+    spin_loop, AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sys::page::{ZsPage, PAGE_SIZE};
@@ -37,13 +36,6 @@ use crate::sys::work::Work;
 
 // How long `free` waits for a lock to go before it calls the object mapped.
 const LOCK_SPINS: usize = 256;
-
-// The count of pages is in parts, each of a few classes and in a cache line of its own: it is
-// written whenever a page comes or goes, and zram reads it at each write.
-const PAGE_SHARDS: usize = 16;
-
-#[repr(align(64))]
-struct PageShard(AtomicUsize);
 
 // What a class is about to get, or did not need after all.
 #[derive(Default)]
@@ -60,19 +52,11 @@ pub struct Pool {
     geometry: Geometry,
     #[pin]
     classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
-    #[pin]
-    handles: HandleTable,
-    pages: [PageShard; PAGE_SHARDS],
-    events: Events,
+    shared: Arc<Shared>,
     compacting: AtomicBool,
     #[pin]
     deferred_free: Work<Pool>,
 }
-
-// SAFETY: Everything in a pool is `Send`: the raw pointer in a class is to this pool.
-unsafe impl Send for Pool {}
-// SAFETY: Everything that changes behind a shared reference is atomic or behind a lock.
-unsafe impl Sync for Pool {}
 
 impl Pool {
     /// A pool of this name, with chains of at most `chain_limit` pages.
@@ -80,18 +64,19 @@ impl Pool {
     /// Fails with [`ENOMEM`]. Context: may sleep.
     pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
         // In place: the stack of a caller deep in the kernel is not for tables.
-        try_pin_init!(&this in Self {
-            name: CString::try_from(name)?,
-            geometry: Geometry::new(PAGE_SIZE, chain_limit),
-            // SAFETY: The geometry was initialised just before.
-            classes <- new_classes(unsafe { &(*this.as_ptr()).geometry }, this),
-            handles <- HandleTable::new(),
-            pages: [const { PageShard(AtomicUsize::new(0)) }; PAGE_SHARDS],
-            events: Events::default(),
-            compacting: AtomicBool::new(false),
-            // SAFETY: The pool is pinned, and flushes its work when it is dropped.
-            deferred_free <- unsafe { Work::new(this) },
-        }? Error)
+        try_init_with(move || {
+            let shared = pin_arc(Shared::new())?;
+            Ok(try_pin_init!(&this in Self {
+                name: CString::try_from(name)?,
+                geometry: Geometry::new(PAGE_SIZE, chain_limit),
+                // SAFETY: The geometry was initialised just before.
+                classes <- new_classes(unsafe { &(*this.as_ptr()).geometry }, shared.clone()),
+                shared,
+                compacting: AtomicBool::new(false),
+                // SAFETY: The pool is pinned, and flushes its work when it is dropped.
+                deferred_free <- unsafe { Work::new(this) },
+            }? Error))
+        })
     }
 
     /// The name given at creation.
@@ -101,11 +86,11 @@ impl Pool {
 
     /// What happened so far.
     pub fn events(&self) -> &Events {
-        &self.events
+        self.shared.events()
     }
 
     pub(super) fn table(&self) -> &HandleTable {
-        &self.handles
+        self.shared.table()
     }
 
     /// The class of index `index`, if that is not merged into another.
@@ -121,23 +106,12 @@ impl Pool {
 
     /// Pages in use for objects. Metadata is not counted. Any context.
     pub fn total_pages(&self) -> usize {
-        self.pages
-            .iter()
-            .map(|PageShard(pages)| pages.load(Relaxed))
-            .fold(0, usize::wrapping_add)
-    }
-
-    /// Counts a page of `class` that came or went.
-    pub(super) fn count_pages(&self, class: &SizeClass, delta: isize) {
-        let shard = usize::from(class.shape().index) % PAGE_SHARDS;
-        if let Some(PageShard(pages)) = self.pages.get(shard) {
-            pages.fetch_add(delta as usize, Relaxed);
-        }
+        self.shared.total_pages()
     }
 
     /// 4-KiB pages in use for the handle table. Any context.
     pub fn handle_pages(&self) -> usize {
-        self.handles.pages()
+        self.table().pages()
     }
 
     /// The smallest request, in bytes, that gets a page of its own.
@@ -164,7 +138,7 @@ impl Pool {
         }
         let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
         let guard = class.lock();
-        match guard.malloc(&self.handles) {
+        match guard.malloc(self.table()) {
             Ok(handle) => Ok(handle),
             Err(missing) => {
                 drop(guard);
@@ -225,9 +199,9 @@ impl Pool {
 
     // Takes free words of the table, or, if that cannot grow, those that other classes keep.
     fn reserve_handles(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
-        self.handles.reserve(count, gfp).or_else(|error| {
+        self.table().reserve(count, gfp).or_else(|error| {
             self.reclaim_handles();
-            self.handles.reserve_unused(count).ok_or(error)
+            self.table().reserve_unused(count).ok_or(error)
         })
     }
 
@@ -235,9 +209,9 @@ impl Pool {
     #[inline]
     fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Result<Handle, Missing> {
         if let Some(handles) = growth.handles.take() {
-            guard.add_handles(&self.handles, handles);
+            guard.add_handles(self.table(), handles);
         }
-        let missing = match guard.malloc_growing(&self.handles, &mut growth.page) {
+        let missing = match guard.malloc_growing(self.table(), &mut growth.page) {
             Err(missing) => missing,
             done => return done,
         };
@@ -253,7 +227,7 @@ impl Pool {
             }
         };
         growth.page = guard.add_page(&hand, page, 0).err();
-        let handle = guard.malloc_in(&hand, &self.handles);
+        let handle = guard.malloc_in(&hand, self.table());
         guard.put(hand);
         handle
     }
@@ -272,7 +246,7 @@ impl Pool {
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
         // Whoever maps the object, or moves it, would wait for this task to run again.
         let no_preemption = NoPreemption::new();
-        let words = self.handles.words(no_preemption.rcu());
+        let words = self.table().words(no_preemption.rcu());
         let word = words.word(handle).ok_or(BadHandle::NotAllocated)?;
         let place = match word.try_lock(handle.generation()) {
             Ok(place) => place,
@@ -311,7 +285,7 @@ impl Pool {
 
     /// Leaves what is on a list of the empty to the work.
     pub(super) fn defer_release(&self) {
-        self.events.deferred_frees.fetch_add(1, Relaxed);
+        self.events().deferred_frees.fetch_add(1, Relaxed);
         self.schedule_work();
     }
 
@@ -376,14 +350,13 @@ fn lock_to_free(handle: Handle, word: ObjWord<'_>, mut why: Refused) -> Result<P
 
 fn new_classes(
     geometry: &Geometry,
-    pool: NonNull<Pool>,
+    shared: Arc<Shared>,
 ) -> impl PinInit<[Option<PinBox<SizeClass>>; MAX_CLASSES], Error> + '_ {
     try_array_from_fn(move |index| {
         let Some(shape) = geometry.shape(index) else {
             return Ok(None);
         };
-        // SAFETY: The classes are a field of the pool, which is pinned.
-        pin_box(unsafe { SizeClass::new(shape, pool) }).map(Some)
+        pin_box(SizeClass::new(shape, shared.clone())).map(Some)
     })
 }
 

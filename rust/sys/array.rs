@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arrays that are made in place. `rust/host` mounts this file, too.
+//! Values that are made in place: arrays, and what needs something else first. `rust/host` mounts this
+//! file, too.
 
 use super::prelude::*;
 
@@ -26,4 +27,12 @@ pub fn try_array_from_fn<T, const N: usize>(
     };
     // SAFETY: On success every element was written, otherwise none is left.
     unsafe { pin_init_from_closure(init) }
+}
+
+/// Calls `make`, and initialises with what that returns. If it fails, so does the initialisation.
+pub fn try_init_with<T, I: PinInit<T, Error>>(
+    make: impl FnOnce() -> Result<I>,
+) -> impl PinInit<T, Error> {
+    // SAFETY: On success the slot was initialised by what `make` returned.
+    unsafe { pin_init_from_closure(move |slot| make()?.__pinned_init(slot)) }
 }

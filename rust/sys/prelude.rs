@@ -8,6 +8,7 @@ pub use kernel::prelude::{
     ENOSPC,
 };
 pub use kernel::str::{CStr, CString};
+pub use kernel::sync::Arc;
 
 use kernel::alloc::{flags::GFP_KERNEL, KBox};
 use kernel::bindings;
@@ -22,6 +23,14 @@ where
     Error: From<E>,
 {
     KBox::pin_init(init, GFP_KERNEL)
+}
+
+/// The same, with a count of its owners.
+pub fn pin_arc<T, E>(init: impl PinInit<T, E>) -> Result<Arc<T>>
+where
+    Error: From<E>,
+{
+    Arc::pin_init(init, GFP_KERNEL)
 }
 
 /// Allocation flags from a C caller (`gfp_t`).

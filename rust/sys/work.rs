@@ -32,6 +32,11 @@ pub struct Work<T: WorkItem> {
     _target: core::marker::PhantomData<T>,
 }
 
+// SAFETY: A worker uses the target from another context, and targets are `Sync`.
+unsafe impl<T: WorkItem> Send for Work<T> {}
+// SAFETY: The kernel's work functions may be called from anywhere, at the same time.
+unsafe impl<T: WorkItem> Sync for Work<T> {}
+
 impl<T: WorkItem> Work<T> {
     /// Work that calls `target`'s [`WorkItem::run`].
     ///

@@ -97,6 +97,31 @@ where
     }
 }
 
+/// As `kernel::sync::Arc`, of what is pinned.
+pub struct Arc<T>(std::sync::Arc<PinBox<T>>);
+
+impl<T> Clone for Arc<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The same as [`pin_box`], with a count of its owners.
+pub fn pin_arc<T, E>(init: impl PinInit<T, E>) -> Result<Arc<T>>
+where
+    Error: From<E>,
+{
+    Ok(Arc(std::sync::Arc::new(pin_box(init)?)))
+}
+
 /// Allocation flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gfp(u32);
