@@ -2,7 +2,7 @@
 
 //! A size class: its zspages, sorted by fullness, and the lock that protects them.
 //!
-//! The lock of the class protects: the lists; which zspage is in whose hand; each zspage's chain,
+//! The lock of the class protects: the lists; which zspages are isolated; each zspage's chain,
 //! bitmap and count; the handles behind objects; the place in a word (which changes only while that
 //! word is locked too); and the class's free handles.
 
@@ -11,10 +11,11 @@ use core::ops::Range;
 
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::ClassShape;
-use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable, Words};
+use super::isolated::IsolatedZspage;
 use super::layout::Layout;
 use super::object::Object;
+use super::owned_page::OwnedPage;
 use super::shared::Shared;
 use super::word::Place;
 use super::zspage::Zspage;
@@ -237,7 +238,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Lets go of the lock, calls `f`, takes the lock again.
     ///
-    /// What is in hand stays in hand; nothing borrowed from the guard survives.
+    /// Isolated zspages stay isolated; nothing borrowed from the guard survives.
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.state.unlocked(f)
     }
@@ -258,39 +259,39 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Puts a zspage on the list of its fullness group.
-    pub fn put(&self, hand: InHand<'_>) {
-        // One of another class stays in the hand, which reports it.
-        if !hand.is_of(self.class) {
+    pub fn putback_zspage(&self, isolated: IsolatedZspage<'_>) {
+        // A zspage of another class is not put back; dropping it reports that.
+        if !isolated.is_of(self.class) {
             return;
         }
-        let to = self.belongs(&hand);
+        let to = self.get_fullness_group(&isolated);
         let Some(group) = to.group() else { return };
         // SAFETY: It goes on a list.
-        if let Some(zspage) = unsafe { hand.into_box() } {
+        if let Some(zspage) = unsafe { isolated.into_box() } {
             zspage.set_listed(to);
             // Those with an open slot in front, so that one is found without a search.
             self.list(group).push(zspage, to.is_open());
-            self.arrived(group, to);
+            self.insert_zspage(group, to);
         }
     }
 
-    /// Takes a zspage of this class off its list; `None` if it is in a hand already.
-    pub fn take(&self, zspage: &Zspage) -> Option<InHand<'a>> {
+    /// Takes a zspage of this class off its list; `None` if it is isolated already.
+    pub fn isolate_zspage(&self, zspage: &Zspage) -> Option<IsolatedZspage<'a>> {
         if !zspage.is_of(self.class) {
             return None;
         }
         let group = zspage.listed().group()?;
-        // SAFETY: A zspage of this class that has a group is on that list, by its invariants. What
-        // is in a hand is freed only by the promise that nobody uses what a guard lent.
+        // SAFETY: A zspage of this class that has a group is on that list, by its invariants. An
+        // isolated zspage is freed only by the promise that nobody uses what a guard lent.
         let zspage = unsafe { self.list(group).remove(zspage) };
         zspage.set_listed(Listed::NOWHERE);
-        self.left(group);
-        Some(InHand::from_box(self.class, zspage))
+        self.remove_zspage(group);
+        Some(IsolatedZspage::from_box(self.class, zspage))
     }
 
     // The list a zspage should be on.
     #[inline(always)]
-    fn belongs(&self, zspage: &Zspage) -> Listed {
+    fn get_fullness_group(&self, zspage: &Zspage) -> Listed {
         let counts = zspage.counts();
         Listed::on(
             self.class.grouping.group(counts.inuse()),
@@ -300,7 +301,7 @@ impl<'a> ClassGuard<'a> {
 
     // Counts a zspage that was put on a list.
     #[inline]
-    fn arrived(&self, group: Group, to: Listed) {
+    fn insert_zspage(&self, group: Group, to: Listed) {
         self.count(group).add(1);
         let bits = (1 << MAYBE_SHIFT) | u32::from(to.is_open());
         let in_use = &self.state.lists_in_use;
@@ -309,7 +310,7 @@ impl<'a> ClassGuard<'a> {
 
     // Counts a zspage that was taken off a list.
     #[inline(always)]
-    fn left(&self, group: Group) {
+    fn remove_zspage(&self, group: Group) {
         self.count(group).sub(1);
         let front = self.list(group).front();
         if !front.is_some_and(|zspage| zspage.listed().is_open()) {
@@ -319,22 +320,22 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Takes the first zspage of a group.
-    pub fn pop(&self, group: Group) -> Option<InHand<'a>> {
-        self.take(self.list(group).front()?)
+    pub fn isolate_first(&self, group: Group) -> Option<IsolatedZspage<'a>> {
+        self.isolate_zspage(self.list(group).front()?)
     }
 
-    /// Puts a zspage on the right list after it changed, unless it is in a hand.
+    /// Puts a zspage on the right list after it changed, unless it is isolated.
     #[inline(always)]
-    pub fn regroup(&self, zspage: &Zspage) {
-        let (from, to) = (zspage.listed(), self.belongs(zspage));
+    pub fn fix_fullness_group(&self, zspage: &Zspage) {
+        let (from, to) = (zspage.listed(), self.get_fullness_group(zspage));
         if from != to {
-            self.relist(zspage, from, to);
+            self.move_zspage(zspage, from, to);
         }
     }
 
     #[inline(always)]
-    fn relist(&self, zspage: &Zspage, from: Listed, to: Listed) {
-        // One in a hand is on no list.
+    fn move_zspage(&self, zspage: &Zspage, from: Listed, to: Listed) {
+        // An isolated zspage is on no list.
         let (Some(from), Some(group)) = (from.group(), to.group()) else {
             return;
         };
@@ -347,8 +348,8 @@ impl<'a> ClassGuard<'a> {
                 .move_to(zspage, self.list(group), to.is_open())
         };
         zspage.set_listed(to);
-        self.left(from);
-        self.arrived(group, to);
+        self.remove_zspage(from);
+        self.insert_zspage(group, to);
     }
 
     /// The fullest zspage that has an open slot, from 99 % down to 0.
@@ -397,23 +398,24 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Takes the fullest zspage that objects can be moved into.
-    pub fn isolate_destination(&self) -> Option<InHand<'a>> {
+    pub fn isolate_dst_zspage(&self) -> Option<IsolatedZspage<'a>> {
         let group = self.fullest_partial_group()?;
         if group == Group::EMPTY {
             return None;
         }
-        self.take(self.choice(group).max_by_key(|zspage| zspage.inuse())?)
+        self.isolate_zspage(self.choice(group).max_by_key(|zspage| zspage.inuse())?)
     }
 
     /// The same, if no page can be had to add to it.
-    pub fn isolate_open_destination(&self) -> Option<InHand<'a>> {
-        self.take(self.fullest_open()?)
+    pub fn isolate_free_dst_zspage(&self) -> Option<IsolatedZspage<'a>> {
+        self.isolate_zspage(self.fullest_open()?)
     }
 
     /// Takes the emptiest zspage that has an object to move.
-    pub fn isolate_source(&self) -> Option<InHand<'a>> {
-        self.partial_groups()
-            .find_map(|group| self.take(self.choice(group).min_by_key(|zspage| zspage.inuse())?))
+    pub fn isolate_src_zspage(&self) -> Option<IsolatedZspage<'a>> {
+        self.partial_groups().find_map(|group| {
+            self.isolate_zspage(self.choice(group).min_by_key(|zspage| zspage.inuse())?)
+        })
     }
 
     /// Whether the class has no free handle left.
@@ -481,7 +483,12 @@ impl<'a> ClassGuard<'a> {
 
     /// Adds a page to a zspage of this class, if it has none at this position. The caller takes an
     /// object of it, or regroups it.
-    pub fn add_page(&self, zspage: &Zspage, page: NewPage, position: u32) -> Result<(), NewPage> {
+    pub fn add_page(
+        &self,
+        zspage: &Zspage,
+        page: OwnedPage,
+        position: u32,
+    ) -> Result<(), OwnedPage> {
         let opened = zspage.add_page(self, page, position)?;
         self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
         self.class.pages.add(1);
@@ -491,7 +498,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Takes the pages of a freed object, if nothing on them is in use and nobody has them locked,
     /// out of its zspage, which the caller regroups.
-    pub(super) fn detach_unused(&self, freed: &Object<'_>) -> [Option<NewPage>; 2] {
+    pub(super) fn detach_unused(&self, freed: &Object<'_>) -> [Option<OwnedPage>; 2] {
         let (first, second) = freed.pages();
         let detach = |page: ZsPage| {
             // SAFETY: The pages of an object belong to its zspage; the guard that made it an
@@ -511,7 +518,7 @@ impl<'a> ClassGuard<'a> {
         zspage: &'o Zspage,
         slots: &Range<usize>,
         end: usize,
-        mut release: impl FnMut(NewPage),
+        mut release: impl FnMut(OwnedPage),
     ) -> Option<Object<'o>> {
         zspage.detach_tail(self, slots, end, |page, closed| {
             self.page_gone(closed);
@@ -545,7 +552,7 @@ impl<'a> ClassGuard<'a> {
     pub(super) fn malloc_growing(
         &self,
         table: &HandleTable,
-        page: &mut Option<NewPage>,
+        page: &mut Option<OwnedPage>,
     ) -> Result<Handle, Missing> {
         let missing = match self.malloc(table) {
             Err(missing @ Missing::Page) => missing,
@@ -557,7 +564,7 @@ impl<'a> ClassGuard<'a> {
         self.malloc_in(zspage, table)
     }
 
-    /// Allocates an object in an open slot of a zspage of this class, which may be in a hand, and one
+    /// Allocates an object in an open slot of a zspage of this class, which may be isolated, and one
     /// of the class's handles for it. Returns [`Missing::Nothing`] if one of the two is not what it
     /// should be.
     #[inline(always)]
@@ -567,19 +574,19 @@ impl<'a> ClassGuard<'a> {
         table: &HandleTable,
     ) -> Result<Handle, Missing> {
         let Some((handle, word)) = self.state.handles.pop(self.words(table)) else {
-            self.regroup(zspage);
+            self.fix_fullness_group(zspage);
             return Err(Missing::Nothing);
         };
         let Some(object) = zspage.take_object(self) else {
             // Not while there is an open slot. The handle waits for another object.
             self.state.handles.push(handle, word);
-            self.regroup(zspage);
+            self.fix_fullness_group(zspage);
             return Err(Missing::Nothing);
         };
         object.set_handle(handle.in_object());
         word.publish(object.place(), handle.generation());
         self.class.objs_inuse.add(1);
-        self.regroup(zspage);
+        self.fix_fullness_group(zspage);
         Ok(handle)
     }
 

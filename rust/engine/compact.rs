@@ -6,8 +6,8 @@
 //! new compaction algorithm" (Linux 6.4, `__zs_compact()`). Four things differ:
 //!
 //! - What it holds: the class lock for one object at a time if anybody waits for it, and the word
-//!   lock of the one object that is being copied. Source and destination stay in the compactor's
-//!   hand meanwhile.
+//!   lock of the one object that is being copied. Source and destination stay isolated
+//!   meanwhile.
 //! - It goes on until no *page* can be freed, where C stops when no *zspage* can: what is left of
 //!   a class in the end is full zspages and some pages of one more.
 //! - A destination may lack pages. It gets those that its sources no longer need.
@@ -80,23 +80,23 @@ impl Compactor<'_, '_> {
             }
             let destination = match kept.take() {
                 Some(kept) => Some(kept),
-                None if no_page => self.guard.isolate_open_destination(),
-                None => self.guard.isolate_destination(),
+                None if no_page => self.guard.isolate_free_dst_zspage(),
+                None => self.guard.isolate_dst_zspage(),
             };
             let Some(destination) = destination else {
                 break None;
             };
-            let Some(source) = self.guard.isolate_source() else {
+            let Some(source) = self.guard.isolate_src_zspage() else {
                 break Some(destination);
             };
             // What has an open slot may be the emptier one: the two would take turns for ever.
             if no_page && source.inuse() > destination.inuse() {
-                self.put_back(source);
+                self.putback_zspage(source);
                 break Some(destination);
             }
             let moved = self.move_objects(&source, None, &destination);
             let source_empty = source.inuse() == 0;
-            self.put_back(source);
+            self.putback_zspage(source);
             if source_empty && !destination.is_full() {
                 kept = Some(destination);
                 continue;
@@ -106,13 +106,13 @@ impl Compactor<'_, '_> {
             if stuck && no_page {
                 break Some(destination);
             }
-            self.put_back(destination);
+            self.putback_zspage(destination);
             // Those that need no page may do.
             no_page |= stuck;
         };
         if let Some(last) = last {
             self.pack(&last);
-            self.put_back(last);
+            self.putback_zspage(last);
         }
     }
 

@@ -9,8 +9,9 @@ use core::ops::Range;
 use super::class::{ClassGuard, SizeClass};
 use super::compact::Compacted;
 use super::geometry::MAX_CHAIN_LIMIT;
-use super::hand::{InHand, NewPage};
+use super::isolated::IsolatedZspage;
 use super::object::Object;
+use super::owned_page::OwnedPage;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -38,14 +39,14 @@ const BATCH: usize = 8;
 pub(super) struct Freed {
     // Those below `count` are there. The tail of a zspage can add a whole chain to what is just
     // not a batch; before each tail there is less than a batch.
-    pages: [Option<NewPage>; BATCH + MAX_CHAIN_LIMIT],
+    pages: [Option<OwnedPage>; BATCH + MAX_CHAIN_LIMIT],
     count: usize,
     // Given to the kernel, less taken from it.
     balance: isize,
 }
 
 impl Freed {
-    fn add(&mut self, page: NewPage) {
+    fn add(&mut self, page: OwnedPage) {
         self.balance = self.balance.saturating_add(1);
         if let Some(place) = self.pages.get_mut(self.count) {
             *place = Some(page);
@@ -54,12 +55,12 @@ impl Freed {
     }
 
     // A page for a destination that lacks one: one that came free, or another of the kernel's.
-    fn take(&mut self) -> Option<NewPage> {
+    fn take(&mut self) -> Option<OwnedPage> {
         let last = self.count.checked_sub(1).and_then(|last| {
             self.count = last;
             self.pages.get_mut(last)?.take()
         });
-        let page = last.or_else(|| NewPage::alloc(Gfp::for_compaction()).ok())?;
+        let page = last.or_else(|| OwnedPage::alloc(Gfp::for_compaction()).ok())?;
         self.balance = self.balance.saturating_sub(1);
         Some(page)
     }
@@ -142,7 +143,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
         let to = 0..split.unwrap_or(objs);
         let mut moved = 0usize;
         let mut busy = 0usize;
-        // No slot of `from` at or behind it is in use, but what was left behind: the source is in hand,
+        // No slot of `from` at or behind it is in use, but what was left behind: the source is isolated,
         // so that nobody else allocates there, and `to` is elsewhere.
         let mut end = from.end;
         while !destination.is_full() {
@@ -183,19 +184,19 @@ impl<'c, 'f> Compactor<'c, 'f> {
     }
 
     /// Puts a zspage back on the list it belongs on now, or releases it.
-    pub(super) fn put_back(&mut self, hand: InHand<'_>) {
+    pub(super) fn putback_zspage(&mut self, isolated: IsolatedZspage<'_>) {
         let Self { guard, freed, .. } = self;
         if freed.is_batch() {
             freed.unlocked(guard);
         }
-        if hand.inuse() != 0 {
-            guard.put(hand);
+        if isolated.inuse() != 0 {
+            guard.putback_zspage(isolated);
             return;
         }
-        // What was freed while the compactor had it in hand may have kept its pages.
+        // What was freed while it was isolated may have kept its pages.
         let objs = usize::from(guard.class().shape().objs);
-        guard.detach_tail(&hand, &(0..objs), objs, |page| freed.add(page));
-        self.pool.settle_empty(guard, hand);
+        guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(page));
+        self.pool.putback_empty_zspage(guard, isolated);
     }
 }
 

@@ -7,8 +7,8 @@
 //! `sys` made of `std` (or `loom`), so that what the host tests run is what the kernel runs.
 //!
 //! Where to start reading: [`pool`] is the API and shows the life of an object from top to bottom;
-//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`hand`]
-//! and [`class`] are the ownership rule ("on one list or in one hand").
+//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`isolated`]
+//! and [`class`] are the ownership rule ("on one list, or isolated").
 //!
 //! Data flows one way: pool, class, zspage, object, page.
 
@@ -18,12 +18,13 @@ mod compactor;
 pub mod events;
 pub mod fullness;
 pub mod geometry;
-pub mod hand;
 pub mod handle_table;
+pub mod isolated;
 pub mod layout;
 pub mod map;
 pub mod migrate;
 pub mod object;
+pub mod owned_page;
 pub mod pool;
 mod release;
 mod shared;

@@ -17,9 +17,10 @@ use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::events::{BadHandle, Events};
 use super::fullness::{Group, NR_GROUPS};
 use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
-use super::hand::{InHand, NewPage};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
+use super::isolated::IsolatedZspage;
 use super::object::Object;
+use super::owned_page::OwnedPage;
 use super::shared::Shared;
 use super::word::{ObjWord, Place, Refused};
 use super::zspage::Zspage;
@@ -41,8 +42,8 @@ const LOCK_SPINS: usize = 256;
 #[derive(Default)]
 struct Growth<'c> {
     handles: Option<FreeHandles>,
-    page: Option<NewPage>,
-    zspage: Option<InHand<'c>>,
+    page: Option<OwnedPage>,
+    zspage: Option<IsolatedZspage<'c>>,
 }
 
 /// A pool.
@@ -165,7 +166,7 @@ impl Pool {
             self.give_back_handles(handles);
         }
         if let Some(zspage) = growth.zspage {
-            // SAFETY: It is still in the hand that it was allocated into: no guard lent it.
+            // SAFETY: Nobody else has it: it was isolated when it was allocated, and no guard lent it.
             unsafe { zspage.release() };
         }
         result
@@ -192,7 +193,7 @@ impl Pool {
             }
         }
         if !matches!(missing, Missing::Handles(_)) && growth.page.is_none() {
-            growth.page = Some(NewPage::alloc(gfp)?);
+            growth.page = Some(OwnedPage::alloc(gfp)?);
         }
         Ok(())
     }
@@ -219,16 +220,16 @@ impl Pool {
             return Err(missing);
         }
         // Both, or none: what is there stays for the next round.
-        let (page, hand) = match (growth.page.take(), growth.zspage.take()) {
-            (Some(page), Some(hand)) => (page, hand),
-            (page, hand) => {
-                (growth.page, growth.zspage) = (page, hand);
+        let (page, isolated) = match (growth.page.take(), growth.zspage.take()) {
+            (Some(page), Some(isolated)) => (page, isolated),
+            (page, isolated) => {
+                (growth.page, growth.zspage) = (page, isolated);
                 return Err(missing);
             }
         };
-        growth.page = guard.add_page(&hand, page, 0).err();
-        let handle = guard.malloc_in(&hand, self.table());
-        guard.put(hand);
+        growth.page = guard.add_page(&isolated, page, 0).err();
+        let handle = guard.malloc_in(&isolated, self.table());
+        guard.putback_zspage(isolated);
         handle
     }
 
@@ -279,7 +280,7 @@ impl Pool {
             self.give_back(class, &mut unused);
             return Ok(());
         }
-        guard.regroup(zspage);
+        guard.fix_fullness_group(zspage);
         Ok(())
     }
 

@@ -11,17 +11,18 @@
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::Group;
 use super::geometry::MAX_CHAIN_LIMIT;
-use super::hand::{InHand, NewPage};
 use super::handle_table::FreeHandles;
+use super::isolated::IsolatedZspage;
 use super::object::Object;
+use super::owned_page::OwnedPage;
 use super::pool::Pool;
 use crate::sys::work::WorkItem;
 
 // What a class does not need any more.
 pub(super) struct Unused<'c> {
     handles: FreeHandles,
-    zspage: Option<InHand<'c>>,
-    pages: [Option<NewPage>; 2],
+    zspage: Option<IsolatedZspage<'c>>,
+    pages: [Option<OwnedPage>; 2],
     // There may be zspages on the list of the empty.
     empty_left: bool,
 }
@@ -43,7 +44,7 @@ impl Pool {
         };
         let handles = guard.take_spare_handles(self.table());
         if zspage.inuse() != 0 {
-            guard.regroup(zspage);
+            guard.fix_fullness_group(zspage);
             if pages.iter().all(Option::is_none) && handles.is_empty() {
                 return None;
             }
@@ -56,11 +57,11 @@ impl Pool {
         };
         if zspage.inuse() == 0 {
             // One that is being compacted is left to that.
-            match guard.take(zspage) {
-                Some(hand) if hand.page_count() == 0 => unused.zspage = Some(hand),
+            match guard.isolate_zspage(zspage) {
+                Some(isolated) if isolated.page_count() == 0 => unused.zspage = Some(isolated),
                 // Others of its pages were kept, or somebody has one locked.
-                Some(hand) => {
-                    guard.put(hand);
+                Some(isolated) => {
+                    guard.putback_zspage(isolated);
                     unused.empty_left = true;
                 }
                 None => {}
@@ -107,14 +108,18 @@ impl Pool {
     // Releases a zspage that has nothing in use, and that compaction took all pages of. If somebody
     // has one locked, it goes on the list of the empty, where `malloc` may find it, and else the
     // work does.
-    pub(super) fn settle_empty(&self, guard: &mut ClassGuard<'_>, hand: InHand<'_>) {
-        if hand.page_count() == 0 {
+    pub(super) fn putback_empty_zspage(
+        &self,
+        guard: &mut ClassGuard<'_>,
+        isolated: IsolatedZspage<'_>,
+    ) {
+        if isolated.page_count() == 0 {
             // SAFETY: Nothing that the guard lent outlives its exclusive borrow, and it has been on
             // no list since it was taken.
-            unsafe { hand.release() };
+            unsafe { isolated.release() };
             return;
         }
-        guard.put(hand);
+        guard.putback_zspage(isolated);
         self.defer_release();
     }
 
@@ -138,7 +143,7 @@ impl Pool {
         let mut freed = 0usize;
         loop {
             let guard = class.lock();
-            let Some(hand) = guard.pop(group) else {
+            let Some(isolated) = guard.isolate_first(group) else {
                 return freed;
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
@@ -152,19 +157,19 @@ impl Pool {
             };
             // SAFETY: Nothing is in use in the group of the empty; others are released with the
             // pool.
-            let contended = unsafe { hand.strip(&guard, release) };
+            let contended = unsafe { isolated.strip(&guard, release) };
             let released = match contended {
-                None => Some(hand),
+                None => Some(isolated),
                 Some(_) => {
-                    guard.put(hand);
+                    guard.putback_zspage(isolated);
                     None
                 }
             };
             drop(guard);
             pages.fill_with(|| None);
-            if let Some(hand) = released {
+            if let Some(isolated) = released {
                 // SAFETY: As in `give_back`.
-                unsafe { hand.release() };
+                unsafe { isolated.release() };
             }
             let Some(page) = contended else { continue };
             // SAFETY: `strip` took a reference.

@@ -4,7 +4,7 @@
 //!
 //! The C allocator links free objects through the objects themselves. A bitmap keeps the
 //! allocator's state out of memory that its users write: a stray write can spoil data, but not
-//! make the allocator hand out an object twice. And a free object needs no memory: pages on which
+//! make the allocator return an object twice. And a free object needs no memory: pages on which
 //! nothing is in use can be given back one by one.
 
 #![forbid(unsafe_code)]

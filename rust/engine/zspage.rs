@@ -2,7 +2,7 @@
 
 //! A zspage: a chain of pages that holds the objects of one size class.
 //!
-//! It is on one list or in one hand: see [`super::hand`].
+//! It is on one list, or isolated: see [`super::isolated`].
 //!
 //! A zspage has places for as many pages as its class says, but not every page has to be there:
 //! pages are added one by one as objects need them, and given back one by one when nothing on
@@ -13,8 +13,9 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
-use super::hand::{InHand, NewPage};
+use super::isolated::IsolatedZspage;
 use super::object::Object;
+use super::owned_page::OwnedPage;
 use super::slots::SlotMap;
 use crate::sys::atomic::{AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
 use crate::sys::list::{Linked, Links};
@@ -62,7 +63,7 @@ impl Counts {
 ///   those set in `present`. (The page of a huge zspage has no link.)
 /// - A slot is open only if all its pages are present; the upper half of `counts` counts these. A
 ///   slot that is closed while all its pages are present is in use; the lower half counts these.
-/// - `listed` names the list the zspage is on, or none while it is in a hand.
+/// - `listed` names the list the zspage is on, or none while it is isolated.
 #[repr(C)]
 pub struct Zspage {
     links: Links,
@@ -92,7 +93,7 @@ impl Zspage {
     /// Allocates a zspage without pages for `class`.
     ///
     /// Returns [`ENOMEM`]. Context: as `gfp` says, no lock held.
-    pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<InHand<'_>> {
+    pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<IsolatedZspage<'_>> {
         let zspage = SlabBox::new(
             Zspage {
                 links: Links::new(),
@@ -105,7 +106,7 @@ impl Zspage {
             },
             gfp,
         )?;
-        Ok(InHand::from_box(class, zspage))
+        Ok(IsolatedZspage::from_box(class, zspage))
     }
 
     /// The class of the zspage.
@@ -184,7 +185,7 @@ impl Zspage {
         self.inuse() >= u32::from(self.class().shape().objs)
     }
 
-    /// The list the zspage is on, or `None` while it is in a hand.
+    /// The list the zspage is on, or `None` while it is isolated.
     pub fn group(&self) -> Option<Group> {
         self.listed().group()
     }
@@ -298,7 +299,7 @@ impl Zspage {
         guard: &'a ClassGuard<'_>,
         slots: &Range<usize>,
         end: usize,
-        release: impl FnMut(NewPage, usize),
+        release: impl FnMut(OwnedPage, usize),
     ) -> Option<Object<'a>> {
         if !self.is_of(guard.class()) {
             return None;
@@ -332,7 +333,7 @@ impl Zspage {
         _guard: &ClassGuard<'_>,
         positions: u32,
         in_use_too: bool,
-        mut release: impl FnMut(NewPage, usize),
+        mut release: impl FnMut(OwnedPage, usize),
     ) -> Option<ZsPage> {
         let mut contended = None;
         let mut before = self.before(positions.trailing_zeros())?;
@@ -374,9 +375,9 @@ impl Zspage {
     pub(super) fn add_page(
         &self,
         guard: &ClassGuard<'_>,
-        page: NewPage,
+        page: OwnedPage,
         position: u32,
-    ) -> Result<usize, NewPage> {
+    ) -> Result<usize, OwnedPage> {
         if position >= u32::from(self.class().shape().pages)
             || self.is_present(position as usize)
             || !self.is_of(guard.class())
@@ -479,7 +480,7 @@ impl Zspage {
         &self,
         _guard: &ClassGuard<'_>,
         page: ZsPage,
-    ) -> Option<(NewPage, usize)> {
+    ) -> Option<(OwnedPage, usize)> {
         // SAFETY: The page belongs to this zspage, whose class lock is held.
         let position = unsafe { page.position() } as usize;
         if !self.is_unused(position) {
@@ -509,7 +510,7 @@ impl Zspage {
         page: ZsPage,
         position: usize,
         in_use_too: bool,
-    ) -> Option<(NewPage, usize)> {
+    ) -> Option<(OwnedPage, usize)> {
         // Those that it does not back are closed already.
         let backed = self.backed_slots(position);
         let closed = backed.end.saturating_sub(backed.start);
@@ -532,7 +533,7 @@ impl Zspage {
         let present = self.present.load(Relaxed);
         self.present
             .store(present & !(1 << (position & 15)), Relaxed);
-        Some((NewPage::detached(page), closed))
+        Some((OwnedPage::detached(page), closed))
     }
 
     /// Takes out every page that can be locked at once, whatever is on it, and gives each to
@@ -545,7 +546,7 @@ impl Zspage {
     pub(super) unsafe fn strip(
         &self,
         guard: &ClassGuard<'_>,
-        release: impl FnMut(NewPage, usize),
+        release: impl FnMut(OwnedPage, usize),
     ) -> Option<ZsPage> {
         let all = u32::from(self.present.load(Relaxed));
         // SAFETY: The caller's promise.

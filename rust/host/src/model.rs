@@ -800,7 +800,7 @@ impl Model {
         )
     }
 
-    /// Compares everything. While somebody has zspages in hand, not every list is complete.
+    /// Compares everything. While zspages are isolated, not every list is complete.
     pub fn compare(&self, in_hand: bool) {
         self.compare_reports();
         let pool = self.pool();
@@ -810,7 +810,7 @@ impl Model {
         let mut found: HashMap<u32, ()> = HashMap::new();
         let mut lists: BTreeMap<usize, [usize; NR_GROUPS]> = BTreeMap::new();
         let mut totals: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
-        let mut hands = 0;
+        let mut isolated = 0;
         let state = self.state().borrow();
         let by_handle: HashMap<u32, &Object> = state
             .objects
@@ -829,7 +829,7 @@ impl Model {
                     assert_eq!(listed, group, "the list of a zspage of class {class}");
                     lists.entry(class).or_default()[group.number()] += 1;
                 }
-                None => hands += 1,
+                None => isolated += 1,
             }
             let mut inuse = 0;
             for index in used_slots(zspage) {
@@ -856,9 +856,9 @@ impl Model {
         assert_eq!(found.len(), state.objects.len(), "objects");
         if in_hand {
             // Source, destination, and the one for the remainder.
-            assert!(hands <= 3, "{hands} zspages are in hands");
+            assert!(isolated <= 3, "{isolated} zspages are isolated");
         } else {
-            assert_eq!(hands, 0, "a zspage is on no list");
+            assert_eq!(isolated, 0, "a zspage is on no list");
             assert_eq!(self.machine.slabs(), chains.len(), "zspages without pages");
         }
         for class in pool.classes() {
@@ -898,11 +898,13 @@ impl Model {
         for class in self.pool().classes() {
             let guard = class.lock();
             for group in (0..NR_GROUPS).filter_map(Group::new) {
-                let mut hands = Vec::new();
-                while let Some(hand) = guard.pop(group) {
-                    hands.push(hand);
+                let mut zspages = Vec::new();
+                while let Some(isolated) = guard.isolate_first(group) {
+                    zspages.push(isolated);
                 }
-                hands.into_iter().for_each(|hand| guard.put(hand));
+                zspages
+                    .into_iter()
+                    .for_each(|isolated| guard.putback_zspage(isolated));
             }
         }
     }

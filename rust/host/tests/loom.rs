@@ -378,7 +378,7 @@ fn word_reuse_and_a_guess() {
     });
 }
 
-// Free words change hands between classes while somebody tries a handle that was freed: he is
+// Free words pass from one class to another while somebody tries a handle that was freed: he is
 // refused, and does not disturb the chain.
 #[test]
 fn word_relink_and_a_stale_mapping() {
@@ -568,7 +568,7 @@ fn compact_and_free(order: impl Fn([Handle; 2]) -> [Handle; 2]) {
     shop.close(&[]);
 }
 
-// Compaction, while objects of the class are allocated, into a zspage that is in a hand or not.
+// Compaction, while objects of the class are allocated, into a zspage that is isolated or not.
 #[test]
 fn pool_compact_and_malloc() {
     explore(Exhaustive, || {

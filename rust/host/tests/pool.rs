@@ -888,8 +888,8 @@ fn a_zspage_that_is_dropped_is_reported() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let class = pool.class(pool.lookup_class_index(3000)).unwrap();
-    let hand = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    drop(hand);
+    let isolated = Zspage::alloc(class, Gfp::KERNEL).unwrap();
+    drop(isolated);
     assert_eq!(machine.take_reports(), [Report::ForgottenZspage]);
     assert_eq!(machine.slabs(), 1, "it is lost, not freed");
     machine.forget_slab();

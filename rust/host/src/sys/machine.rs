@@ -33,7 +33,7 @@ pub enum Point {
     Boxed,
 }
 
-/// Which page the allocator hands out next.
+/// Which page the allocator returns next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// Any: neighbours in a chain are hardly ever neighbours in memory.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A reference to what is in the hand does not survive putting it back.
+//! A reference to an isolated zspage does not survive putting it back.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 use zsmalloc_host::engine::zspage::Zspage;
 
-pub fn look(guard: &ClassGuard<'_>, hand: InHand<'_>) -> u32 {
-    let zspage: &Zspage = &hand;
-    guard.put(hand); //~ E0505
+pub fn look(guard: &ClassGuard<'_>, isolated: IsolatedZspage<'_>) -> u32 {
+    let zspage: &Zspage = &isolated;
+    guard.putback_zspage(isolated); //~ E0505
     zspage.inuse()
 }

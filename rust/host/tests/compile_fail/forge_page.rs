@@ -2,11 +2,11 @@
 
 //! A page that is in no zspage comes from the kernel, or out of a zspage.
 
-use zsmalloc_host::engine::hand::NewPage;
+use zsmalloc_host::engine::owned_page::OwnedPage;
 use zsmalloc_host::sys::page::ZsPage;
 
 pub fn forge(page: ZsPage) {
     let is_movable = page.pfn() != 0;
     let _ = is_movable;
-    drop::<NewPage>(NewPage { page, is_movable }); //~ E0451
+    drop::<OwnedPage>(OwnedPage { page, is_movable }); //~ E0451
 }

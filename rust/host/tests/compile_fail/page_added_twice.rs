@@ -3,9 +3,10 @@
 //! A page goes into one zspage.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::{InHand, NewPage};
+use zsmalloc_host::engine::isolated::IsolatedZspage;
+use zsmalloc_host::engine::owned_page::OwnedPage;
 
-pub fn grow(guard: &ClassGuard<'_>, a: &InHand<'_>, b: &InHand<'_>, page: NewPage) {
+pub fn grow(guard: &ClassGuard<'_>, a: &IsolatedZspage<'_>, b: &IsolatedZspage<'_>, page: OwnedPage) {
     let _ = guard.add_page(a, page, 0);
     let _ = guard.add_page(b, page, 0); //~ E0382
 }

@@ -3,10 +3,10 @@
 //! What was freed does not go on a list.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
+pub fn free(guard: &ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
     // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { hand.release() };
-    guard.put(hand); //~ E0382
+    unsafe { isolated.release() };
+    guard.putback_zspage(isolated); //~ E0382
 }

@@ -3,10 +3,10 @@
 //! A zspage that is put back in each round of a loop.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn put_back(guard: &ClassGuard<'_>, source: InHand<'_>) {
+pub fn putback_zspage(guard: &ClassGuard<'_>, source: IsolatedZspage<'_>) {
     for _ in 0..2 {
-        guard.put(source); //~ E0382
+        guard.putback_zspage(source); //~ E0382
     }
 }

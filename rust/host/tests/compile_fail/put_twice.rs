@@ -3,9 +3,9 @@
 //! The bug of the fine-grained fullness series: a compaction's source, put back twice.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn put_back(guard: &ClassGuard<'_>, source: InHand<'_>) {
-    guard.put(source);
-    guard.put(source); //~ E0382
+pub fn putback_zspage(guard: &ClassGuard<'_>, source: IsolatedZspage<'_>) {
+    guard.putback_zspage(source);
+    guard.putback_zspage(source); //~ E0382
 }

@@ -3,12 +3,12 @@
 //! The same, with the lock dropped and taken again in between, as it was there.
 
 use zsmalloc_host::engine::class::SizeClass;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn put_back(class: &SizeClass, source: InHand<'_>) {
+pub fn putback_zspage(class: &SizeClass, source: IsolatedZspage<'_>) {
     let guard = class.lock();
-    guard.put(source);
+    guard.putback_zspage(source);
     drop(guard);
     let guard = class.lock();
-    guard.put(source); //~ E0382
+    guard.putback_zspage(source); //~ E0382
 }

@@ -3,10 +3,10 @@
 //! A zspage that is on a list is not freed.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn free(guard: &ClassGuard<'_>, hand: InHand<'_>) {
-    guard.put(hand);
+pub fn free(guard: &ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
+    guard.putback_zspage(isolated);
     // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { hand.release() }; //~ E0382
+    unsafe { isolated.release() }; //~ E0382
 }

@@ -2,11 +2,11 @@
 
 //! A zspage is freed once.
 
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn free(hand: InHand<'_>) {
+pub fn free(isolated: IsolatedZspage<'_>) {
     // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { hand.release() };
+    unsafe { isolated.release() };
     // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { hand.release() }; //~ E0382
+    unsafe { isolated.release() }; //~ E0382
 }

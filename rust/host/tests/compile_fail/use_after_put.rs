@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looking at a zspage that was put back: it is no longer in the hand.
+//! Looking at a zspage that was put back: nobody owns it any more.
 
 use zsmalloc_host::engine::class::ClassGuard;
-use zsmalloc_host::engine::hand::InHand;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn look(guard: &ClassGuard<'_>, hand: InHand<'_>) {
-    guard.put(hand);
-    hand.inuse(); //~ E0382
+pub fn look(guard: &ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
+    guard.putback_zspage(isolated);
+    isolated.inuse(); //~ E0382
 }
