@@ -3,21 +3,21 @@
 //! A size class: its zspages, sorted by fullness, and the lock that protects them.
 //!
 //! The lock of the class protects: the lists; which zspages are isolated; each zspage's chain,
-//! bitmap and count; the handles behind objects; the place in a word (which changes only while that
-//! word is locked too); and the class's free handles.
+//! bitmap and count; the handles behind objects; the location in an entry (which changes only while that
+//! entry is locked too); and the class's free handles.
 
 use core::cell::Cell;
 use core::ops::Range;
 
 use super::fullness::{Group, Grouping, Listed, NR_GROUPS};
 use super::geometry::ClassShape;
-use super::handle_table::{FreeHandles, Handle, HandleTable, Words};
+use super::handle_entry::ObjLocation;
+use super::handle_table::{FreeHandles, Handle, HandleEntries, HandleTable};
 use super::isolated::IsolatedZspage;
 use super::layout::Layout;
 use super::object::Object;
 use super::owned_page::OwnedPage;
 use super::shared::Shared;
-use super::word::Place;
 use super::zspage::Zspage;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::list::List;
@@ -83,7 +83,7 @@ struct ClassState {
 pub struct SizeClass {
     shape: ClassShape,
     grouping: Grouping,
-    places: Place,
+    location_flags: ObjLocation,
     // What `present` of a zspage is if no page is missing.
     all_present: u16,
     layout: Layout,
@@ -139,7 +139,7 @@ impl SizeClass {
         pin_init!(Self {
             shape,
             grouping: Grouping::new(shape.objs),
-            places: Place::of_class(shape.is_huge()),
+            location_flags: ObjLocation::of_class(shape.is_huge()),
             all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
             layout,
             shared,
@@ -161,10 +161,10 @@ impl SizeClass {
         &self.shape
     }
 
-    /// What the places of its objects have in common.
+    /// What the locations of its objects have in common.
     #[inline]
-    pub(super) fn places(&self) -> Place {
-        self.places
+    pub(super) fn location_flags(&self) -> ObjLocation {
+        self.location_flags
     }
 
     #[inline]
@@ -446,7 +446,7 @@ impl<'a> ClassGuard<'a> {
 
     /// Gives free handles to the class.
     pub fn add_handles(&self, table: &HandleTable, handles: FreeHandles) {
-        self.state.handles.append(self.words(table), handles);
+        self.state.handles.append(self.entries(table), handles);
     }
 
     /// Takes the free handles that the class should not keep: all but a batch if it has spare ones,
@@ -459,7 +459,7 @@ impl<'a> ClassGuard<'a> {
             return FreeHandles::new();
         }
         let count = self.state.handles.len().saturating_sub(self.handle_batch());
-        self.state.handles.split(self.words(table), count)
+        self.state.handles.split(self.entries(table), count)
     }
 
     /// Takes all free handles.
@@ -467,10 +467,10 @@ impl<'a> ClassGuard<'a> {
         self.state.handles.take()
     }
 
-    /// The words of the pool's table, while the class lock is held.
+    /// The entries of the pool's table, while the class lock is held.
     #[inline]
-    pub(super) fn words<'t>(&'t self, table: &'t HandleTable) -> Words<'t> {
-        table.words(self.state.rcu())
+    pub(super) fn entries<'t>(&'t self, table: &'t HandleTable) -> HandleEntries<'t> {
+        table.entries(self.state.rcu())
     }
 
     /// Where a page should be added, if no slot is open: the fullest zspage that misses one, and the
@@ -573,18 +573,18 @@ impl<'a> ClassGuard<'a> {
         zspage: &Zspage,
         table: &HandleTable,
     ) -> Result<Handle, Missing> {
-        let Some((handle, word)) = self.state.handles.pop(self.words(table)) else {
+        let Some((handle, entry)) = self.state.handles.pop(self.entries(table)) else {
             self.fix_fullness_group(zspage);
             return Err(Missing::Nothing);
         };
         let Some(object) = zspage.take_object(self) else {
             // Not while there is an open slot. The handle waits for another object.
-            self.state.handles.push(handle, word);
+            self.state.handles.push(handle, entry);
             self.fix_fullness_group(zspage);
             return Err(Missing::Nothing);
         };
         object.set_handle(handle.in_object());
-        word.publish(object.place(), handle.generation());
+        entry.record_obj(object.location(), handle.generation());
         self.class.objs_inuse.add(1);
         self.fix_fullness_group(zspage);
         Ok(handle)

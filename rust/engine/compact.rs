@@ -5,7 +5,7 @@
 //! The choice of source and destination is that of the series "zsmalloc: fine-grained fullness and
 //! new compaction algorithm" (Linux 6.4, `__zs_compact()`). Four things differ:
 //!
-//! - What it holds: the class lock for one object at a time if anybody waits for it, and the word
+//! - What it holds: the class lock for one object at a time if anybody waits for it, and the entry
 //!   lock of the one object that is being copied. Source and destination stay isolated
 //!   meanwhile.
 //! - It goes on until no *page* can be freed, where C stops when no *zspage* can: what is left of

@@ -48,8 +48,8 @@ pub(super) struct Freed {
 impl Freed {
     fn add(&mut self, page: OwnedPage) {
         self.balance = self.balance.saturating_add(1);
-        if let Some(place) = self.pages.get_mut(self.count) {
-            *place = Some(page);
+        if let Some(slot) = self.pages.get_mut(self.count) {
+            *slot = Some(page);
             self.count = self.count.saturating_add(1);
         }
     }
@@ -208,16 +208,16 @@ fn step(
     destination: &Zspage,
     to: &Range<usize>,
 ) -> Step {
-    let words = guard.words(guard.class().shared().table());
-    let place = old.place();
+    let entries = guard.entries(guard.class().shared().table());
+    let location = old.location();
     // If somebody wrote over the handle of the object, it can never be moved again.
-    let word = words
-        .word_of(old.handle())
-        .filter(|word| word.try_lock_to_move(place).is_ok());
-    let Some(word) = word else {
+    let entry = entries
+        .entry_of(old.handle())
+        .filter(|entry| entry.try_lock_to_move(location).is_ok());
+    let Some(entry) = entry else {
         return Step::Busy;
     };
-    lockdep::word_acquired(Acquire::Tried);
+    lockdep::entry_acquired(Acquire::Tried);
     let new = loop {
         if let Some(new) = destination.take_object_in(guard, to) {
             break new;
@@ -227,16 +227,16 @@ fn step(
             .absent_position(to)
             .and_then(|position| Some((position, freed.take()?)));
         let Some((position, page)) = page else {
-            lockdep::word_released();
-            word.moved_to(place);
+            lockdep::entry_released();
+            entry.moved_to(location);
             return Step::DestinationFull;
         };
         // There is none, as was just seen.
         let _ = guard.add_page(destination, page, position);
     };
     old.copy_to(&new);
-    lockdep::word_released();
-    word.moved_to(new.place());
+    lockdep::entry_released();
+    entry.moved_to(new.location());
     old.release();
     Step::Moved
 }

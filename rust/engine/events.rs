@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::word::Refused;
+use super::handle_entry::Refused;
 use crate::sys::atomic::AtomicUsize;
 
 /// Why a handle was refused. The pool reports it; nothing was changed.

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handles, and the table of words that they name.
+//! Handles, and the table of entries that they name.
 //!
 //! A handle is an index into a three-level table and a generation, not an address: whatever
 //! number a caller passes, looking it up reads only memory that the pool owns, and a handle that
-//! was freed is not of its word's next generation.
+//! was freed is not of its entry's next generation.
 //!
-//! The table is read under RCU: [`HandleTable::words`] needs a read-side section, and what it finds
-//! is valid for as long as that goes on. The table grows when a class needs words and none is
-//! unused. When all words are unused, [`HandleTable::trim`] frees it down to its first leaf.
+//! The table is read under RCU: [`HandleTable::entries`] needs a read-side section, and what it finds
+//! is valid for as long as that goes on. The table grows when a class needs entries and none is
+//! unused. When all entries are unused, [`HandleTable::trim`] frees it down to its first leaf.
 //!
-//! A class owns some free words, so that `malloc` touches nothing that other classes use, most of
-//! the time. It takes words and returns them in batches.
+//! A class owns some free entries, so that `malloc` touches nothing that other classes use, most of
+//! the time. It takes entries and returns them in batches.
 
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
 
-use super::word::{FreeLink, Generation, ObjWord, GENERATION_BITS};
+use super::handle_entry::{FreeLink, Generation, HandleEntry, GENERATION_BITS};
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sys::boxed::{RcuBox, Retired, ZeroBox};
 use crate::sys::lockdep;
@@ -78,20 +78,20 @@ impl Handle {
             .rotate_right(GENERATION_BITS + ZERO_BITS + ALIGN_BITS) as usize
     }
 
-    /// The generation of the handle: see [`ObjWord::try_lock`].
+    /// The generation of the handle: see [`HandleEntry::try_lock`].
     #[inline]
     pub fn generation(self) -> Generation {
         Generation::of(self.0)
     }
 
-    /// What stands behind the object, in its zspage: the index, as the word knows the generation.
+    /// What stands behind the object, in its zspage: the index, as the entry knows the generation.
     #[inline]
     pub fn in_object(self) -> u32 {
         self.index() as u32
     }
 }
 
-/// A chain of free words. Whoever has it owns the words.
+/// A chain of free entries. Whoever has it owns the entries.
 ///
 /// The fields are cells because a class's chain is changed through its lock's guard, which lends
 /// no `&mut`: lists live behind it too, and may not be moved.
@@ -104,7 +104,7 @@ pub struct FreeHandles {
 }
 
 impl FreeHandles {
-    /// No words.
+    /// No entries.
     pub const fn new() -> Self {
         Self {
             head: Cell::new(NO_INDEX),
@@ -113,7 +113,7 @@ impl FreeHandles {
         }
     }
 
-    /// How many words are in the chain.
+    /// How many entries are in the chain.
     pub fn len(&self) -> usize {
         self.count.get()
     }
@@ -123,57 +123,57 @@ impl FreeHandles {
         self.len() == 0
     }
 
-    /// Takes one word: its handle and the word itself.
+    /// Takes one entry: its handle and the entry itself.
     #[inline(always)]
-    pub fn pop<'a>(&self, words: Words<'a>) -> Option<(Handle, ObjWord<'a>)> {
+    pub fn pop<'a>(&self, entries: HandleEntries<'a>) -> Option<(Handle, HandleEntry<'a>)> {
         let count = self.len().checked_sub(1)?;
         let index = self.head.get();
-        let word = words.at(index as usize)?;
-        let link = word.link()?;
+        let entry = entries.at(index as usize)?;
+        let link = entry.link()?;
         self.head.set(link.next);
         self.count.set(count);
-        Some((Handle::new(index, link.generation), word))
+        Some((Handle::new(index, link.generation), entry))
     }
 
-    /// Frees the word of `handle`, which the caller has locked, and takes it.
+    /// Frees the entry of `handle`, which the caller has locked, and takes it.
     ///
     /// It is the first to be used again, as it is in the cache; but when it has had all generations
     /// it is the last, so that handles that went stale do not come again at once.
     #[inline(always)]
-    pub fn push_retired(&self, words: Words<'_>, handle: Handle, word: ObjWord<'_>) {
-        lockdep::word_released();
+    pub fn push_retired(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
+        lockdep::entry_released();
         match handle.generation().next() {
-            Some(next) if next != words.first_generation() => self.push_with(handle, word, next),
-            next => self.push_rarely(words, handle, word, next.unwrap_or(Generation::FIRST)),
+            Some(next) if next != entries.first_generation() => self.push_with(handle, entry, next),
+            next => self.push_rarely(entries, handle, entry, next.unwrap_or(Generation::FIRST)),
         }
     }
 
     #[cold]
     fn push_rarely(
         &self,
-        words: Words<'_>,
+        entries: HandleEntries<'_>,
         handle: Handle,
-        word: ObjWord<'_>,
+        entry: HandleEntry<'_>,
         generation: Generation,
     ) {
         let (first, count) = (self.head.get(), self.len());
-        self.push_with(handle, word, generation);
-        if count != 0 && generation == words.first_generation() {
+        self.push_with(handle, entry, generation);
+        if count != 0 && generation == entries.first_generation() {
             let last = self.head.replace(first);
-            self.link_tail(words, last);
+            self.link_tail(entries, last);
             self.tail.set(last);
         }
     }
 
     /// Puts back what [`FreeHandles::pop`] took, as it was.
-    pub fn push(&self, handle: Handle, word: ObjWord<'_>) {
-        self.push_with(handle, word, handle.generation());
+    pub fn push(&self, handle: Handle, entry: HandleEntry<'_>) {
+        self.push_with(handle, entry, handle.generation());
     }
 
     #[inline(always)]
-    fn push_with(&self, handle: Handle, word: ObjWord<'_>, generation: Generation) {
+    fn push_with(&self, handle: Handle, entry: HandleEntry<'_>, generation: Generation) {
         let index = handle.index() as u32;
-        word.relink(FreeLink {
+        entry.relink(FreeLink {
             next: self.head.get(),
             generation,
         });
@@ -185,7 +185,7 @@ impl FreeHandles {
         self.count.set(self.len().wrapping_add(1));
     }
 
-    // `count` words from `first` on, linked in order; at least one.
+    // `count` entries from `first` on, linked in order; at least one.
     fn run(first: u32, count: usize) -> Self {
         Self {
             head: Cell::new(first),
@@ -195,29 +195,29 @@ impl FreeHandles {
     }
 
     /// Takes all of `other`.
-    pub fn append(&self, words: Words<'_>, other: FreeHandles) {
+    pub fn append(&self, entries: HandleEntries<'_>, other: FreeHandles) {
         if other.is_empty() {
             return;
         }
         if self.is_empty() {
             self.tail.set(other.tail.get());
         } else {
-            other.link_tail(words, self.head.get());
+            other.link_tail(entries, self.head.get());
         }
         self.head.set(other.head.get());
         self.count.set(self.len().saturating_add(other.len()));
     }
 
-    // Links `next` behind the last word.
-    fn link_tail(&self, words: Words<'_>, next: u32) {
-        if let Some(word) = words.at(self.tail.get() as usize) {
-            if let Some(link) = word.link() {
-                word.relink(FreeLink { next, ..link });
+    // Links `next` behind the last entry.
+    fn link_tail(&self, entries: HandleEntries<'_>, next: u32) {
+        if let Some(entry) = entries.at(self.tail.get() as usize) {
+            if let Some(link) = entry.link() {
+                entry.relink(FreeLink { next, ..link });
             }
         }
     }
 
-    /// Takes all words.
+    /// Takes all entries.
     pub fn take(&self) -> FreeHandles {
         FreeHandles {
             head: Cell::new(self.head.replace(NO_INDEX)),
@@ -226,8 +226,8 @@ impl FreeHandles {
         }
     }
 
-    /// Splits off `count` words, or all if there are fewer. Takes time in proportion.
-    pub fn split(&self, words: Words<'_>, count: usize) -> FreeHandles {
+    /// Splits off `count` entries, or all if there are fewer. Takes time in proportion.
+    pub fn split(&self, entries: HandleEntries<'_>, count: usize) -> FreeHandles {
         if count >= self.len() {
             return self.take();
         }
@@ -235,7 +235,7 @@ impl FreeHandles {
         let mut next = self.head.get();
         taken.head.set(next);
         while taken.len() < count {
-            let Some(link) = words.at(next as usize).and_then(ObjWord::link) else {
+            let Some(link) = entries.at(next as usize).and_then(HandleEntry::link) else {
                 break;
             };
             taken.tail.set(next);
@@ -264,18 +264,18 @@ fn first_generation() -> Generation {
     Generation::nth(hash >> (u32::BITS - GENERATION_BITS))
 }
 
-// The words that no class has.
+// The entries that no class has.
 struct Unused {
     // Came back from a class.
     returned: FreeHandles,
     // From here on to `grown` none was ever in a class; each links to the next.
     fresh: Cell<usize>,
-    // Words that there are.
+    // HandleEntries that there are.
     grown: Cell<usize>,
 }
 
 impl Unused {
-    // Whether no class has a word.
+    // Whether no class has an entry.
     fn is_all(&self) -> bool {
         self.returned.len() == self.fresh.get()
     }
@@ -289,50 +289,50 @@ struct Trimmed {
     end: usize,
 }
 
-/// All words of a pool.
+/// All entries of a pool.
 ///
-/// A word that a class has, free or live, stays where it is: the table is trimmed only when no
+/// An entry that a class has, free or live, stays where it is: the table is trimmed only when no
 /// class has any.
 #[pin_data]
 pub struct HandleTable {
     root: [RcuBox<Middle>; ROOT_WORDS],
     pages: AtomicUsize,
-    // The bits of a `Generation`: that of the words of the next leaf.
+    // The bits of a `Generation`: that of the entries of the next leaf.
     first_generation: AtomicUsize,
     // Its lock is that of growing and trimming.
     #[pin]
     unused: SpinLock<Unused>,
 }
 
-/// The words of a table, for as long as a read-side section goes on.
+/// The entries of a table, for as long as a read-side section goes on.
 #[derive(Clone, Copy)]
-pub struct Words<'a> {
+pub struct HandleEntries<'a> {
     table: &'a HandleTable,
     section: RcuRead<'a>,
 }
 
-impl<'a> Words<'a> {
+impl<'a> HandleEntries<'a> {
     #[inline]
-    fn at(self, index: usize) -> Option<ObjWord<'a>> {
+    fn at(self, index: usize) -> Option<HandleEntry<'a>> {
         let (root, middle) = (index >> (2 * LEAF_BITS), index >> LEAF_BITS);
         let middles = self.table.root.get(root)?.get(self.section)?;
         let leaf = middles.get(middle & (LEAF_WORDS - 1))?.get(self.section)?;
-        leaf.get(index & (LEAF_WORDS - 1)).map(ObjWord::new)
+        leaf.get(index & (LEAF_WORDS - 1)).map(HandleEntry::new)
     }
 
-    /// The word that `handle` names, if the table has one of that index.
+    /// The entry that `handle` names, if the table has one of that index.
     ///
-    /// Whether the word is of this generation of the handle shows when it is locked.
+    /// Whether the entry is of this generation of the handle shows when it is locked.
     #[inline]
-    pub fn word(self, handle: Handle) -> Option<ObjWord<'a>> {
+    pub fn entry(self, handle: Handle) -> Option<HandleEntry<'a>> {
         self.at(handle.index())
     }
 
-    /// The word of the handle that stands behind an object, if the table has it.
+    /// The entry of the handle that stands behind an object, if the table has it.
     ///
     /// Whether it is the object's shows when it is locked to be moved.
     #[inline]
-    pub fn word_of(self, in_object: u32) -> Option<ObjWord<'a>> {
+    pub fn entry_of(self, in_object: u32) -> Option<HandleEntry<'a>> {
         self.at(in_object as usize)
     }
 
@@ -357,10 +357,10 @@ impl HandleTable {
         })
     }
 
-    /// The words, to be looked up in this read-side section. Any context.
+    /// The entries, to be looked up in this read-side section. Any context.
     #[inline]
-    pub fn words<'a>(&'a self, section: RcuRead<'a>) -> Words<'a> {
-        Words {
+    pub fn entries<'a>(&'a self, section: RcuRead<'a>) -> HandleEntries<'a> {
+        HandleEntries {
             table: self,
             section,
         }
@@ -371,7 +371,7 @@ impl HandleTable {
         self.pages.load(Relaxed)
     }
 
-    /// Takes `count` free words, or fewer, but at least one. Grows the table if there is none.
+    /// Takes `count` free entries, or fewer, but at least one. Grows the table if there is none.
     ///
     /// Returns [`ENOMEM`] if memory, or the table, is at its end; then nothing was taken.
     ///
@@ -389,20 +389,25 @@ impl HandleTable {
     /// lock may be held.
     pub fn reserve_unused(&self, count: usize) -> Option<FreeHandles> {
         let unused = self.unused.lock();
-        self.take_unused(&unused, self.words(unused.rcu()), count)
+        self.take_unused(&unused, self.entries(unused.rcu()), count)
     }
 
     /// The same. `None` also if somebody has the table's lock. Any context, and with a class lock
     /// held.
     pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
         let unused = self.unused.try_lock()?;
-        self.take_unused(&unused, self.words(unused.rcu()), count)
+        self.take_unused(&unused, self.entries(unused.rcu()), count)
     }
 
-    fn take_unused(&self, unused: &Unused, words: Words<'_>, count: usize) -> Option<FreeHandles> {
+    fn take_unused(
+        &self,
+        unused: &Unused,
+        entries: HandleEntries<'_>,
+        count: usize,
+    ) -> Option<FreeHandles> {
         let count = count.max(1);
         if !unused.returned.is_empty() {
-            return Some(unused.returned.split(words, count));
+            return Some(unused.returned.split(entries, count));
         }
         let fresh = unused.fresh.get();
         let count = count.min(unused.grown.get().saturating_sub(fresh));
@@ -413,7 +418,7 @@ impl HandleTable {
         Some(FreeHandles::run(fresh as u32, count))
     }
 
-    /// Returns words for other classes to use. True if all are unused now, and
+    /// Returns entries for other classes to use. True if all are unused now, and
     /// [`HandleTable::trim`] would free pages. Any context; no class lock may be held.
     #[must_use = "a table that can be trimmed should be"]
     pub fn give_back(&self, handles: FreeHandles) -> bool {
@@ -421,7 +426,7 @@ impl HandleTable {
             return false;
         }
         let unused = self.unused.lock();
-        unused.returned.append(self.words(unused.rcu()), handles);
+        unused.returned.append(self.entries(unused.rcu()), handles);
         unused.is_all() && unused.grown.get() > LEAF_WORDS
     }
 
@@ -446,39 +451,39 @@ impl HandleTable {
             middle = Some(ZeroBox::<Middle>::new(gfp)?);
         };
         let first = unused.grown.get();
-        let place = self.leaf(first, unused.rcu()).ok_or(ENOMEM)?;
-        _retired = self.take_leaf(place);
+        let slot = self.leaf(first, unused.rcu()).ok_or(ENOMEM)?;
+        _retired = self.take_leaf(slot);
         let mut next = first as u32;
         let generation = Generation::of(self.first_generation.load(Relaxed) as u64);
-        for word in leaf.iter() {
+        for entry in leaf.iter() {
             next = next.wrapping_add(1);
-            ObjWord::new(word).relink(FreeLink { next, generation });
+            HandleEntry::new(entry).relink(FreeLink { next, generation });
         }
-        place.set(leaf);
+        slot.set(leaf);
         self.pages.fetch_add(1, Relaxed);
         unused.grown.set(first.saturating_add(LEAF_WORDS));
         drop(unused);
         Ok(())
     }
 
-    // The place of the leaf that has the word of this index, if its middle is there.
+    // The slot of the leaf that has the entry of this index, if its middle is there.
     fn leaf<'a>(&'a self, index: usize, section: RcuRead<'a>) -> Option<&'a RcuBox<Leaf>> {
         let middle = self.root.get(index >> (2 * LEAF_BITS))?.get(section)?;
         middle.get((index >> LEAF_BITS) & (LEAF_WORDS - 1))
     }
 
-    fn take_leaf(&self, place: &RcuBox<Leaf>) -> Option<Retired<Leaf>> {
-        let retired = place.take();
+    fn take_leaf(&self, slot: &RcuBox<Leaf>) -> Option<Retired<Leaf>> {
+        let retired = slot.take();
         if retired.is_some() {
             self.pages.fetch_sub(1, Relaxed);
         }
         retired
     }
 
-    /// Frees all of the table but its first leaf, if no class has any word of it.
+    /// Frees all of the table but its first leaf, if no class has any entry of it.
     ///
     /// Handles that were freed before may be taken for new ones of the same number from here on, as
-    /// those of another pool may: the generations of the new words begin elsewhere, but meet theirs.
+    /// those of another pool may: the generations of the new entries begin elsewhere, but meet theirs.
     ///
     /// Context: may sleep. No lock may be held; one caller at a time.
     pub fn trim(&self) {
@@ -491,7 +496,7 @@ impl HandleTable {
         }
     }
 
-    // Takes some of the leaves out whose words are below `end` and unknown.
+    // Takes some of the leaves out whose entries are below `end` and unknown.
     fn take_leaves(&self, end: usize) -> Trimmed {
         let mut trimmed = Trimmed {
             end: 0,
@@ -506,10 +511,10 @@ impl HandleTable {
             if first < unused.grown.get() {
                 return trimmed;
             }
-            let Some(place) = self.leaf(first, unused.rcu()) else {
+            let Some(slot) = self.leaf(first, unused.rcu()) else {
                 return trimmed;
             };
-            *retired = self.take_leaf(place);
+            *retired = self.take_leaf(slot);
             if first & (MIDDLE_WORDS - 1) == 0 {
                 // It was the middle's first leaf, and the last that it had.
                 trimmed.middle = self.root.get(first / MIDDLE_WORDS).and_then(RcuBox::take);
@@ -520,7 +525,7 @@ impl HandleTable {
         trimmed
     }
 
-    // Makes all words but those of the first leaf unknown, and these fresh. How many there were.
+    // Makes all entries but those of the first leaf unknown, and these fresh. How many there were.
     fn reset(&self) -> Option<usize> {
         let unused = self.unused.lock();
         let grown = unused.grown.get();
@@ -528,13 +533,13 @@ impl HandleTable {
             return None;
         }
         let _ = unused.returned.take();
-        let words = self.words(unused.rcu());
+        let entries = self.entries(unused.rcu());
         for index in 0..LEAF_WORDS {
-            let word = words.at(index)?;
+            let entry = entries.at(index)?;
             let next = (index as u32).wrapping_add(1);
-            word.relink(FreeLink {
+            entry.relink(FreeLink {
                 next,
-                ..word.link()?
+                ..entry.link()?
             });
         }
         unused.fresh.set(0);

@@ -9,9 +9,9 @@ use core::ptr::NonNull;
 
 use super::events::BadHandle;
 use super::geometry::HANDLE_SIZE;
+use super::handle_entry::{HandleEntry, ObjLocation};
 use super::handle_table::Handle;
 use super::pool::Pool;
-use super::word::{ObjWord, Place};
 use super::zspage::Zspage;
 use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::{ZsPage, PAGE_SIZE};
@@ -49,18 +49,18 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// Finds the bytes of the object at `place`.
+    /// Finds the bytes of the object at `location`.
     ///
     /// # Safety
     ///
-    /// The place must be that of a word that the caller has locked.
-    unsafe fn find(place: Place) -> Option<Self> {
-        // SAFETY: By the invariant of words a zspage's page is there, and it stays.
+    /// The location must be that of an entry that the caller has locked.
+    unsafe fn find(location: ObjLocation) -> Option<Self> {
+        // SAFETY: By the invariant of entries a zspage's page is there, and it stays.
         let (page, shape) = unsafe {
-            let page = ZsPage::from_pfn(place.pfn());
+            let page = ZsPage::from_pfn(location.pfn());
             (page, Zspage::of(page)?.class().shape())
         };
-        if place.is_huge() {
+        if location.is_huge() {
             return Some(Self {
                 page,
                 offset: 0,
@@ -69,7 +69,7 @@ impl Bytes {
         }
         Some(Self {
             page,
-            offset: place.offset(),
+            offset: location.offset(),
             len: (shape.size as usize).saturating_sub(HANDLE_SIZE),
         })
     }
@@ -108,28 +108,28 @@ fn map_waiting(handle: Handle) -> Result<NonNull<u8>, BadHandle> {
     // SAFETY: `map_raw` kept the area.
     let area = unsafe { CpuArea::resume(handle.into_raw() as u64) };
     let mut area = area.ok_or(BadHandle::NotMapped)?;
-    let place = word_of(&area)
+    let location = entry_of(&area)
         .ok_or(BadHandle::NotMapped)?
         .lock(handle.generation())?;
-    let bytes = map_locked(&mut area, place);
+    let bytes = map_locked(&mut area, location);
     if bytes.is_some() {
         area.keep();
-    } else if let Some(word) = word_of(&area) {
-        word.unlock();
+    } else if let Some(entry) = entry_of(&area) {
+        entry.unlock();
     }
     bytes.ok_or(BadHandle::Mismatch)
 }
 
-// The word of the object that is mapped.
+// The entry of the object that is mapped.
 #[inline(always)]
-fn word_of(area: &CpuArea) -> Option<ObjWord<'_>> {
-    area.word().map(ObjWord::new)
+fn entry_of(area: &CpuArea) -> Option<HandleEntry<'_>> {
+    area.entry().map(HandleEntry::new)
 }
 
-fn map_locked(area: &mut CpuArea, place: Place) -> Option<NonNull<u8>> {
+fn map_locked(area: &mut CpuArea, location: ObjLocation) -> Option<NonNull<u8>> {
     // SAFETY: The object is locked, so its pages stay; the buffer is a page.
     unsafe {
-        let found = Bytes::find(place)?;
+        let found = Bytes::find(location)?;
         if found.in_one_page() {
             return Some(area.map_page(found.page, found.offset));
         }
@@ -185,19 +185,19 @@ impl Pool {
         let Some(mut area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
             return self.map_other(handle, Some(BadHandle::Nested));
         };
-        let Some(word) = self.table().words(area.rcu()).word(handle) else {
+        let Some(entry) = self.table().entries(area.rcu()).entry(handle) else {
             drop(area);
             return self.map_other(handle, Some(BadHandle::NotAllocated));
         };
-        // SAFETY: The word was just looked up in the mapping's own read-side section.
-        unsafe { area.set_word(word.memory()) };
-        let Ok(place) = word.try_lock_plain(handle.generation()) else {
+        // SAFETY: The entry was just looked up in the mapping's own read-side section.
+        unsafe { area.set_entry(entry.memory()) };
+        let Ok(location) = entry.try_lock_plain(handle.generation()) else {
             area.keep();
             return self.map_other(handle, None);
         };
-        // SAFETY: By the invariant of words this is where the object is. It is locked, so its page
+        // SAFETY: By the invariant of entries this is where the object is. It is locked, so its page
         // stays, and it is inside it.
-        let bytes = unsafe { area.map_page(ZsPage::from_pfn(place.pfn()), place.offset()) };
+        let bytes = unsafe { area.map_page(ZsPage::from_pfn(location.pfn()), location.offset()) };
         area.keep();
         Some(bytes)
     }
@@ -213,10 +213,10 @@ impl Pool {
 
     fn mapped_len(&self, handle: Handle) -> usize {
         let no_preemption = NoPreemption::new();
-        let word = self.table().words(no_preemption.rcu()).word(handle);
-        let place = word.map(ObjWord::held_place);
-        // SAFETY: The object is mapped, so its word is locked.
-        let found = place.and_then(|place| unsafe { Bytes::find(place) });
+        let entry = self.table().entries(no_preemption.rcu()).entry(handle);
+        let location = entry.map(HandleEntry::held_location);
+        // SAFETY: The object is mapped, so its entry is locked.
+        let found = location.and_then(|location| unsafe { Bytes::find(location) });
         found.map_or(0, |found| found.len)
     }
 
@@ -232,8 +232,8 @@ impl Pool {
         // SAFETY: Mapping kept the area.
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
-                if let Some(word) = word_of(&area) {
-                    word.unlock();
+                if let Some(entry) = entry_of(&area) {
+                    entry.unlock();
                 }
             }
             Some(area) => {
@@ -250,12 +250,12 @@ impl Pool {
         let Some(area) = (unsafe { CpuArea::resume(handle.into_raw() as u64) }) else {
             return;
         };
-        let Some(word) = word_of(&area) else {
+        let Some(entry) = entry_of(&area) else {
             return;
         };
         // Handles of two pools may be the same number.
-        let ours = self.table().words(area.rcu()).word(handle);
-        if !ours.is_some_and(|ours| core::ptr::eq(ours.memory(), word.memory())) {
+        let ours = self.table().entries(area.rcu()).entry(handle);
+        if !ours.is_some_and(|ours| core::ptr::eq(ours.memory(), entry.memory())) {
             area.keep();
             self.report(handle, BadHandle::NotMapped);
             return;
@@ -263,12 +263,12 @@ impl Pool {
         if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
             // SAFETY: The object is locked, and the buffer is a page.
             unsafe {
-                if let Some(found) = Bytes::find(word.held_place()) {
+                if let Some(found) = Bytes::find(entry.held_location()) {
                     found.copy(area.buffer(), true);
                 }
             }
         }
-        word.unlock();
+        entry.unlock();
     }
 }
 

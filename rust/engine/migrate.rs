@@ -3,17 +3,17 @@
 //! Page migration: the kernel moves a page of ours somewhere else.
 //!
 //! The kernel holds the locks of both pages, so the zspage cannot be released. Under the class
-//! lock every object that touches the page gets its word locked, or the migration is refused;
-//! then nobody has any of the page mapped, and nobody can find it until the words say where it is
+//! lock every object that touches the page gets its entry locked, or the migration is refused;
+//! then nobody has any of the page mapped, and nobody can find it until the entries say where it is
 //! now.
 
 use core::ops::Range;
 
 use super::class::ClassGuard;
 use super::geometry::max_objs_per_zspage;
+use super::handle_entry::Refused;
 use super::handle_table::HandleTable;
 use super::object::Object;
-use super::word::Refused;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep::{self, Acquire};
@@ -28,12 +28,12 @@ fn used<'a>(
     range.filter_map(move |index| zspage.used_object(guard, index))
 }
 
-// Indices of the handles whose words are locked, by slot. What is behind an object is read once:
+// Indices of the handles whose entries are locked, by slot. What is behind an object is read once:
 // it may be overwritten at any time.
-struct LockedWords([u32; max_objs_per_zspage(PAGE_SIZE)]);
+struct LockedEntries([u32; max_objs_per_zspage(PAGE_SIZE)]);
 
-impl LockedWords {
-    // Locks the words of all objects in `range`, or none. `EINVAL` if the handle of one does not
+impl LockedEntries {
+    // Locks the entries of all objects in `range`, or none. `EINVAL` if the handle of one does not
     // lead back to it.
     fn lock(
         guard: &ClassGuard<'_>,
@@ -43,14 +43,14 @@ impl LockedWords {
     ) -> Result<Self> {
         let mut locked = Self([0; max_objs_per_zspage(PAGE_SIZE)]);
         // Once for all of them: lockdep counts at most 48 locks.
-        lockdep::word_acquired(Acquire::Tried);
+        lockdep::entry_acquired(Acquire::Tried);
         for object in used(guard, zspage, range.clone()) {
             let handle = object.handle();
-            let word = guard.words(table).word_of(handle);
-            let refused = match word.map(|word| word.try_lock_to_move(object.place())) {
+            let entry = guard.entries(table).entry_of(handle);
+            let refused = match entry.map(|entry| entry.try_lock_to_move(object.location())) {
                 Some(Ok(())) => {
-                    if let Some(place) = locked.0.get_mut(object.index()) {
-                        *place = handle;
+                    if let Some(slot) = locked.0.get_mut(object.index()) {
+                        *slot = handle;
                     }
                     continue;
                 }
@@ -71,11 +71,11 @@ impl LockedWords {
         zspage: &Zspage,
         range: Range<usize>,
     ) {
-        lockdep::word_released();
+        lockdep::entry_released();
         for object in used(guard, zspage, range) {
             let handle = self.0.get(object.index());
-            if let Some(word) = handle.and_then(|&handle| guard.words(table).word_of(handle)) {
-                word.moved_to(object.place());
+            if let Some(entry) = handle.and_then(|&handle| guard.entries(table).entry_of(handle)) {
+                entry.moved_to(object.location());
             }
         }
     }
@@ -101,7 +101,7 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     let position = unsafe { old.position() } as usize;
     let range = class.layout().touching(position);
     let locked =
-        LockedWords::lock(&guard, shared.table(), zspage, range.clone()).inspect_err(|_| {
+        LockedEntries::lock(&guard, shared.table(), zspage, range.clone()).inspect_err(|_| {
             shared.events().migrations_refused.fetch_add(1, Relaxed);
         })?;
     // SAFETY: Both pages are locked, `new` is fresh, `old` is ours and no object on it is mapped.

@@ -7,7 +7,7 @@
 //! `sys` made of `std` (or `loom`), so that what the host tests run is what the kernel runs.
 //!
 //! Where to start reading: [`pool`] is the API and shows the life of an object from top to bottom;
-//! [`word`] is the protocol that makes a handle stable without a lock the pool shares; [`isolated`]
+//! [`handle_entry`] is the protocol that makes a handle stable without a lock the pool shares; [`isolated`]
 //! and [`class`] are the ownership rule ("on one list, or isolated").
 //!
 //! Data flows one way: pool, class, zspage, object, page.
@@ -18,6 +18,7 @@ mod compactor;
 pub mod events;
 pub mod fullness;
 pub mod geometry;
+pub mod handle_entry;
 pub mod handle_table;
 pub mod isolated;
 pub mod layout;
@@ -29,5 +30,4 @@ pub mod pool;
 mod release;
 mod shared;
 pub mod slots;
-pub mod word;
 pub mod zspage;

@@ -4,7 +4,7 @@
 
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::HANDLE_SIZE;
-use super::word::Place;
+use super::handle_entry::ObjLocation;
 use super::zspage::Zspage;
 use crate::sys::page::{read_u32_at, write_u32_at, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 
@@ -14,7 +14,7 @@ pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
     // Where it begins, on which page, and the one on which it goes on.
-    place: Place,
+    location: ObjLocation,
     page: ZsPage,
     next: Option<ZsPage>,
     index: usize,
@@ -43,47 +43,47 @@ impl<'a> Object<'a> {
                 class,
                 zspage,
                 page,
-                class.places().at(address, spans),
+                class.location_flags().at(address, spans),
                 index,
             )
         }
     }
 
-    /// The object of `zspage` at `place`, on `page`.
+    /// The object of `zspage` at `location`, on `page`.
     ///
     /// # Safety
     ///
-    /// The word that has the place must be locked; the page must be the zspage's, which must be of
+    /// The entry that has the location must be locked; the page must be the zspage's, which must be of
     /// `guard`'s class.
     #[inline(always)]
     pub(super) unsafe fn at(
         guard: &'a ClassGuard<'_>,
         zspage: &'a Zspage,
         page: ZsPage,
-        place: Place,
+        location: ObjLocation,
     ) -> Option<Self> {
-        // SAFETY: The page stays the zspage's, as the word is locked.
+        // SAFETY: The page stays the zspage's, as the entry is locked.
         let position = unsafe { page.position() } as usize;
         let class = guard.class();
         let index = class
             .layout()
-            .index_at((position << PAGE_SHIFT) | place.offset());
+            .index_at((position << PAGE_SHIFT) | location.offset());
         // SAFETY: As above.
-        unsafe { Self::of(class, zspage, page, place, index) }
+        unsafe { Self::of(class, zspage, page, location, index) }
     }
 
     /// # Safety
     ///
-    /// As for [`Object::new`]; `place` must be that of the object.
+    /// As for [`Object::new`]; `location` must be that of the object.
     #[inline(always)]
     unsafe fn of(
         class: &'a SizeClass,
         zspage: &'a Zspage,
         page: ZsPage,
-        place: Place,
+        location: ObjLocation,
         index: usize,
     ) -> Option<Self> {
-        let next = if place.spans() {
+        let next = if location.spans() {
             // SAFETY: The caller's promise.
             Some(unsafe { page.next() }?)
         } else {
@@ -93,7 +93,7 @@ impl<'a> Object<'a> {
             class,
             zspage,
             page,
-            place,
+            location,
             next,
             index,
         })
@@ -106,14 +106,14 @@ impl<'a> Object<'a> {
 
     /// Where it is.
     #[inline]
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn location(&self) -> ObjLocation {
+        self.location
     }
 
     // Where it begins in its page.
     #[inline]
     fn offset(&self) -> usize {
-        self.place.offset()
+        self.location.offset()
     }
 
     /// Position of the page that it begins on.
@@ -128,14 +128,14 @@ impl<'a> Object<'a> {
     }
 
     // The physical address of the handle behind it. If it spans pages, that is on the second, as
-    // sizes and places are multiples of eight.
+    // sizes and locations are multiples of eight.
     #[inline]
     fn handle_address(&self) -> u64 {
         let behind = (self.class.shape().size as usize).wrapping_sub(HANDLE_SIZE);
         let offset = self.offset().wrapping_add(behind);
         match self.next {
             Some(next) => ((next.pfn() as u64) << PAGE_SHIFT) | (offset & (PAGE_SIZE - 1)) as u64,
-            None => self.place.address().wrapping_add(behind as u64),
+            None => self.location.address().wrapping_add(behind as u64),
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a> Object<'a> {
         // SAFETY: The pages belong to the object's zspage, sizes are multiples of eight, and so are
         // the addresses of objects.
         unsafe {
-            if self.place.is_huge() {
+            if self.location.is_huge() {
                 self.page.huge_handle()
             } else {
                 read_u32_at(self.handle_address())
@@ -159,7 +159,7 @@ impl<'a> Object<'a> {
     pub(super) fn set_handle(&self, handle: u32) {
         // SAFETY: As in `handle`; the class lock is held, and nobody maps what is behind an object.
         unsafe {
-            if self.place.is_huge() {
+            if self.location.is_huge() {
                 self.page.set_huge_handle(handle);
             } else {
                 write_u32_at(self.handle_address(), handle);
@@ -210,7 +210,7 @@ impl<'a> Object<'a> {
     /// Nobody may have either mapped.
     pub(super) fn copy_to(&self, to: &Object<'_>) {
         let size = self.class.shape().size as usize;
-        if self.place.is_huge() {
+        if self.location.is_huge() {
             to.set_handle(self.handle());
         }
         let (mut from_page, mut from_offset) = (self.page, self.offset());

@@ -6,9 +6,9 @@
 //! gives it back; [`Pool::compact`] moves objects together and gives pages back, and
 //! [`Pool::free_deferred`] gives back what could not be locked at once.
 //!
-//! Locks, in the order in which they nest: page lock, word lock, class lock, the lock inside
-//! [`HandleTable`]. `free` waits for the class lock with the word locked. Whoever holds a class lock
-//! only tries a word, and only tries the table's lock.
+//! Locks, in the order in which they nest: page lock, entry lock, class lock, the lock inside
+//! [`HandleTable`]. `free` waits for the class lock with the entry locked. Whoever holds a class lock
+//! only tries an entry, and only tries the table's lock.
 //!
 //! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
 //! page comes or goes, or handles do.
@@ -17,12 +17,12 @@ use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::events::{BadHandle, Events};
 use super::fullness::{Group, NR_GROUPS};
 use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
+use super::handle_entry::{HandleEntry, ObjLocation, Refused};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::isolated::IsolatedZspage;
 use super::object::Object;
 use super::owned_page::OwnedPage;
 use super::shared::Shared;
-use super::word::{ObjWord, Place, Refused};
 use super::zspage::Zspage;
 use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{
@@ -198,7 +198,7 @@ impl Pool {
         Ok(())
     }
 
-    // Takes free words of the table, or, if that cannot grow, those that other classes keep.
+    // Takes free entries of the table, or, if that cannot grow, those that other classes keep.
     fn reserve_handles(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
         self.table().reserve(count, gfp).or_else(|error| {
             self.reclaim_handles();
@@ -247,30 +247,30 @@ impl Pool {
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
         // Whoever maps the object, or moves it, would wait for this task to run again.
         let no_preemption = NoPreemption::new();
-        let words = self.table().words(no_preemption.rcu());
-        let word = words.word(handle).ok_or(BadHandle::NotAllocated)?;
-        let place = match word.try_lock(handle.generation()) {
-            Ok(place) => place,
-            Err(why) => lock_to_free(handle, word, why)?,
+        let entries = self.table().entries(no_preemption.rcu());
+        let entry = entries.entry(handle).ok_or(BadHandle::NotAllocated)?;
+        let location = match entry.try_lock(handle.generation()) {
+            Ok(location) => location,
+            Err(why) => lock_to_free(handle, entry, why)?,
         };
-        // SAFETY: The word is locked, so the object stays where it is, and its zspage as well.
+        // SAFETY: The entry is locked, so the object stays where it is, and its zspage as well.
         let (page, zspage) = unsafe {
-            let page = ZsPage::from_pfn(place.pfn());
+            let page = ZsPage::from_pfn(location.pfn());
             (page, Zspage::of(page))
         };
         let Some(zspage) = zspage else {
-            word.unlock();
+            entry.unlock();
             return Err(BadHandle::Mismatch);
         };
         let class = zspage.class();
         let guard = class.lock();
-        // SAFETY: The word is locked, so the page is still the zspage's, which is of this class.
-        let object = unsafe { Object::at(&guard, zspage, page, place) };
+        // SAFETY: The entry is locked, so the page is still the zspage's, which is of this class.
+        let object = unsafe { Object::at(&guard, zspage, page, location) };
         let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
-            word.unlock();
+            entry.unlock();
             return Err(BadHandle::Mismatch);
         };
-        guard.handles().push_retired(words, handle, word);
+        guard.handles().push_retired(entries, handle, entry);
         object.release();
         guard.object_freed();
         if (!guard.keeps_pages() && !object.keeps_its_pages()) || guard.has_spare_handles() {
@@ -333,7 +333,11 @@ impl Drop for Compacting<'_> {
 // see `LOCK_SPINS`.
 #[cold]
 #[inline(never)]
-fn lock_to_free(handle: Handle, word: ObjWord<'_>, mut why: Refused) -> Result<Place, Refused> {
+fn lock_to_free(
+    handle: Handle,
+    entry: HandleEntry<'_>,
+    mut why: Refused,
+) -> Result<ObjLocation, Refused> {
     let mut tries = 0..LOCK_SPINS;
     loop {
         match why {
@@ -342,9 +346,9 @@ fn lock_to_free(handle: Handle, word: ObjWord<'_>, mut why: Refused) -> Result<P
             _ => return Err(why),
         }
         spin_loop();
-        match word.try_lock(handle.generation()) {
+        match entry.try_lock(handle.generation()) {
             Err(again) => why = again,
-            Ok(place) => return Ok(place),
+            Ok(location) => return Ok(location),
         }
     }
 }

@@ -88,14 +88,14 @@ impl Pool {
         }
     }
 
-    // Returns words to the table. If none is left with a class, the work frees what it can of it.
+    // Returns entries to the table. If none is left with a class, the work frees what it can of it.
     pub(super) fn give_back_handles(&self, handles: FreeHandles) {
         if self.table().give_back(handles) {
             self.schedule_work();
         }
     }
 
-    // Takes the free words of every class back to the table: one class has none, and no memory can
+    // Takes the free entries of every class back to the table: one class has none, and no memory can
     // be allocated.
     #[cold]
     pub(super) fn reclaim_handles(&self) {
@@ -147,12 +147,12 @@ impl Pool {
                 return freed;
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
-            let mut places = pages.iter_mut();
+            let mut slots = pages.iter_mut();
             let release = |page, closed| {
                 guard.page_gone(closed);
                 freed = freed.saturating_add(1);
-                if let Some(place) = places.next() {
-                    *place = Some(page);
+                if let Some(slot) = slots.next() {
+                    *slot = Some(page);
                 }
             };
             // SAFETY: Nothing is in use in the group of the empty; others are released with the

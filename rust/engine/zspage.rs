@@ -563,11 +563,11 @@ impl Zspage {
     /// # Safety
     ///
     /// The page must belong to a zspage, and either the lock of that zspage's class, the lock of
-    /// the page, or the word lock of an object that touches it must be held for `'a`.
+    /// the page, or the entry lock of an object that touches it must be held for `'a`.
     pub unsafe fn of<'a>(page: ZsPage) -> Option<&'a Zspage> {
         // SAFETY: By the safety requirements the page belongs to a zspage, which is its owner,
         // and which is not released meanwhile: that takes the class lock and all page locks, and
-        // an object whose word is locked keeps it from being empty.
+        // an object whose entry is locked keeps it from being empty.
         unsafe { page.owner().map(|owner| owner.cast().as_ref()) }
     }
 

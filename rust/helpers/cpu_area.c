@@ -78,7 +78,7 @@ static __always_inline struct zs_cpu_area *zs_cpu_area_of(struct zs_cpu_area *ar
 	return area;
 }
 
-/* The mapping has no word yet: nobody else can begin one on this CPU meanwhile. */
+/* The mapping has no entry yet: nobody else can begin one on this CPU meanwhile. */
 struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, u8 mode)
 {
 	struct zs_cpu_area *area;
@@ -86,7 +86,7 @@ struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, u8 mode)
 	VM_WARN_ON_ONCE(!in_task());
 	zs_cpu_area_pin();
 	area = zs_cpu_area_of(this_cpu_ptr(&zs_cpu_area));
-	if (likely(!area->word)) {
+	if (likely(!area->entry)) {
 		area->handle = handle;
 		area->flags = mode;
 		return area;
@@ -103,7 +103,7 @@ struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preempt_count())
 		return NULL;
 	area = zs_cpu_area_of(raw_cpu_ptr(&zs_cpu_area));
-	return likely(area->word && area->handle == handle) ? area : NULL;
+	return likely(area->entry && area->handle == handle) ? area : NULL;
 }
 
 void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
@@ -121,6 +121,6 @@ void zs_helper_cpu_area_exit(struct zs_cpu_area *area)
 		kunmap_local(area->page_address);
 		area->page_address = NULL;
 	}
-	area->word = NULL;
+	area->entry = NULL;
 	zs_cpu_area_unpin();
 }

@@ -28,9 +28,9 @@
 #define ZS_AREA_BOUNCED 0x100
 
 struct zs_cpu_area {
-	/* What is mapped. The word is NULL if nothing is. */
+	/* What is mapped. The entry is NULL if nothing is. */
 	u64 handle;
-	const void *word;
+	const void *entry;
 	/* The mode, and whether the buffer is used: one store for both. */
 	u32 flags;
 	void *buffer;
@@ -65,8 +65,8 @@ __zs_inline void zs_helper_list_move_tail(struct list_head *entry,
 
 /* lockdep.c */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-void zs_helper_word_acquired(bool tried);
-void zs_helper_word_released(void);
+void zs_helper_entry_acquired(bool tried);
+void zs_helper_entry_released(void);
 #endif
 
 /* page.c */

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The word lock is a bit. This tells lockdep when it is taken, as mainline's
+ * The entry lock is a bit. This tells lockdep when it is taken, as mainline's
  * zsmalloc tells it of the zspage lock.
  */
 
 #include <linux/lockdep.h>
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-static struct lock_class_key zs_word_key;
-static struct lockdep_map zs_word_map = STATIC_LOCKDEP_MAP_INIT("zs_word", &zs_word_key);
+static struct lock_class_key zs_entry_key;
+static struct lockdep_map zs_entry_map = STATIC_LOCKDEP_MAP_INIT("zs_handle_entry", &zs_entry_key);
 
-void zs_helper_word_acquired(bool tried)
+void zs_helper_entry_acquired(bool tried)
 {
-	lock_acquire_exclusive(&zs_word_map, 0, tried, NULL, _RET_IP_);
+	lock_acquire_exclusive(&zs_entry_map, 0, tried, NULL, _RET_IP_);
 }
 
-void zs_helper_word_released(void)
+void zs_helper_entry_released(void)
 {
-	lock_release(&zs_word_map, _RET_IP_);
+	lock_release(&zs_entry_map, _RET_IP_);
 }
 #endif

@@ -76,7 +76,7 @@ static void freed_twice(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* The freed object's place and its handle's word are in use again. */
+/* The freed object's place and its handle's entry are in use again. */
 static void stale(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -146,7 +146,7 @@ static void never_given_out(struct kunit *test)
 	/* An address, as a handle of C. */
 	handle[3] = (unsigned long)&others;
 	handle[4] = LONG_MAX;
-	/* The next one of a word that is free, with the bit that says so. */
+	/* The next one of an entry that is free, with the bit that says so. */
 	handle[5] = zs_malloc(pool, 1100, ZS_TEST_GFP);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle[5]));
 	zs_free(pool, handle[5]);

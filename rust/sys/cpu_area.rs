@@ -45,11 +45,11 @@ impl Drop for CpuAreas {
 /// # Invariants
 ///
 /// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
-/// [`CpuArea::enter`] on. The area's word is null or was found in that time, under RCU.
+/// [`CpuArea::enter`] on. The area's entry is null or was found in that time, under RCU.
 pub struct CpuArea(NonNull<bindings::zs_cpu_area>, PhantomData<*mut ()>);
 
 impl CpuArea {
-    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its word.
+    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its entry.
     #[inline]
     pub fn enter(handle: u64, mode: u8) -> Option<Self> {
         // SAFETY: May be called in any context; if this CPU has a mapping, it says so.
@@ -65,16 +65,16 @@ impl CpuArea {
         unsafe { RcuRead::new() }
     }
 
-    /// Sets the word of the mapping.
+    /// Sets the entry of the mapping.
     ///
     /// # Safety
     ///
-    /// The word must have been looked up in the section of [`CpuArea::rcu`].
+    /// The entry must have been looked up in the section of [`CpuArea::rcu`].
     #[inline]
-    pub unsafe fn set_word(&self, word: &AtomicU64) {
+    pub unsafe fn set_entry(&self, entry: &AtomicU64) {
         // SAFETY: By the type invariants the area is ours.
-        // INVARIANT: The word was found under RCU, by the caller's promise.
-        unsafe { (*self.0.as_ptr()).word = core::ptr::from_ref(word).cast() };
+        // INVARIANT: The entry was found under RCU, by the caller's promise.
+        unsafe { (*self.0.as_ptr()).entry = core::ptr::from_ref(entry).cast() };
     }
 
     /// Leaves the mapping, for [`CpuArea::resume`].
@@ -96,11 +96,11 @@ impl CpuArea {
         NonNull::new(area).map(|area| Self(area, PhantomData))
     }
 
-    /// The word given to [`CpuArea::set_word`].
+    /// The entry given to [`CpuArea::set_entry`].
     #[inline]
-    pub fn word(&self) -> Option<&AtomicU64> {
-        // SAFETY: By the type invariants the word is null or still valid.
-        unsafe { (*self.0.as_ptr()).word.cast::<AtomicU64>().as_ref() }
+    pub fn entry(&self) -> Option<&AtomicU64> {
+        // SAFETY: By the type invariants the entry is null or still valid.
+        unsafe { (*self.0.as_ptr()).entry.cast::<AtomicU64>().as_ref() }
     }
 
     /// The mode given to [`CpuArea::enter`].

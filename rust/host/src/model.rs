@@ -210,8 +210,8 @@ fn pick(number: usize, len: usize) -> Option<usize> {
     number.checked_rem(len)
 }
 
-// The index of the word that a number would name.
-fn word_index(raw: usize) -> usize {
+// The index of the entry that a number would name.
+fn entry_index(raw: usize) -> usize {
     (raw as u32 >> 3) as usize
 }
 
@@ -502,9 +502,9 @@ impl Model {
         {
             let state = self.state().borrow();
             let is_one = |object: &Object| object.handle.into_raw() == raw;
-            // A number that names the word of a mapped object would wait for that.
+            // A number that names the entry of a mapped object would wait for that.
             let waits = |held: &Option<(Handle, bool)>| {
-                held.is_some_and(|(handle, _)| word_index(handle.into_raw()) == word_index(raw))
+                held.is_some_and(|(handle, _)| entry_index(handle.into_raw()) == entry_index(raw))
             };
             if state.objects.iter().any(is_one) || state.held.iter().any(waits) {
                 return;

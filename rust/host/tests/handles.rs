@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The handle table: chains of free words against vectors, generations, and what happens when
+//! The handle table: chains of free entries against vectors, generations, and what happens when
 //! memory ends.
 #![cfg(not(loom))]
 
 use std::collections::{HashMap, HashSet};
 
+use zsmalloc_host::engine::handle_entry::{ObjLocation, Refused, GENERATION_BITS};
 use zsmalloc_host::engine::handle_table::{FreeHandles, Handle, HandleTable, MAX_HANDLES};
-use zsmalloc_host::engine::word::{Place, Refused, GENERATION_BITS};
 use zsmalloc_host::sys::cpu_area::on_cpu;
 use zsmalloc_host::sys::machine::{boot, Config, Point, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched::NoPreemption;
 
-// The words, in a read-side section that ends with the statement.
-macro_rules! words {
+// The entries, in a read-side section that ends with the statement.
+macro_rules! entries {
     ($table:expr) => {
-        $table.words(NoPreemption::new().rcu())
+        $table.entries(NoPreemption::new().rcu())
     };
 }
 
-fn place() -> Place {
-    Place::new(1, 8, false, false)
+fn location() -> ObjLocation {
+    ObjLocation::new(1, 8, false, false)
 }
 
 fn table() -> PinBox<HandleTable> {
@@ -33,8 +33,8 @@ fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     let len = chain.len();
     let handles: Vec<Handle> = std::iter::from_fn(|| {
         let section = NoPreemption::new();
-        let (handle, word) = chain.pop(table.words(section.rcu()))?;
-        word.publish(place(), handle.generation());
+        let (handle, entry) = chain.pop(table.entries(section.rcu()))?;
+        entry.record_obj(location(), handle.generation());
         Some(handle)
     })
     .collect();
@@ -43,24 +43,24 @@ fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     handles
 }
 
-// So many words, in as many takings as that needs.
+// So many entries, in as many takings as that needs.
 fn reserve(table: &HandleTable, count: usize) -> Result<FreeHandles> {
     let chain = FreeHandles::new();
     while chain.len() < count {
         let more = table.reserve(count - chain.len(), Gfp::KERNEL)?;
         assert!(!more.is_empty() && more.len() <= count - chain.len());
-        chain.append(words!(table), more);
+        chain.append(entries!(table), more);
     }
     Ok(chain)
 }
 
 fn refill(table: &HandleTable, chain: &FreeHandles, handles: &[Handle]) {
     let section = NoPreemption::new();
-    let words = table.words(section.rcu());
+    let entries = table.entries(section.rcu());
     for &handle in handles {
-        let word = words.word(handle).unwrap();
-        word.lock(handle.generation()).unwrap();
-        chain.push_retired(words, handle, word);
+        let entry = entries.entry(handle).unwrap();
+        entry.lock(handle.generation()).unwrap();
+        chain.push_retired(entries, handle, entry);
     }
 }
 
@@ -74,7 +74,7 @@ fn handles_are_never_null_nor_errors_and_differ() {
     let raw: HashSet<usize> = handles.iter().map(|handle| handle.into_raw()).collect();
     assert_eq!(raw.len(), 2000);
     let section = NoPreemption::new();
-    let words = table.words(section.rcu());
+    let entries = table.entries(section.rcu());
     for &handle in &handles {
         let raw = handle.into_raw();
         // IS_ERR_OR_NULL(), and whoever uses low bits of a handle.
@@ -83,10 +83,10 @@ fn handles_are_never_null_nor_errors_and_differ() {
             "{raw:#x}"
         );
         assert_eq!(Handle::from_raw(raw), handle);
-        let [by_handle, by_object] = [words.word(handle), words.word_of(handle.in_object())]
-            .map(|word| std::ptr::from_ref(word.unwrap().memory()));
+        let [by_handle, by_object] = [entries.entry(handle), entries.entry_of(handle.in_object())]
+            .map(|entry| std::ptr::from_ref(entry.unwrap().memory()));
         assert_eq!(by_handle, by_object);
-        assert_eq!(words.word(handle).unwrap().place(), Some(place()));
+        assert_eq!(entries.entry(handle).unwrap().location(), Some(location()));
     }
     drop(chain);
 }
@@ -107,29 +107,29 @@ fn chains_are_sets() {
                 0 => {
                     let count = random.below(40);
                     let more = reserve(&table, count).unwrap();
-                    chains[a].append(words!(table), more);
+                    chains[a].append(entries!(table), more);
                     (lens[a], total) = (lens[a] + count, total + count);
                 }
                 1 => {
                     let count = random.below(50);
-                    let taken = chains[a].split(words!(table), count);
+                    let taken = chains[a].split(entries!(table), count);
                     assert_eq!(taken.len(), count.min(lens[a]));
                     lens[a] -= taken.len();
                     lens[b] += taken.len();
-                    chains[b].append(words!(table), taken);
+                    chains[b].append(entries!(table), taken);
                 }
                 2 => {
-                    let taken = chains[a].split(words!(table), random.below(9));
+                    let taken = chains[a].split(entries!(table), random.below(9));
                     lens[a] -= taken.len();
                     total -= taken.len();
                     let _ = table.give_back(taken);
                 }
                 3 => {
                     let section = NoPreemption::new();
-                    let popped = chains[a].pop(table.words(section.rcu()));
+                    let popped = chains[a].pop(table.entries(section.rcu()));
                     assert_eq!(popped.is_some(), lens[a] > 0);
-                    if let Some((handle, word)) = popped {
-                        word.publish(place(), handle.generation());
+                    if let Some((handle, entry)) = popped {
+                        entry.record_obj(location(), handle.generation());
                         live.push(handle);
                         lens[a] -= 1;
                     }
@@ -145,7 +145,7 @@ fn chains_are_sets() {
                 assert_eq!((chain.len(), chain.is_empty()), (len, len == 0));
             }
         }
-        // No word is in two chains, or lost.
+        // No entry is in two chains, or lost.
         for chain in &chains {
             live.extend(drain(&table, chain));
         }
@@ -174,28 +174,28 @@ fn generations_rise_and_zero_is_left_out() {
         first.get_or_insert(handle);
         assert!(seen.insert(handle), "generation {n} came twice");
         let section = NoPreemption::new();
-        let words = table.words(section.rcu());
-        let word = words.word(handle).unwrap();
-        assert_eq!(word.place(), Some(place()));
-        word.lock(handle.generation()).unwrap();
-        chain.push_retired(words, handle, word);
-        assert_eq!(word.lock(handle.generation()), Err(Refused::Free));
+        let entries = table.entries(section.rcu());
+        let entry = entries.entry(handle).unwrap();
+        assert_eq!(entry.location(), Some(location()));
+        entry.lock(handle.generation()).unwrap();
+        chain.push_retired(entries, handle, entry);
+        assert_eq!(entry.lock(handle.generation()), Err(Refused::Free));
     }
     // Then they begin again.
     assert_eq!(drain(&table, &chain)[0], first.unwrap());
 }
 
 #[test]
-fn no_number_locks_a_free_word() {
+fn no_number_locks_a_free_entry() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = reserve(&table, 512).unwrap();
-    // The next handles of words that are free, and what is next to these.
+    // The next handles of entries that are free, and what is next to these.
     let section = NoPreemption::new();
-    let words = table.words(section.rcu());
-    let next: Vec<_> = std::iter::from_fn(|| chain.pop(words)).collect();
-    for &(handle, word) in &next {
-        chain.push(handle, word);
+    let entries = table.entries(section.rcu());
+    let next: Vec<_> = std::iter::from_fn(|| chain.pop(entries)).collect();
+    for &(handle, entry) in &next {
+        chain.push(handle, entry);
     }
     let bits = (0..u64::BITS).map(|bit| 1 << bit);
     let flips: Vec<u64> = bits
@@ -209,41 +209,41 @@ fn no_number_locks_a_free_word() {
     let mut tried = 0;
     for raw in numbers {
         let handle = Handle::from_raw(raw as usize);
-        if let Some(word) = words.word(handle) {
+        if let Some(entry) = entries.entry(handle) {
             tried += 1;
-            let before = word.link();
+            let before = entry.link();
             assert!(before.is_some());
-            assert!(word.try_lock(handle.generation()).is_err(), "{raw:#x}");
+            assert!(entry.try_lock(handle.generation()).is_err(), "{raw:#x}");
             assert!(
-                word.try_lock_plain(handle.generation()).is_err(),
+                entry.try_lock_plain(handle.generation()).is_err(),
                 "{raw:#x}"
             );
-            assert_eq!(word.link(), before);
+            assert_eq!(entry.link(), before);
         }
     }
-    assert!(tried > 512, "only {tried} numbers name a word");
+    assert!(tried > 512, "only {tried} numbers name an entry");
 }
 
 #[test]
-fn a_word_that_had_all_generations_waits() {
+fn an_entry_that_had_all_generations_waits() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = table.reserve(3, Gfp::KERNEL).unwrap();
-    // Always the same word, while it is in the cache: a handle comes again when all words of the
+    // Always the same entry, while it is in the cache: a handle comes again when all entries of the
     // chain have had all their generations, not when one has.
     let mut seen = HashSet::new();
     let mut last = None;
     let mut changes = 0;
     for n in 0..3 * ((1 << GENERATION_BITS) - 1) {
         let section = NoPreemption::new();
-        let words = table.words(section.rcu());
-        let (handle, word) = chain.pop(words).unwrap();
-        word.publish(place(), handle.generation());
+        let entries = table.entries(section.rcu());
+        let (handle, entry) = chain.pop(entries).unwrap();
+        entry.record_obj(location(), handle.generation());
         assert!(seen.insert(handle), "{handle:?} came again after {n}");
         let index = handle.in_object();
         changes += usize::from(last.replace(index).is_some_and(|last| last != index));
-        word.lock(handle.generation()).unwrap();
-        chain.push_retired(words, handle, word);
+        entry.lock(handle.generation()).unwrap();
+        chain.push_retired(entries, handle, entry);
         assert_eq!(chain.len(), 3);
     }
     assert_eq!(changes, 2, "each was used until it had all generations");
@@ -261,12 +261,12 @@ fn a_bit_more_or_less_is_no_handle() {
     for bit in 0..u64::BITS {
         let other = Handle::from_raw(handle.into_raw() ^ 1 << bit);
         let locked = table
-            .words(section.rcu())
-            .word(other)
-            .map(|word| word.try_lock(other.generation()));
+            .entries(section.rcu())
+            .entry(other)
+            .map(|entry| entry.try_lock(other.generation()));
         match bit {
-            // The index of another word, which is of the same generation.
-            3..12 => assert_eq!(locked, Some(Ok(place())), "bit {bit}"),
+            // The index of another entry, which is of the same generation.
+            3..12 => assert_eq!(locked, Some(Ok(location())), "bit {bit}"),
             0..48 | 62.. => assert_eq!(locked, None, "bit {bit}"),
             _ => assert_eq!(locked, Some(Err(Refused::Stale)), "bit {bit}"),
         }
@@ -288,20 +288,20 @@ fn any_number_can_be_looked_up() {
         .chain(handles.keys().copied())
         .chain((0..10_000).map(|_| random.next_u64() as usize));
     let section = NoPreemption::new();
-    let words = table.words(section.rcu());
+    let entries = table.entries(section.rcu());
     for raw in numbers {
-        // No panic and no access beyond the table, which has one leaf; but for a word of it, the
+        // No panic and no access beyond the table, which has one leaf; but for an entry of it, the
         // number names none.
-        let word = words.word(Handle::from_raw(raw));
+        let entry = entries.entry(Handle::from_raw(raw));
         if handles.contains_key(&raw) {
-            assert!(word.is_some());
+            assert!(entry.is_some());
         }
-        if let Some(word) = word {
-            assert!(word.place().is_some() || word.link().is_some());
+        if let Some(entry) = entry {
+            assert!(entry.location().is_some() || entry.link().is_some());
         }
     }
-    assert!(words.word(Handle::from_raw(MAX_HANDLES << 3)).is_none());
-    assert!(words.word(Handle::from_raw(usize::MAX)).is_none());
+    assert!(entries.entry(Handle::from_raw(MAX_HANDLES << 3)).is_none());
+    assert!(entries.entry(Handle::from_raw(usize::MAX)).is_none());
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn without_memory_nothing_is_taken() {
 fn the_table_grows_over_its_levels() {
     let machine = boot(Config::default());
     let table = table();
-    // More than a middle covers: 512 leaves of 512 words.
+    // More than a middle covers: 512 leaves of 512 entries.
     let count = 512 * 512 + 1000;
     let chain = reserve(&table, count).unwrap();
     let handles = drain(&table, &chain);
@@ -341,9 +341,9 @@ fn the_table_grows_over_its_levels() {
     assert_eq!(table.pages(), 512 + 2 + 2);
     assert_eq!(machine.tables(), table.pages());
     let section = NoPreemption::new();
-    let words = table.words(section.rcu());
+    let entries = table.entries(section.rcu());
     for handle in handles.iter().step_by(997) {
-        assert_eq!(words.word(*handle).unwrap().place(), Some(place()));
+        assert_eq!(entries.entry(*handle).unwrap().location(), Some(location()));
     }
 }
 
@@ -364,8 +364,8 @@ fn threads_share_a_table() {
                 let mine = FreeHandles::new();
                 for _ in 0..200 {
                     let more = table.reserve(random.below(30), Gfp::KERNEL).unwrap();
-                    mine.append(words!(table), more);
-                    let _ = table.give_back(mine.split(words!(table), random.below(25)));
+                    mine.append(entries!(table), more);
+                    let _ = table.give_back(mine.split(entries!(table), random.below(25)));
                 }
                 all.lock().unwrap().extend(drain(table, &mine));
             });
@@ -376,7 +376,7 @@ fn threads_share_a_table() {
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
 }
 
-// A reader may have a word of a leaf that is trimmed: it stays what it is until the reader is done.
+// A reader may have an entry of a leaf that is trimmed: it stays what it is until the reader is done.
 #[test]
 fn a_reader_keeps_what_it_found() {
     let machine = boot(Config::default());
@@ -387,25 +387,25 @@ fn a_reader_keeps_what_it_found() {
     let handle = Handle::from_raw(handle | 1999 << 3);
     let all = {
         let section = NoPreemption::new();
-        let words = table.words(section.rcu());
+        let entries = table.entries(section.rcu());
         let all = FreeHandles::new();
         for index in 0..2000 {
-            let word = words.word_of(index).unwrap();
+            let entry = entries.entry_of(index).unwrap();
             let handle = Handle::from_raw(handle.into_raw() & !0x7fff_ffff | (index as usize) << 3);
-            word.lock(handle.generation()).unwrap();
-            all.push_retired(words, handle, word);
+            entry.lock(handle.generation()).unwrap();
+            all.push_retired(entries, handle, entry);
         }
         all
     };
-    assert!(table.give_back(all), "all words are unused");
+    assert!(table.give_back(all), "all entries are unused");
     on_cpu(1, || {
         let section = NoPreemption::new();
-        let word = table.words(section.rcu()).word(handle).unwrap();
-        let link = word.link();
+        let entry = table.entries(section.rcu()).entry(handle).unwrap();
+        let link = entry.link();
         assert!(link.is_some());
         on_cpu(0, || table.trim());
-        assert_eq!(word.link(), link, "the reader still has it");
-        assert!(table.words(section.rcu()).word(handle).is_none());
+        assert_eq!(entry.link(), link, "the reader still has it");
+        assert!(table.entries(section.rcu()).entry(handle).is_none());
     });
     assert_eq!((table.pages(), machine.tables()), (2, 2));
     table.trim();
@@ -419,12 +419,12 @@ fn a_reader_keeps_what_it_found() {
 }
 
 #[test]
-fn a_word_in_use_keeps_the_table() {
+fn an_entry_in_use_keeps_the_table() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = reserve(&table, 2000).unwrap();
-    let one = chain.split(words!(table), 1);
-    assert!(!table.give_back(chain), "one word is in use");
+    let one = chain.split(entries!(table), 1);
+    assert!(!table.give_back(chain), "one entry is in use");
     table.trim();
     assert_eq!(table.pages(), 5, "it is in use");
     assert!(table.give_back(one));

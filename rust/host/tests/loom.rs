@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All interleavings, and all that the memory model allows, of a few threads: the word protocol
-//! (`engine/word.rs`) by itself, and pools of a handful of objects.
+//! All interleavings, and all that the memory model allows, of a few threads: the entry protocol
+//! (`engine/handle_entry.rs`) by itself, and pools of a handful of objects.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release --test loom
@@ -10,7 +10,7 @@
 //! With `ZS_BOUND=n`, or `ZS_BOUND=none`, all are explored with that bound instead of their own.
 //!
 //! Only the atomics that the protocols are made of are explored (`sys/atomic.rs`); of the bytes of
-//! pages, those words that a model names (`sys/watch.rs`). A model ends when there is nothing left
+//! pages, those entries that a model names (`sys/watch.rs`). A model ends when there is nothing left
 //! to explore; `Bound(n)` leaves out what takes more than `n` preemptions.
 #![cfg(loom)]
 
@@ -21,10 +21,12 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 use zsmalloc_host::engine::events::BadHandle;
+use zsmalloc_host::engine::handle_entry::{
+    FreeLink, Generation, HandleEntry, ObjLocation, Refused,
+};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
-use zsmalloc_host::engine::word::{FreeLink, Generation, ObjWord, Place, Refused};
 use zsmalloc_host::sys::atomic::{begin_execution, spin_loop, AtomicU64};
 use zsmalloc_host::sys::machine::{boot, Booted, Config};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
@@ -69,11 +71,11 @@ fn explore(extent: Extent, model: impl Fn() + Send + Sync + 'static) {
     );
 }
 
-fn place(n: usize) -> Place {
-    Place::new(n, 0, false, false)
+fn location(n: usize) -> ObjLocation {
+    ObjLocation::new(n, 0, false, false)
 }
 
-// Of the first object, and of the one that has its word afterwards.
+// Of the first object, and of the one that has its entry afterwards.
 const FIRST: Generation = Generation::nth(1);
 const SECOND: Generation = Generation::nth(2);
 
@@ -82,97 +84,97 @@ const LINK: FreeLink = FreeLink {
     generation: SECOND,
 };
 
-/// One word, and what is at the places that it may name.
+/// One entry, and what is at the locations that it may name.
 struct Object {
-    word: AtomicU64,
+    entry: AtomicU64,
     bytes: [UnsafeCell<u64>; 2],
     // The class lock, as far as the protocol needs it.
     class: Mutex<()>,
 }
 
 impl Object {
-    // Live, at place 0, and `7` there.
+    // Live, at location 0, and `7` there.
     fn new() -> Arc<Self> {
         let object = Self {
-            word: AtomicU64::new(0),
+            entry: AtomicU64::new(0),
             bytes: [UnsafeCell::new(7), UnsafeCell::new(0)],
             class: Mutex::new(()),
         };
-        object.word().publish(place(0), FIRST);
+        object.entry().record_obj(location(0), FIRST);
         Arc::new(object)
     }
 
-    fn word(&self) -> ObjWord<'_> {
-        ObjWord::new(&self.word)
+    fn entry(&self) -> HandleEntry<'_> {
+        HandleEntry::new(&self.entry)
     }
 
-    fn get(&self, place: Place) -> u64 {
+    fn get(&self, location: ObjLocation) -> u64 {
         // SAFETY: `loom` checks that nobody writes.
-        self.bytes[place.pfn()].with(|bytes| unsafe { *bytes })
+        self.bytes[location.pfn()].with(|bytes| unsafe { *bytes })
     }
 
-    fn set(&self, place: Place, value: u64) {
+    fn set(&self, location: ObjLocation, value: u64) {
         // SAFETY: `loom` checks that nobody else is there.
-        self.bytes[place.pfn()].with_mut(|bytes| unsafe { *bytes = value });
+        self.bytes[location.pfn()].with_mut(|bytes| unsafe { *bytes = value });
     }
 
     // `map` to read. What was there, if the object was.
     fn read(&self) -> Option<u64> {
-        let place = self.word().lock(FIRST).ok()?;
-        let value = self.get(place);
-        assert_eq!(self.word().unlock(), place);
+        let location = self.entry().lock(FIRST).ok()?;
+        let value = self.get(location);
+        assert_eq!(self.entry().unlock(), location);
         Some(value)
     }
 
     // `map` to write. What was there, if the object was.
     fn write(&self, value: u64) -> Option<u64> {
-        let place = self.word().lock(FIRST).ok()?;
-        let before = self.get(place);
-        self.set(place, value);
-        assert_eq!(self.word().unlock(), place);
+        let location = self.entry().lock(FIRST).ok()?;
+        let before = self.get(location);
+        self.set(location, value);
+        assert_eq!(self.entry().unlock(), location);
         Some(before)
     }
 
-    // Compaction, or migration: tries once. The old place is somebody else's afterwards.
+    // Compaction, or migration: tries once. The old location is somebody else's afterwards.
     fn relocate(&self) -> bool {
         let _class = self.class.lock().unwrap();
-        let Some(from) = self.word().place() else {
+        let Some(from) = self.entry().location() else {
             return false;
         };
-        if self.word().try_lock_to_move(from).is_err() {
+        if self.entry().try_lock_to_move(from).is_err() {
             return false;
         }
         assert_eq!(
-            self.word().held_place(),
+            self.entry().held_location(),
             from,
-            "a place changes only with the class lock held"
+            "a location changes only with the class lock held"
         );
-        let to = place(1 - from.pfn());
+        let to = location(1 - from.pfn());
         self.set(to, self.get(from));
-        self.word().moved_to(to);
+        self.entry().moved_to(to);
         self.set(from, 666);
         true
     }
 
-    // `free`: waits for a mover, but for nobody else. The place is somebody else's afterwards.
+    // `free`: waits for a mover, but for nobody else. The location is somebody else's afterwards.
     fn free(&self) -> Result<(), Refused> {
-        let place = loop {
-            match self.word().try_lock(FIRST) {
+        let location = loop {
+            match self.entry().try_lock(FIRST) {
                 Err(Refused::Moving) => spin_loop(),
                 result => break result?,
             }
         };
         let _class = self.class.lock().unwrap();
-        assert_eq!(self.word().held_place(), place);
-        self.word().relink(LINK);
-        self.set(place, 666);
+        assert_eq!(self.entry().held_location(), location);
+        self.entry().relink(LINK);
+        self.set(location, 666);
         Ok(())
     }
 }
 
 // Whoever has the object finds it whole; nobody writes to what is read.
 #[test]
-fn word_a_mapping_and_a_mover() {
+fn entry_a_mapping_and_a_mover() {
     explore(Exhaustive, || {
         let object = Object::new();
         let writer = {
@@ -184,14 +186,14 @@ fn word_a_mapping_and_a_mover() {
         assert_eq!(object.read(), Some(8));
         // Nobody is left who could keep it from moving.
         assert!(object.relocate());
-        let place = object.word().place().unwrap();
-        assert_eq!(place.pfn(), usize::from(!moved));
+        let location = object.entry().location().unwrap();
+        assert_eq!(location.pfn(), usize::from(!moved));
     });
 }
 
 // Two that map: a lock is a lock.
 #[test]
-fn word_two_mappings() {
+fn entry_two_mappings() {
     explore(Exhaustive, || {
         let object = Object::new();
         let writer = {
@@ -212,7 +214,7 @@ fn word_two_mappings() {
 
 // Two that map and a mover: whoever has the object finds it whole, nobody writes to what is read.
 #[test]
-fn word_two_mappings_and_a_mover() {
+fn entry_two_mappings_and_a_mover() {
     explore(Bound(3), || {
         let object = Object::new();
         let reader = {
@@ -234,7 +236,7 @@ fn word_two_mappings_and_a_mover() {
 
 // Two writers: a lock is a lock, and one sees what the other wrote, wherever it is by then.
 #[test]
-fn word_two_writers_and_a_mover() {
+fn entry_two_writers_and_a_mover() {
     explore(Bound(3), || {
         let object = Object::new();
         let writers: Vec<_> = [8, 9]
@@ -262,7 +264,7 @@ fn word_two_writers_and_a_mover() {
 // Two movers (compaction and migration): the class lock keeps them apart, and each finds the
 // object where the other left it.
 #[test]
-fn word_two_movers_and_a_mapping() {
+fn entry_two_movers_and_a_mapping() {
     explore(Bound(3), || {
         let object = Object::new();
         let mover = {
@@ -283,7 +285,7 @@ fn word_two_movers_and_a_mapping() {
 // `free` with somebody who should not be there any more, and a mover: either he is in time, and
 // `free` is refused, or he finds nothing. Freed memory is never read.
 #[test]
-fn word_free_a_late_mapping_and_a_mover() {
+fn entry_free_a_late_mapping_and_a_mover() {
     explore(Bound(6), || {
         let object = Object::new();
         let reader = {
@@ -308,7 +310,7 @@ fn word_free_a_late_mapping_and_a_mover() {
 
 // The same object freed twice at once: one of them is refused.
 #[test]
-fn word_two_frees() {
+fn entry_two_frees() {
     explore(Exhaustive, || {
         let object = Object::new();
         let other = {
@@ -322,16 +324,16 @@ fn word_two_frees() {
     });
 }
 
-// A word is freed and used again while somebody still uses the old handle: he gets the old object
+// An entry is freed and used again while somebody still uses the old handle: he gets the old object
 // or nothing, and never keeps anybody from the new one.
 #[test]
-fn word_reuse_and_a_stale_mapping() {
+fn entry_reuse_and_a_stale_mapping() {
     explore(Exhaustive, || reuse(1));
 }
 
 // The same with two of them.
 #[test]
-fn word_reuse_and_two_stale_mappings() {
+fn entry_reuse_and_two_stale_mappings() {
     explore(Bound(3), || reuse(2));
 }
 
@@ -346,57 +348,57 @@ fn reuse(stale: usize) {
     if object.free().is_ok() {
         {
             let _class = object.class.lock().unwrap();
-            object.set(place(1), 8);
-            object.word().publish(place(1), SECOND);
+            object.set(location(1), 8);
+            object.entry().record_obj(location(1), SECOND);
         }
-        assert_eq!(object.word().try_lock(SECOND), Ok(place(1)));
-        assert_eq!(object.get(place(1)), 8);
-        object.word().unlock();
+        assert_eq!(object.entry().try_lock(SECOND), Ok(location(1)));
+        assert_eq!(object.get(location(1)), 8);
+        object.entry().unlock();
     }
     stale.into_iter().for_each(|stale| stale.join().unwrap());
 }
 
-// A word is used again, and somebody guesses its handle before he can know it: he gets all of the
+// An entry is used again, and somebody guesses its handle before he can know it: he gets all of the
 // new object, or nothing.
 #[test]
-fn word_reuse_and_a_guess() {
+fn entry_reuse_and_a_guess() {
     explore(Exhaustive, || {
         let object = Object::new();
         object.free().unwrap();
         let guess = {
             let object = object.clone();
             thread::spawn(move || {
-                if let Ok(place) = object.word().try_lock(SECOND) {
-                    assert_eq!(object.get(place), 8);
-                    object.word().unlock();
+                if let Ok(location) = object.entry().try_lock(SECOND) {
+                    assert_eq!(object.get(location), 8);
+                    object.entry().unlock();
                 }
             })
         };
-        object.set(place(1), 8);
-        object.word().publish(place(1), SECOND);
+        object.set(location(1), 8);
+        object.entry().record_obj(location(1), SECOND);
         guess.join().unwrap();
     });
 }
 
-// Free words pass from one class to another while somebody tries a handle that was freed: he is
+// Free entries pass from one class to another while somebody tries a handle that was freed: he is
 // refused, and does not disturb the chain.
 #[test]
-fn word_relink_and_a_stale_mapping() {
+fn entry_relink_and_a_stale_mapping() {
     explore(Exhaustive, || {
         let object = Object::new();
         object.free().unwrap();
         let stale = {
             let object = object.clone();
-            thread::spawn(move || assert_eq!(object.word().lock(FIRST), Err(Refused::Free)))
+            thread::spawn(move || assert_eq!(object.entry().lock(FIRST), Err(Refused::Free)))
         };
         let link = FreeLink {
             next: 5,
             generation: SECOND,
         };
-        object.word().relink(link);
-        assert_eq!(object.word().link(), Some(link));
+        object.entry().relink(link);
+        assert_eq!(object.entry().link(), Some(link));
         stale.join().unwrap();
-        assert_eq!(object.word().link(), Some(link));
+        assert_eq!(object.entry().link(), Some(link));
     });
 }
 
@@ -408,7 +410,7 @@ struct Shop {
 
 /// Two objects of this size share a page.
 const HALF: usize = 2040;
-/// Their first and their last words, and what is behind them.
+/// Their first and their last entries, and what is behind them.
 const WATCHED: &[usize] = &[0, 2040, 2044, 2048, 4088, 4092];
 
 impl Shop {
@@ -487,8 +489,8 @@ fn write(pool: &Pool, handle: Handle, value: u64) {
     let mut mapping = pool.map(handle, MapMode::WriteOnly).unwrap();
     let bytes = mapping.bytes_mut().unwrap();
     touch(Access::Write, bytes);
-    for word in [bytes.len() - 8, 0] {
-        bytes[word..word + 8].copy_from_slice(&value.to_le_bytes());
+    for entry in [bytes.len() - 8, 0] {
+        bytes[entry..entry + 8].copy_from_slice(&value.to_le_bytes());
     }
 }
 
@@ -549,7 +551,7 @@ fn pool_compact_and_free() {
     explore(Exhaustive, || compact_and_free(|objects| objects));
 }
 
-// The same the other way round: the object that moves is free or not, and its place old or new.
+// The same the other way round: the object that moves is free or not, and its location old or new.
 #[test]
 fn pool_compact_and_free_what_moves() {
     explore(Exhaustive, || compact_and_free(|[a, b]| [b, a]));
@@ -661,7 +663,7 @@ fn pool_migrate_and_malloc() {
 /// Four objects of this size share three pages: the second begins on the first and ends on the
 /// second.
 const ACROSS: usize = 3064;
-/// First and last words, what is behind the objects, and what the pages begin and end with.
+/// First and last entries, what is behind the objects, and what the pages begin and end with.
 const WATCHED_ACROSS: &[usize] = &[0, 2040, 2044, 3064, 3068, 3072, 4092];
 
 // The kernel moves the second page, then the first, of an object that spans both, while that is
@@ -807,7 +809,7 @@ fn pool_free_twice() {
     });
 }
 
-// A handle is used after it was freed, while its word gets a new object: the stale one is
+// A handle is used after it was freed, while its entry gets a new object: the stale one is
 // refused, and the new one is as if nothing had been.
 #[test]
 fn pool_stale_handle() {

@@ -10,7 +10,7 @@ use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::sys::atomic::limit_spins;
-use zsmalloc_host::sys::cpu_area::{preempt_depth, words_locked};
+use zsmalloc_host::sys::cpu_area::{entries_locked, preempt_depth};
 use zsmalloc_host::sys::list::{Linked, Links, List};
 use zsmalloc_host::sys::lockdep::{self, Acquire};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point};
@@ -277,60 +277,60 @@ fn a_lock_can_be_tried_with_another_held() {
     assert!(class.try_lock().is_some());
 }
 
-// A word that is free to be locked.
-fn live_word() -> (PinBox<Pool>, Handle) {
+// An entry that is free to be locked.
+fn live_entry() -> (PinBox<Pool>, Handle) {
     let pool = pool();
     let handle = pool.malloc(100, Gfp::KERNEL).unwrap();
     (pool, handle)
 }
 
 #[test]
-#[should_panic(expected = "waits for a word with a lock of Some(SizeClass) held")]
-fn waiting_for_a_word_with_a_lock_held() {
+#[should_panic(expected = "waits for an entry with a lock of Some(SizeClass) held")]
+fn waiting_for_an_entry_with_a_lock_held() {
     let _machine = machine();
-    let (pool, handle) = live_word();
+    let (pool, handle) = live_entry();
     let _class = pool.class(0).unwrap().lock();
     let _ = pool.map(handle, MapMode::ReadOnly);
 }
 
 #[test]
 #[should_panic(expected = "bad unlock balance")]
-fn saying_that_a_word_is_unlocked_twice() {
+fn saying_that_an_entry_is_unlocked_twice() {
     let _machine = machine();
-    lockdep::word_acquired(Acquire::Tried);
-    lockdep::word_released();
-    lockdep::word_released();
+    lockdep::entry_acquired(Acquire::Tried);
+    lockdep::entry_released();
+    lockdep::entry_released();
 }
 
-// Whatever becomes of a word that was locked, lockdep hears of its end.
+// Whatever becomes of an entry that was locked, lockdep hears of its end.
 #[test]
-fn no_word_stays_locked() {
+fn no_entry_stays_locked() {
     let _machine = machine();
-    let (pool, handle) = live_word();
+    let (pool, handle) = live_entry();
     let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
-    assert_eq!(words_locked(), 1);
+    assert_eq!(entries_locked(), 1);
     drop(mapping);
-    assert_eq!(words_locked(), 0);
+    assert_eq!(entries_locked(), 0);
     let others: Vec<Handle> = (0..400)
         .map(|_| pool.malloc(1000, Gfp::KERNEL).unwrap())
         .collect();
     for page in mm::movable_pages() {
         mm::migrate(page).unwrap().unwrap();
-        assert_eq!(words_locked(), 0, "after a migration");
+        assert_eq!(entries_locked(), 0, "after a migration");
     }
     for (i, &handle) in others.iter().enumerate() {
         if i % 3 != 0 {
             pool.free(handle).unwrap();
-            assert_eq!(words_locked(), 0, "after a free");
+            assert_eq!(entries_locked(), 0, "after a free");
         }
     }
     assert!(pool.compact().objects > 0);
-    assert_eq!(words_locked(), 0, "after a compaction");
+    assert_eq!(entries_locked(), 0, "after a compaction");
     for &handle in others.iter().step_by(3) {
         pool.free(handle).unwrap();
     }
     pool.free(handle).unwrap();
-    assert_eq!(words_locked(), 0);
+    assert_eq!(entries_locked(), 0);
 }
 
 #[test]

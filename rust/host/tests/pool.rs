@@ -194,7 +194,7 @@ fn a_handle_is_freed_once() {
         pool.free(handle).unwrap();
         assert_eq!(pool.free(handle), Err(BadHandle::NotAllocated));
         reported(&machine, handle.into_raw(), 1);
-        // Its word belongs to another object now: the generation differs.
+        // Its entry belongs to another object now: the generation differs.
         let next = store(&pool, size, 3);
         assert_ne!(next, handle);
         assert_eq!(pool.free(handle), Err(BadHandle::Mismatch));
@@ -250,7 +250,7 @@ fn numbers_that_are_no_handles_leave_nothing_behind() {
     let machine = boot(Config::default());
     let pool = pool(8);
     for size in [100, 3000, 4096] {
-        // The word of index 0 is among these.
+        // The entry of index 0 is among these.
         let handles: Vec<Handle> = (0..20).map(|i| store(&pool, size, i)).collect();
         let numbers = (0..64).flat_map(|bit| [0usize, 1 << bit, -1isize as usize - (1 << bit)]);
         for raw in numbers.chain((1..4096).map(|error: isize| -error as usize)) {
@@ -783,10 +783,10 @@ fn handles_that_others_keep_are_found() {
         pool.free(handle).unwrap();
     }
     machine.fail_all(&[Point::Table]);
-    let words = pool.handle_pages().saturating_sub(1) * 512;
+    let entries = pool.handle_pages().saturating_sub(1) * 512;
     let more: Vec<Handle> =
         std::iter::from_fn(|| pool.malloc(sizes[0], Gfp::KERNEL).ok()).collect();
-    assert_eq!(more.len() + stay.len(), words, "all words are in use");
+    assert_eq!(more.len() + stay.len(), entries, "all entries are in use");
     assert_eq!(pool.malloc(sizes[0], Gfp::KERNEL), Err(ENOMEM));
     machine.fail_none();
     for handle in more

@@ -31,9 +31,9 @@ struct Object {
 
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.chunks(8).fold(bytes.len() as u64, |sum, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        (sum.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let mut entry = [0; 8];
+        entry[..chunk.len()].copy_from_slice(chunk);
+        (sum.rotate_left(5) ^ u64::from_le_bytes(entry)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
 
@@ -42,8 +42,8 @@ fn fill(bytes: &mut [u8], random: &mut Random) {
     let (data, sum) = bytes.split_at_mut(bytes.len() - 8);
     let first = random.next_u64();
     for (i, chunk) in data.chunks_mut(8).enumerate() {
-        let word = first.wrapping_add(i as u64).to_le_bytes();
-        chunk.copy_from_slice(&word[..chunk.len()]);
+        let entry = first.wrapping_add(i as u64).to_le_bytes();
+        chunk.copy_from_slice(&entry[..chunk.len()]);
     }
     sum.copy_from_slice(&checksum(data).to_le_bytes());
 }

@@ -19,17 +19,17 @@ struct Area {
     // Between two canaries.
     buffer: Box<[Cell<u64>]>,
     page: Cell<Option<ZsPage>>,
-    // Of what is mapped; the word is null if nothing is.
+    // Of what is mapped; the entry is null if nothing is.
     handle: Cell<u64>,
-    word: Cell<*const AtomicU64>,
+    entry: Cell<*const AtomicU64>,
     mode: Cell<u8>,
     bounced: Cell<bool>,
     // Spinlocks and mappings that are held.
     preempt: Cell<usize>,
     // The spinlock that is held, or waited for.
     lock: Cell<Option<LockClass>>,
-    // Words that are locked, as lockdep counts them.
-    words: Cell<isize>,
+    // HandleEntries that are locked, as lockdep counts them.
+    entries: Cell<isize>,
     // What was held when that was tried.
     outer_lock: Cell<Option<LockClass>>,
 }
@@ -66,19 +66,19 @@ loom::thread_local! {
 impl Area {
     fn new() -> Box<Self> {
         let buffer = vec![Cell::new(CANARY); PAGE_SIZE / 8 + 2 * CANARY_WORDS];
-        for word in &buffer[CANARY_WORDS..][..PAGE_SIZE / 8] {
-            word.set(POISON);
+        for cell in &buffer[CANARY_WORDS..][..PAGE_SIZE / 8] {
+            cell.set(POISON);
         }
         Box::new(Self {
             buffer: buffer.into(),
             page: Cell::new(None),
-            word: Cell::new(null()),
+            entry: Cell::new(null()),
             mode: Cell::new(0),
             handle: Cell::new(0),
             bounced: Cell::new(false),
             preempt: Cell::new(0),
             lock: Cell::new(None),
-            words: Cell::new(0),
+            entries: Cell::new(0),
             outer_lock: Cell::new(None),
         })
     }
@@ -86,9 +86,9 @@ impl Area {
     fn buffer(&self) -> NonNull<u8> {
         // Cells, so the bytes may be written through this. A pointer to one element would be good
         // for that alone.
-        let words = NonNull::from(&*self.buffer).cast::<u64>();
+        let first = NonNull::from(&*self.buffer).cast::<u64>();
         // SAFETY: The canaries in front are inside the buffer.
-        unsafe { words.add(CANARY_WORDS).cast() }
+        unsafe { first.add(CANARY_WORDS).cast() }
     }
 
     // What is left of a mapping must not be read: not by the next one, not by its former user.
@@ -215,18 +215,18 @@ pub(super) fn lock_tried(class: LockClass) {
     );
 }
 
-/// Counts words that this CPU has locked, or unlocks.
-pub(super) fn count_words(change: isize) {
-    let words = with_area(|area| {
-        area.words.set(area.words.get() + change);
-        area.words.get()
+/// Counts entries that this CPU has locked, or unlocks.
+pub(super) fn count_entries(change: isize) {
+    let entries = with_area(|area| {
+        area.entries.set(area.entries.get() + change);
+        area.entries.get()
     });
-    check!(words >= 0, "BUG: bad unlock balance: no word is locked");
+    check!(entries >= 0, "BUG: bad unlock balance: no entry is locked");
 }
 
-/// How many words this CPU has locked.
-pub fn words_locked() -> isize {
-    with_area(|area| area.words.get())
+/// How many entries this CPU has locked.
+pub fn entries_locked() -> isize {
+    with_area(|area| area.entries.get())
 }
 
 /// Complains where others would wait for what can take long.
@@ -251,7 +251,7 @@ pub fn preempt_depth() -> usize {
 /// # Invariants
 ///
 /// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
-/// [`CpuArea::enter`] on. The area's word is null or was found in that time, under RCU.
+/// [`CpuArea::enter`] on. The area's entry is null or was found in that time, under RCU.
 pub struct CpuArea(NonNull<Area>, PhantomData<*mut ()>);
 
 impl CpuArea {
@@ -260,13 +260,13 @@ impl CpuArea {
         unsafe { self.0.as_ref() }
     }
 
-    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its word.
+    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its entry.
     pub fn enter(handle: u64, mode: u8) -> Option<Self> {
         let pointer = this_cpu();
         // SAFETY: The thread, and so the area, exists.
         let area = unsafe { pointer.as_ref() };
-        // As `helpers/cpu_area.c` has it: an area with a word is one in use.
-        if !area.word.get().is_null() {
+        // As `helpers/cpu_area.c` has it: an area with an entry is one in use.
+        if !area.entry.get().is_null() {
             return None;
         }
         area.handle.set(handle);
@@ -284,14 +284,14 @@ impl CpuArea {
         unsafe { RcuRead::new() }
     }
 
-    /// Sets the word of the mapping.
+    /// Sets the entry of the mapping.
     ///
     /// # Safety
     ///
-    /// The word must have been looked up in the section of [`CpuArea::rcu`].
-    pub unsafe fn set_word(&self, word: &AtomicU64) {
-        // INVARIANT: The word was found under RCU, by the caller's promise.
-        self.area().word.set(word);
+    /// The entry must have been looked up in the section of [`CpuArea::rcu`].
+    pub unsafe fn set_entry(&self, entry: &AtomicU64) {
+        // INVARIANT: The entry was found under RCU, by the caller's promise.
+        self.area().entry.set(entry);
     }
 
     /// Leaves the mapping, for [`CpuArea::resume`].
@@ -308,17 +308,17 @@ impl CpuArea {
         let pointer = this_cpu();
         // SAFETY: The thread, and so the area, exists.
         let area = unsafe { pointer.as_ref() };
-        if area.word.get().is_null() || area.handle.get() != handle {
+        if area.entry.get().is_null() || area.handle.get() != handle {
             return None;
         }
         // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
         Some(Self(pointer, PhantomData))
     }
 
-    /// The word given to [`CpuArea::set_word`].
-    pub fn word(&self) -> Option<&AtomicU64> {
-        // SAFETY: By the type invariants the word is null or still valid.
-        unsafe { self.area().word.get().as_ref() }
+    /// The entry given to [`CpuArea::set_entry`].
+    pub fn entry(&self) -> Option<&AtomicU64> {
+        // SAFETY: By the type invariants the entry is null or still valid.
+        unsafe { self.area().entry.get().as_ref() }
     }
 
     /// The mode given to [`CpuArea::enter`].
@@ -395,7 +395,7 @@ impl Drop for CpuArea {
             }
             area.wipe();
         }
-        area.word.set(null());
+        area.entry.set(null());
         preempt_enable();
     }
 }

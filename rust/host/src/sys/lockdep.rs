@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What lockdep would say of the word lock, which is a bit of a word.
+//! What lockdep would say of the entry lock, which is a bit of an entry.
 
 use super::cpu_area;
 
-/// How a word was locked.
+/// How an entry was locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquire {
     /// The caller may have waited for it: it must hold no lock.
     Waited,
-    /// The caller gives up if the word is locked.
+    /// The caller gives up if the entry is locked.
     Tried,
 }
 
-/// This CPU has locked a word, or several at once.
-pub fn word_acquired(how: Acquire) {
+/// This CPU has locked an entry, or several at once.
+pub fn entry_acquired(how: Acquire) {
     if how == Acquire::Waited {
-        cpu_area::no_lock_held("waits for a word");
+        cpu_area::no_lock_held("waits for an entry");
     }
-    cpu_area::count_words(1);
+    cpu_area::count_entries(1);
 }
 
 /// This CPU unlocks what it last said that it had locked.
-pub fn word_released() {
-    cpu_area::count_words(-1);
+pub fn entry_released() {
+    cpu_area::count_entries(-1);
 }

@@ -2,9 +2,9 @@
 
 //! There is no second owner of free handles.
 
-use zsmalloc_host::engine::handle_table::{FreeHandles, Words};
+use zsmalloc_host::engine::handle_table::{FreeHandles, HandleEntries};
 
-pub fn give(words: Words<'_>, a: &FreeHandles, chain: FreeHandles) {
-    a.append(words, chain.clone()); //~ E0599
-    a.append(words, chain);
+pub fn give(entries: HandleEntries<'_>, a: &FreeHandles, chain: FreeHandles) {
+    a.append(entries, chain.clone()); //~ E0599
+    a.append(entries, chain);
 }

@@ -2,9 +2,9 @@
 
 //! A chain of free handles belongs to one class.
 
-use zsmalloc_host::engine::handle_table::{FreeHandles, Words};
+use zsmalloc_host::engine::handle_table::{FreeHandles, HandleEntries};
 
-pub fn give(words: Words<'_>, a: &FreeHandles, b: &FreeHandles, chain: FreeHandles) {
-    a.append(words, chain);
-    b.append(words, chain); //~ E0382
+pub fn give(entries: HandleEntries<'_>, a: &FreeHandles, b: &FreeHandles, chain: FreeHandles) {
+    a.append(entries, chain);
+    b.append(entries, chain); //~ E0382
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The word behind a handle: where the object is, and who may touch it.
+//! The entry behind a handle: where the object is, and who may touch it.
 //!
-//! Each handle names one word, for as long as the pool lives. The word packs the object's place
-//! together with a lock bit, so that whoever locks the word also knows where the object is, and
+//! Each handle names one entry, for as long as the pool lives. The entry packs the object's location
+//! together with a lock bit, so that whoever locks the entry also knows where the object is, and
 //! that it stays there. That is why `map` needs neither the class lock nor anything that the pool
 //! shares.
 //!
@@ -19,7 +19,7 @@
 //! Objects begin at multiples of eight, so the lowest three bits of the address are free for
 //! the lock and for flags.
 //!
-//! A handle has its generation where the word has it, so that both are compared at once. Who asks
+//! A handle has its generation where the entry has it, so that both are compared at once. Who asks
 //! for a lock says of which generation: a stale handle never locks what belongs to another.
 //!
 //! What each state may become, and who may do it:
@@ -27,15 +27,15 @@
 //! ========  ========  =================================================================
 //! from      to        by
 //! ========  ========  =================================================================
-//! free      live      `malloc`, holding the class lock, of a word that the class owns
+//! free      live      `malloc`, holding the class lock, of an entry that the class owns
 //! live      locked    `map` and `free` (wait, holding no lock)
 //! live      moving    compaction and migration (try, holding the class lock)
-//! moving    live      they, at another place or the same, still holding the class lock
+//! moving    live      they, at another location or the same, still holding the class lock
 //! locked    live      `map`; `free`, if it is refused after all
 //! locked    free      `free`, holding the class lock
 //! ========  ========  =================================================================
 //!
-//! A word is waited for only by `map` and `free`, which hold no other lock then. Whoever holds a
+//! An entry is waited for only by `map` and `free`, which hold no other lock then. Whoever holds a
 //! class lock only tries it. Lockdep is told of both: see [`crate::sys::lockdep`].
 //!
 //! *Moving* is locked, too; it tells `free`, which gives up if somebody has the object mapped, that
@@ -54,7 +54,7 @@ const FREE: u64 = 1 << 63;
 const MOVING: u64 = 1 << 62;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 8;
-// See `Place::at`.
+// See `ObjLocation::at`.
 const SPANS: u64 = true as u64;
 const HUGE: u64 = 2;
 const LOCK: u64 = 4;
@@ -65,10 +65,10 @@ const GENERATION_ONE: u64 = 1 << ADDRESS_BITS;
 const GENERATION_MASK: u64 = MOVING - GENERATION_ONE;
 
 const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= ADDRESS_BITS);
-// Handles are words of 64 bits, whatever C calls them.
+// Handles are entries of 64 bits, whatever C calls them.
 const _: () = assert!(usize::BITS == 64);
 
-/// The generation of a handle: how often its word was used before, as far as that can be told.
+/// The generation of a handle: how often its entry was used before, as far as that can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation(u64);
 
@@ -108,9 +108,9 @@ impl Generation {
 
 /// Where an object is: its physical address, and what that means for mapping it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u64);
+pub struct ObjLocation(u64);
 
-impl Place {
+impl ObjLocation {
     /// The object that begins at `offset` of page `pfn`.
     ///
     /// `spans`: it goes on in the next page. `huge`: it takes all of its page, and its handle is
@@ -120,19 +120,19 @@ impl Place {
         Self::of_class(huge).at(((pfn as u64) << PAGE_SHIFT) | offset as u64, spans)
     }
 
-    /// What the places of all objects of a class have in common. See [`Place::new`].
+    /// What the locations of all objects of a class have in common. See [`ObjLocation::new`].
     #[inline]
     pub fn of_class(huge: bool) -> Self {
         Self(if huge { HUGE } else { 0 })
     }
 
-    /// With [`Place::of_class`]: the object of that class at physical address `address`.
+    /// With [`ObjLocation::of_class`]: the object of that class at physical address `address`.
     #[inline]
     pub fn at(self, address: u64, spans: bool) -> Self {
         Self(self.0 | (address & ADDRESS_MASK) | u64::from(spans))
     }
 
-    fn in_word(bits: u64) -> Self {
+    fn in_entry(bits: u64) -> Self {
         Self(bits & (ADDRESS_MASK | SPANS | HUGE))
     }
 
@@ -167,12 +167,12 @@ impl Place {
     }
 }
 
-/// What a free word remembers.
+/// What a free entry remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeLink {
-    /// Index of the next free word in its chain.
+    /// Index of the next free entry in its chain.
     pub next: u32,
-    /// Generation of the handle that names this word next.
+    /// Generation of the handle that names this entry next.
     pub generation: Generation,
 }
 
@@ -182,12 +182,12 @@ impl FreeLink {
     }
 }
 
-/// Why a word would not do what was asked of it.
+/// Why an entry would not do what was asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The word is free: no object belongs to the handle.
+    /// The entry is free: no object belongs to the handle.
     Free,
-    /// The word belongs to a handle of another generation.
+    /// The entry belongs to a handle of another generation.
     Stale,
     /// Somebody has the object mapped or frees it, or was faster.
     Busy,
@@ -197,28 +197,28 @@ pub enum Refused {
     Moved,
 }
 
-/// The word of one handle. See the module for its states.
+/// The entry of one handle. See the module for its states.
 ///
 /// # Invariants
 ///
-/// A live word of a pool's table holds the place of an object of that pool. Those who store one,
-/// [`ObjWord::publish`] and [`ObjWord::moved_to`], have it from the object, under its class lock.
+/// A live entry of a pool's table holds the location of an object of that pool. Those who store one,
+/// [`HandleEntry::record_obj`] and [`HandleEntry::moved_to`], have it from the object, under its class lock.
 #[derive(Clone, Copy)]
-pub struct ObjWord<'a>(&'a AtomicU64);
+pub struct HandleEntry<'a>(&'a AtomicU64);
 
-impl<'a> ObjWord<'a> {
-    /// The word in `memory`, which [`ObjWord::relink`] makes a free one at first.
+impl<'a> HandleEntry<'a> {
+    /// The entry in `memory`, which [`HandleEntry::relink`] makes a free one at first.
     #[inline]
     pub fn new(memory: &'a AtomicU64) -> Self {
         Self(memory)
     }
 
-    /// The memory given to [`ObjWord::new`].
+    /// The memory given to [`HandleEntry::new`].
     pub fn memory(self) -> &'a AtomicU64 {
         self.0
     }
 
-    /// The link in a free word.
+    /// The link in a free entry.
     #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
@@ -228,7 +228,7 @@ impl<'a> ObjWord<'a> {
         })
     }
 
-    /// Makes a word that the caller owns, or has locked and owns from now on, a free one with this
+    /// Makes an entry that the caller owns, or has locked and owns from now on, a free one with this
     /// link.
     #[inline]
     pub fn relink(self, link: FreeLink) {
@@ -237,23 +237,23 @@ impl<'a> ObjWord<'a> {
 
     /// Where the object is, if there is one. Stays true only while the class lock is held.
     #[inline]
-    pub fn place(self) -> Option<Place> {
+    pub fn location(self) -> Option<ObjLocation> {
         let bits = self.0.load(Relaxed);
-        (bits & FREE == 0).then_some(Place::in_word(bits))
+        (bits & FREE == 0).then_some(ObjLocation::in_entry(bits))
     }
 
-    /// Turns a free word live. The caller owns the word and holds the class lock.
+    /// Turns a free entry live. The caller owns the entry and holds the class lock.
     ///
     /// Orders everything written before it (the handle behind the object) before any later lock.
     #[inline]
-    pub fn publish(self, place: Place, generation: Generation) {
-        self.0.store(place.0 | generation.0, Release);
+    pub fn record_obj(self, location: ObjLocation, generation: Generation) {
+        self.0.store(location.0 | generation.0, Release);
     }
 
     /// Waits until nobody has the object mapped, moves it or frees it, and locks it.
     ///
-    /// The caller holds no class lock, and cannot be preempted until the word is unlocked.
-    pub fn lock(self, generation: Generation) -> Result<Place, Refused> {
+    /// The caller holds no class lock, and cannot be preempted until the entry is unlocked.
+    pub fn lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         loop {
             match self.try_lock_unless(generation, 0, Acquired::Waited) {
                 Err(Refused::Busy | Refused::Moving) => spin_loop(),
@@ -264,14 +264,14 @@ impl<'a> ObjWord<'a> {
 
     /// Locks the object, or says why not.
     #[inline(always)]
-    pub fn try_lock(self, generation: Generation) -> Result<Place, Refused> {
+    pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_lock_unless(generation, 0, Acquired::Tried)
     }
 
     /// Locks an object that is in one page and has its index behind it, as most are. The reason that
     /// it gives for any other object means nothing. For `map`, which then waits.
     #[inline(always)]
-    pub fn try_lock_plain(self, generation: Generation) -> Result<Place, Refused> {
+    pub fn try_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_lock_unless(generation, SPANS | HUGE, Acquired::Waited)
     }
 
@@ -281,7 +281,7 @@ impl<'a> ObjWord<'a> {
         generation: Generation,
         flags: u64,
         how: Acquired,
-    ) -> Result<Place, Refused> {
+    ) -> Result<ObjLocation, Refused> {
         let bits = self.0.load(Relaxed);
         let unfit = FREE | LOCK | GENERATION_MASK | MOVING | flags;
         if (bits ^ generation.0) & unfit != 0 {
@@ -289,8 +289,8 @@ impl<'a> ObjWord<'a> {
         }
         match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
             Ok(_) => {
-                lockdep::word_acquired(how);
-                Ok(Place::in_word(bits))
+                lockdep::entry_acquired(how);
+                Ok(ObjLocation::in_entry(bits))
             }
             Err(bits) => Err(Self::refusal(bits, generation)),
         }
@@ -308,13 +308,13 @@ impl<'a> ObjWord<'a> {
         }
     }
 
-    /// Locks the object, which the caller is about to move, if it is at `place`.
+    /// Locks the object, which the caller is about to move, if it is at `location`.
     ///
-    /// The caller holds the class lock until [`ObjWord::moved_to`].
+    /// The caller holds the class lock until [`HandleEntry::moved_to`].
     #[inline]
-    pub fn try_lock_to_move(self, place: Place) -> Result<(), Refused> {
+    pub fn try_lock_to_move(self, location: ObjLocation) -> Result<(), Refused> {
         let bits = self.0.load(Relaxed);
-        if bits & FREE != 0 || Place::in_word(bits) != place {
+        if bits & FREE != 0 || ObjLocation::in_entry(bits) != location {
             return Err(Refused::Moved);
         }
         if bits & LOCK != 0 {
@@ -326,26 +326,26 @@ impl<'a> ObjWord<'a> {
             .map_err(|_| Refused::Busy)
     }
 
-    /// Ends [`ObjWord::try_lock_to_move`] with the object at `place`.
+    /// Ends [`HandleEntry::try_lock_to_move`] with the object at `location`.
     #[inline]
-    pub fn moved_to(self, place: Place) {
-        // The word is ours, so it stays what it is.
+    pub fn moved_to(self, location: ObjLocation) {
+        // The entry is ours, so it stays what it is.
         let generation = Generation::of(self.0.load(Relaxed));
-        self.0.store(place.0 | generation.0, Release);
+        self.0.store(location.0 | generation.0, Release);
     }
 
-    /// Ends [`ObjWord::lock`]. Returns where the object is.
+    /// Ends [`HandleEntry::lock`]. Returns where the object is.
     #[inline]
-    pub fn unlock(self) -> Place {
-        lockdep::word_released();
+    pub fn unlock(self) -> ObjLocation {
+        lockdep::entry_released();
         let bits = self.0.load(Relaxed) & !LOCK;
         self.0.store(bits, Release);
-        Place::in_word(bits)
+        ObjLocation::in_entry(bits)
     }
 
     /// Where the object is; the caller has it locked.
     #[inline]
-    pub fn held_place(self) -> Place {
-        Place::in_word(self.0.load(Relaxed))
+    pub fn held_location(self) -> ObjLocation {
+        ObjLocation::in_entry(self.0.load(Relaxed))
     }
 }

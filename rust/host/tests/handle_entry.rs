@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The entry behind a handle: packing, and each transition of the table in `engine/handle_entry.rs`, in a
+//! single thread. What threads make of it is for `loom.rs`.
+#![cfg(not(loom))]
+
+use std::collections::HashSet;
+
+use zsmalloc_host::engine::geometry::{Geometry, MAX_CHAIN_LIMIT};
+use zsmalloc_host::engine::handle_entry::{
+    FreeLink, Generation, HandleEntry, ObjLocation, Refused, GENERATION_BITS,
+};
+use zsmalloc_host::sys::atomic::{AtomicU64, Ordering::Relaxed};
+use zsmalloc_host::sys::page::{PAGE_SIZE, PFN_BITS};
+
+const MAX_PFN: usize = (1 << PFN_BITS) - 1;
+
+// Values at which a field that is too narrow, or at the wrong place, shows.
+fn extremes(max: usize) -> impl Iterator<Item = usize> {
+    (0..usize::BITS)
+        .map(|bit| 1 << bit)
+        .flat_map(|n: usize| [n.wrapping_sub(1), n])
+        .chain([max])
+        .filter(move |&n| n <= max)
+}
+
+fn generation() -> Generation {
+    Generation::nth(5)
+}
+
+fn live(location: ObjLocation) -> AtomicU64 {
+    let memory = AtomicU64::new(0);
+    HandleEntry::new(&memory).record_obj(location, generation());
+    memory
+}
+
+fn at(pfn: usize) -> ObjLocation {
+    ObjLocation::new(pfn, 8, false, false)
+}
+
+fn link() -> FreeLink {
+    FreeLink {
+        // It has none of the bits of a lock.
+        next: 0x89ab_cde8,
+        generation: generation(),
+    }
+}
+
+#[test]
+fn places_are_packed_and_unpacked() {
+    for pfn in extremes(MAX_PFN) {
+        for offset in extremes(PAGE_SIZE - 8).filter(|offset| offset % 8 == 0) {
+            for n in extremes((1 << GENERATION_BITS) - 1) {
+                for (spans, huge) in [(false, false), (true, false), (false, true)] {
+                    let generation = Generation::nth(n as u32);
+                    let location = ObjLocation::new(pfn, offset, spans, huge);
+                    assert_eq!((location.pfn(), location.offset()), (pfn, offset));
+                    assert_eq!((location.spans(), location.is_huge()), (spans, huge));
+                    let memory = AtomicU64::new(0);
+                    let entry = HandleEntry::new(&memory);
+                    entry.record_obj(location, generation);
+                    assert_eq!(entry.location(), Some(location), "live, not free");
+                    if spans || huge {
+                        assert!(entry.try_lock_plain(generation).is_err());
+                    } else {
+                        assert_eq!(entry.try_lock_plain(generation), Ok(location));
+                        assert_eq!(entry.unlock(), location);
+                    }
+                    assert_eq!(entry.try_lock(generation), Ok(location));
+                    assert_eq!(
+                        (entry.held_location(), entry.location()),
+                        (location, Some(location))
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn different_objects_are_at_different_places() {
+    // The largest zspages: every shape, every page, every object that begins there.
+    for shape in Geometry::new(PAGE_SIZE, MAX_CHAIN_LIMIT).classes() {
+        let mut locations = HashSet::new();
+        for index in 0..usize::from(shape.objs) {
+            let start = index * shape.size as usize;
+            let (page, offset) = (start / PAGE_SIZE, start % PAGE_SIZE);
+            let spans = offset + shape.size as usize > PAGE_SIZE;
+            let location = ObjLocation::new(page, offset, spans, shape.is_huge());
+            let memory = live(location);
+            let bits = memory.load(Relaxed);
+            assert!(locations.insert(bits), "{location:?}");
+        }
+    }
+}
+
+#[test]
+fn links_are_packed_and_unpacked() {
+    for next in extremes(u32::MAX as usize) {
+        for generation in extremes((1 << GENERATION_BITS) - 1) {
+            let link = FreeLink {
+                next: next as u32,
+                generation: Generation::nth(generation as u32),
+            };
+            let memory = AtomicU64::new(0);
+            let entry = HandleEntry::new(&memory);
+            entry.relink(link);
+            assert_eq!(entry.link(), Some(link));
+            assert_eq!(entry.location(), None);
+        }
+    }
+}
+
+#[test]
+fn generations_come_in_turn_and_zero_is_left_out() {
+    let first = generation();
+    let (mut at, mut seen) = (first, HashSet::new());
+    for n in 0..(1 << GENERATION_BITS) - 1 {
+        assert_ne!(at.bits(), 0);
+        assert!(seen.insert(at), "generation {n} came twice");
+        at = at.next().unwrap_or(Generation::FIRST);
+    }
+    assert_eq!(at, first, "then they begin again");
+}
+
+#[test]
+fn a_free_entry_can_only_be_published() {
+    let memory = AtomicU64::new(0);
+    let entry = HandleEntry::new(&memory);
+    entry.relink(link());
+    assert_eq!(entry.lock(generation()), Err(Refused::Free));
+    assert_eq!(entry.try_lock(generation()), Err(Refused::Free));
+    assert_eq!(entry.try_lock_to_move(at(1)), Err(Refused::Moved));
+    assert_eq!(entry.link(), Some(link()), "nothing changed");
+    entry.record_obj(at(1), generation());
+    assert_eq!((entry.location(), entry.link()), (Some(at(1)), None));
+}
+
+#[test]
+fn bits_that_are_none_of_a_generation_are_not_compared() {
+    let memory = AtomicU64::new(0);
+    let entry = HandleEntry::new(&memory);
+    let others = [0, 1, 2, 47, 62, 63];
+    for bits in others.map(|bit| 1 << bit).into_iter().chain([3 << 62 | 7]) {
+        let generation = Generation::of(generation().bits() | bits);
+        entry.relink(link());
+        assert_eq!(entry.try_lock(generation), Err(Refused::Free), "{bits:#x}");
+        entry.record_obj(at(1), generation);
+        assert_eq!(entry.try_lock(generation), Ok(at(1)));
+        assert_eq!(entry.try_lock(generation), Err(Refused::Busy), "{bits:#x}");
+        entry.unlock();
+        assert_eq!(entry.try_lock_to_move(at(1)), Ok(()));
+        assert_eq!(
+            entry.try_lock(generation),
+            Err(Refused::Moving),
+            "{bits:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_locked_entry_waits_for_unlock() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    assert_eq!(entry.lock(generation()), Ok(at(7)));
+    assert_eq!(entry.try_lock(generation()), Err(Refused::Busy));
+    assert_eq!(entry.try_lock_to_move(at(7)), Err(Refused::Busy));
+    assert_eq!(
+        (entry.held_location(), entry.location()),
+        (at(7), Some(at(7)))
+    );
+    assert_eq!(entry.link(), None);
+    assert_eq!(entry.unlock(), at(7));
+    assert_eq!(entry.try_lock(generation()), Ok(at(7)));
+}
+
+#[test]
+fn a_mover_says_that_it_is_one() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    assert_eq!(entry.try_lock_to_move(at(7)), Ok(()));
+    assert_eq!(entry.try_lock(generation()), Err(Refused::Moving));
+    assert_eq!(entry.try_lock_to_move(at(7)), Err(Refused::Busy));
+    assert_eq!(entry.location(), Some(at(7)));
+    entry.moved_to(at(8));
+    assert_eq!(entry.location(), Some(at(8)));
+    assert_eq!(
+        entry.lock(generation()),
+        Ok(at(8)),
+        "of the same generation"
+    );
+}
+
+#[test]
+fn only_an_object_that_is_there_can_be_moved() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    let elsewhere = [
+        at(8),
+        ObjLocation::new(7, 16, false, false),
+        ObjLocation::new(7, 8, true, false),
+        ObjLocation::new(7, 8, false, true),
+    ];
+    for location in elsewhere {
+        assert_eq!(entry.try_lock_to_move(location), Err(Refused::Moved));
+        assert_eq!(entry.location(), Some(at(7)));
+    }
+}
+
+#[test]
+fn a_stale_handle_locks_nothing() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    let before = memory.load(Relaxed);
+    // A bit more, or less, of all that is compared.
+    for bit in u64::BITS - 2 - GENERATION_BITS..u64::BITS - 2 {
+        let stale = Generation::of(generation().bits() ^ 1 << bit);
+        assert_eq!(entry.lock(stale), Err(Refused::Stale), "bit {bit}");
+        assert_eq!(entry.try_lock(stale), Err(Refused::Stale));
+        assert_eq!(memory.load(Relaxed), before);
+    }
+}
