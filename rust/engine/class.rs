@@ -31,7 +31,7 @@ use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 const HANDLE_BATCH: Range<usize> = 8..64;
 
 /// Pages on which nothing is in use are kept while at most one in so many slots of the class is
-/// open, and no more than so many are: the next object will need them.
+/// free, and no more than so many are: the next object will need them.
 const KEPT_SHARE: usize = 8;
 const KEPT_SLOTS: usize = 64;
 
@@ -72,7 +72,7 @@ impl Counter {
 struct ClassState {
     #[pin]
     lists: [List<Zspage>; NR_GROUPS],
-    // Bit n is set while a zspage on list n has an open slot. These are in front of all others.
+    // Bit n is set while a zspage on list n has a free slot. These are in front of all others.
     // Sixteen bits higher, one is set if anything is on the list, or was.
     lists_in_use: Cell<u32>,
     handles: FreeHandles,
@@ -113,8 +113,8 @@ pub(super) enum Missing {
     Page,
     /// A zspage, and its first page.
     Zspage,
-    /// Nothing: there is an object to be had, and yet there is not. What is behind it is corrupt.
-    Nothing,
+    /// Nothing is missing, but a zspage has no free slot though it counts one.
+    Corrupt,
 }
 
 /// A row of the `classes` table.
@@ -269,8 +269,8 @@ impl<'a> ClassGuard<'a> {
         // SAFETY: It goes on a list.
         if let Some(zspage) = unsafe { isolated.into_box() } {
             zspage.set_listed(to);
-            // Those with an open slot in front, so that one is found without a search.
-            self.list(group).push(zspage, to.is_open());
+            // Those with a free slot in front, so that one is found without a search.
+            self.list(group).push(zspage, to.has_free());
             self.insert_zspage(group, to);
         }
     }
@@ -295,7 +295,7 @@ impl<'a> ClassGuard<'a> {
         let counts = zspage.counts();
         Listed::on(
             self.class.grouping.group(counts.inuse()),
-            counts.open() != 0,
+            counts.free() != 0,
         )
     }
 
@@ -303,7 +303,7 @@ impl<'a> ClassGuard<'a> {
     #[inline]
     fn insert_zspage(&self, group: Group, to: Listed) {
         self.count(group).add(1);
-        let bits = (1 << MAYBE_SHIFT) | u32::from(to.is_open());
+        let bits = (1 << MAYBE_SHIFT) | u32::from(to.has_free());
         let in_use = &self.state.lists_in_use;
         in_use.set(in_use.get() | bits.wrapping_shl(group.number() as u32));
     }
@@ -313,7 +313,7 @@ impl<'a> ClassGuard<'a> {
     fn remove_zspage(&self, group: Group) {
         self.count(group).sub(1);
         let front = self.list(group).front();
-        if !front.is_some_and(|zspage| zspage.listed().is_open()) {
+        if !front.is_some_and(|zspage| zspage.listed().has_free()) {
             let in_use = &self.state.lists_in_use;
             in_use.set(in_use.get() & !group.bit());
         }
@@ -345,18 +345,18 @@ impl<'a> ClassGuard<'a> {
         // SAFETY: As in `take`.
         unsafe {
             self.list(from)
-                .move_to(zspage, self.list(group), to.is_open())
+                .move_to(zspage, self.list(group), to.has_free())
         };
         zspage.set_listed(to);
         self.remove_zspage(from);
         self.insert_zspage(group, to);
     }
 
-    /// The fullest zspage that has an open slot, from 99 % down to 0.
+    /// The fullest zspage that has a free slot, from 99 % down to 0.
     #[inline(always)]
-    pub fn fullest_open(&self) -> Option<&Zspage> {
-        let open = self.state.lists_in_use.get() as u16;
-        self.list(Group::new(open.checked_ilog2()? as usize)?)
+    pub fn fullest_free(&self) -> Option<&Zspage> {
+        let with_free = self.state.lists_in_use.get() as u16;
+        self.list(Group::new(with_free.checked_ilog2()? as usize)?)
             .front()
     }
 
@@ -408,7 +408,7 @@ impl<'a> ClassGuard<'a> {
 
     /// The same, if no page can be had to add to it.
     pub fn isolate_free_dst_zspage(&self) -> Option<IsolatedZspage<'a>> {
-        self.isolate_zspage(self.fullest_open()?)
+        self.isolate_zspage(self.fullest_free()?)
     }
 
     /// Takes the emptiest zspage that has an object to move.
@@ -473,7 +473,7 @@ impl<'a> ClassGuard<'a> {
         table.entries(self.state.rcu())
     }
 
-    /// Where a page should be added, if no slot is open: the fullest zspage that misses one, and the
+    /// Where a page should be added, if no slot is free: the fullest zspage that misses one, and the
     /// position.
     #[inline(always)]
     fn growable(&self) -> Option<(&Zspage, u32)> {
@@ -489,8 +489,8 @@ impl<'a> ClassGuard<'a> {
         page: OwnedPage,
         position: u32,
     ) -> Result<(), OwnedPage> {
-        let opened = zspage.add_page(self, page, position)?;
-        self.set_slots(self.class.objs_allocated.get().wrapping_add(opened));
+        let new_slots = zspage.add_page(self, page, position)?;
+        self.set_slots(self.class.objs_allocated.get().wrapping_add(new_slots));
         self.class.pages.add(1);
         self.class.count_pages(1);
         Ok(())
@@ -503,8 +503,8 @@ impl<'a> ClassGuard<'a> {
         let detach = |page: ZsPage| {
             // SAFETY: The pages of an object belong to its zspage; the guard that made it an
             // object is still held.
-            let (page, closed) = unsafe { freed.zspage().detach_unused(self, page)? };
-            self.page_gone(closed);
+            let (page, free_slots) = unsafe { freed.zspage().detach_unused(self, page)? };
+            self.page_gone(free_slots);
             Some(page)
         };
         [detach(first), second.and_then(detach)]
@@ -520,20 +520,20 @@ impl<'a> ClassGuard<'a> {
         end: usize,
         mut release: impl FnMut(OwnedPage),
     ) -> Option<Object<'o>> {
-        zspage.detach_tail(self, slots, end, |page, closed| {
-            self.page_gone(closed);
+        zspage.detach_tail(self, slots, end, |page, free_slots| {
+            self.page_gone(free_slots);
             release(page);
         })
     }
 
-    /// Counts a page that left the class with `closed` open slots.
-    pub(super) fn page_gone(&self, closed: usize) {
-        self.set_slots(self.class.objs_allocated.get().wrapping_sub(closed));
+    /// Counts a page that left the class with `free_slots` free slots.
+    pub(super) fn page_gone(&self, free_slots: usize) {
+        self.set_slots(self.class.objs_allocated.get().wrapping_sub(free_slots));
         self.class.pages.sub(1);
         self.class.count_pages(-1);
     }
 
-    /// Allocates an object in the fullest zspage that has an open slot, and the handle for it.
+    /// Allocates an object in the fullest zspage that has a free slot, and the handle for it.
     ///
     /// Returns what is missing, if something is; then no object and no handle was taken.
     #[inline(always)]
@@ -541,14 +541,14 @@ impl<'a> ClassGuard<'a> {
         if self.needs_handles() {
             self.refill_handles(table)?;
         }
-        match self.fullest_open() {
+        match self.fullest_free() {
             Some(zspage) => self.malloc_in(zspage, table),
             None if self.growable().is_some() => Err(Missing::Page),
             None => Err(Missing::Zspage),
         }
     }
 
-    /// The same. If no slot is open, adds `page` to the fullest zspage that misses one.
+    /// The same. If no slot is free, adds `page` to the fullest zspage that misses one.
     pub(super) fn malloc_growing(
         &self,
         table: &HandleTable,
@@ -564,8 +564,8 @@ impl<'a> ClassGuard<'a> {
         self.malloc_in(zspage, table)
     }
 
-    /// Allocates an object in an open slot of a zspage of this class, which may be isolated, and one
-    /// of the class's handles for it. Returns [`Missing::Nothing`] if one of the two is not what it
+    /// Allocates an object in a free slot of a zspage of this class, which may be isolated, and one
+    /// of the class's handles for it. Returns [`Missing::Corrupt`] if one of the two is not what it
     /// should be.
     #[inline(always)]
     pub(super) fn malloc_in(
@@ -575,13 +575,13 @@ impl<'a> ClassGuard<'a> {
     ) -> Result<Handle, Missing> {
         let Some((handle, entry)) = self.state.handles.pop(self.entries(table)) else {
             self.fix_fullness_group(zspage);
-            return Err(Missing::Nothing);
+            return Err(Missing::Corrupt);
         };
         let Some(object) = zspage.take_object(self) else {
-            // Not while there is an open slot. The handle waits for another object.
+            // Not while there is a free slot. The handle waits for another object.
             self.state.handles.push(handle, entry);
             self.fix_fullness_group(zspage);
-            return Err(Missing::Nothing);
+            return Err(Missing::Corrupt);
         };
         object.set_handle(handle.in_object());
         entry.record_obj(object.location(), handle.generation());

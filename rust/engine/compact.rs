@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use super::class::SizeClass;
-use super::compactor::{Compactor, Freed};
+use super::compactor::{Compactor, PageBatch};
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -40,7 +40,7 @@ impl Pool {
         let Some(_compacting) = self.begin_compaction() else {
             return total;
         };
-        let mut freed = Freed::default();
+        let mut freed = PageBatch::default();
         for class in self.classes() {
             let done = self.compact_class(class, &mut freed);
             total.pages = total.pages.saturating_add(done.pages);
@@ -52,7 +52,7 @@ impl Pool {
         total
     }
 
-    fn compact_class(&self, class: &SizeClass, freed: &mut Freed) -> Compacted {
+    fn compact_class(&self, class: &SizeClass, freed: &mut PageBatch) -> Compacted {
         if class.freeable_pages() == 0 {
             return Compacted::default();
         }
@@ -89,7 +89,7 @@ impl Compactor<'_, '_> {
             let Some(source) = self.guard.isolate_src_zspage() else {
                 break Some(destination);
             };
-            // What has an open slot may be the emptier one: the two would take turns for ever.
+            // What has a free slot may be the emptier one: the two would take turns for ever.
             if no_page && source.inuse() > destination.inuse() {
                 self.putback_zspage(source);
                 break Some(destination);

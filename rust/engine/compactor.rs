@@ -36,7 +36,7 @@ const BATCH: usize = 8;
 ///
 /// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
 #[derive(Default)]
-pub(super) struct Freed {
+pub(super) struct PageBatch {
     // Those below `count` are there. The tail of a zspage can add a whole chain to what is just
     // not a batch; before each tail there is less than a batch.
     pages: [Option<OwnedPage>; BATCH + MAX_CHAIN_LIMIT],
@@ -45,7 +45,7 @@ pub(super) struct Freed {
     balance: isize,
 }
 
-impl Freed {
+impl PageBatch {
     fn add(&mut self, page: OwnedPage) {
         self.balance = self.balance.saturating_add(1);
         if let Some(slot) = self.pages.get_mut(self.count) {
@@ -89,13 +89,13 @@ impl Freed {
 pub(super) struct Compactor<'c, 'f> {
     pool: &'c Pool,
     pub(super) guard: ClassGuard<'c>,
-    freed: &'f mut Freed,
+    freed: &'f mut PageBatch,
     moved: usize,
 }
 
 impl<'c, 'f> Compactor<'c, 'f> {
     /// There must be no page in `freed`.
-    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, freed: &'f mut Freed) -> Self {
+    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, freed: &'f mut PageBatch) -> Self {
         freed.balance = 0;
         Self {
             pool,
@@ -203,7 +203,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
 // Moves an object to one of the slots `to`.
 fn step(
     guard: &ClassGuard<'_>,
-    freed: &mut Freed,
+    freed: &mut PageBatch,
     old: &Object<'_>,
     destination: &Zspage,
     to: &Range<usize>,

@@ -56,33 +56,33 @@ impl Group {
 }
 
 /// The list that a zspage is on: that of its group, and whether it is among those in front, which
-/// have an open slot. Or none.
+/// have a free slot. Or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed(u8);
 
 impl Listed {
-    const OPEN: u8 = 0x10;
+    const HAS_FREE: u8 = 0x10;
 
     /// On no list.
     pub const NOWHERE: Listed = Listed(u8::MAX);
 
     /// On the list of `group`.
     #[inline]
-    pub const fn on(group: Group, open: bool) -> Self {
-        Self(group.0 | if open { Self::OPEN } else { 0 })
+    pub const fn on(group: Group, has_free: bool) -> Self {
+        Self(group.0 | if has_free { Self::HAS_FREE } else { 0 })
     }
 
     /// The group whose list it is.
     #[inline]
     pub fn group(self) -> Option<Group> {
         // `NOWHERE` has a number that is no group's.
-        Group::new(usize::from(self.0 & !Self::OPEN))
+        Group::new(usize::from(self.0 & !Self::HAS_FREE))
     }
 
-    /// Whether the zspage, which is on a list, had an open slot when it was put there.
+    /// Whether the zspage, which is on a list, had a free slot when it was put there.
     #[inline]
-    pub fn is_open(self) -> bool {
-        self.0 & Self::OPEN != 0
+    pub fn has_free(self) -> bool {
+        self.0 & Self::HAS_FREE != 0
     }
 
     /// As a number.

@@ -167,7 +167,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Gives the object back to its zspage. Its slot is open then.
+    /// Gives the object back to its zspage. Its slot is free then.
     #[inline(always)]
     pub(super) fn release(&self) {
         self.zspage.release(self.index, self.page);
@@ -182,14 +182,14 @@ impl<'a> Object<'a> {
         // A neighbour touches the page only if it does not end, or begin, with the page. Behind the
         // last one is nothing.
         let next = self.index.wrapping_add(1);
-        let before = start != 0 && zspage.is_closed(self.index.wrapping_sub(1));
+        let before = start != 0 && zspage.is_taken(self.index.wrapping_sub(1));
         let after = end & (PAGE_SIZE - 1) != 0
             && next < usize::from(self.class.shape().objs)
-            && zspage.is_closed(next);
+            && zspage.is_taken(next);
         if zspage.is_complete() {
             return keeps(before, after, end);
         }
-        // One that is closed is in use if it is on no other page, or that is there, too.
+        // One that is taken is in use if it is on no other page, or that is there, too.
         let position = self.position() as usize;
         let last = position.wrapping_add(usize::from(end > PAGE_SIZE));
         let before = before && (start >= size || zspage.is_present(position.wrapping_sub(1)));

@@ -187,7 +187,7 @@ impl Pool {
                 growth.zspage = Some(Zspage::alloc(class, gfp)?);
             }
             Missing::Zspage | Missing::Page => {}
-            Missing::Nothing => {
+            Missing::Corrupt => {
                 report::corrupt_zspage();
                 return Err(EIO);
             }

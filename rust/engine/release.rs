@@ -148,8 +148,8 @@ impl Pool {
             };
             let mut pages = [const { None }; MAX_CHAIN_LIMIT];
             let mut slots = pages.iter_mut();
-            let release = |page, closed| {
-                guard.page_gone(closed);
+            let release = |page, free_slots| {
+                guard.page_gone(free_slots);
                 freed = freed.saturating_add(1);
                 if let Some(slot) = slots.next() {
                     *slot = Some(page);

@@ -18,29 +18,29 @@ use crate::sys::page::PAGE_SIZE;
 const WORD_BITS: usize = 64;
 const WORDS: usize = max_objs_per_zspage(PAGE_SIZE).div_ceil(WORD_BITS);
 
-/// Which slots of a zspage can be handed out: a slot is a place for an object.
+/// Which slots of a zspage are free. A slot has room for one object.
 ///
-/// A slot is *open* if an object may be put there: it is free and all its pages are present. It is
-/// *closed* if it is in use, or if a page of it is absent.
+/// A slot is *present* if all its pages are. It is *free* if it is present and no object is allocated
+/// there. Otherwise it is *taken*: it is allocated, or absent.
 ///
 /// The words are atomic so that reading them without the class lock is harmless; every change is
 /// made under it.
 pub struct SlotMap {
-    // A set bit is a closed slot.
+    // A set bit is a taken slot.
     words: [AtomicU64; WORDS],
 }
 
 impl SlotMap {
-    /// All slots closed.
+    /// All slots taken.
     pub fn new() -> Self {
         Self {
             words: [const { AtomicU64::new(u64::MAX) }; WORDS],
         }
     }
 
-    /// Closes the first open slot and returns its index.
+    /// Takes the first free slot and returns its index.
     #[inline(always)]
-    pub fn close_first(&self) -> Option<usize> {
+    pub fn take_first(&self) -> Option<usize> {
         let mut first = 0usize;
         for word in &self.words {
             let bits = word.load(Relaxed);
@@ -54,9 +54,9 @@ impl SlotMap {
         None
     }
 
-    /// Opens a slot. False if it was open, or does not exist.
+    /// Makes a slot free. False if it was, or does not exist.
     #[inline]
-    pub fn open(&self, index: usize) -> bool {
+    pub fn set_free(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
             return false;
         };
@@ -65,9 +65,9 @@ impl SlotMap {
         bits & bit != 0
     }
 
-    /// Closes a slot. False if it was closed, or does not exist.
+    /// Takes a slot. False if it was taken, or does not exist.
     #[inline]
-    pub fn close(&self, index: usize) -> bool {
+    pub fn clear_free(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
             return false;
         };
@@ -76,27 +76,27 @@ impl SlotMap {
         bits & bit == 0
     }
 
-    /// Opens the slots of a range. Those that do not exist are left out.
-    pub fn open_range(&self, range: Range<usize>) {
+    /// Makes the slots of a range free. Those that do not exist are left out.
+    pub fn set_free_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) & !mask, Relaxed);
         }
     }
 
-    /// Closes the slots of a range. Those that do not exist are left out.
-    pub fn close_range(&self, range: Range<usize>) {
+    /// Takes the slots of a range. Those that do not exist are left out.
+    pub fn clear_free_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) | mask, Relaxed);
         }
     }
 
-    /// Closes the slots of a range, if all of them are open; else none, and false.
+    /// Takes the slots of a range, if all of them are free; else none, and false.
     #[inline]
-    pub fn close_open(&self, range: Range<usize>) -> bool {
+    pub fn take_range(&self, range: Range<usize>) -> bool {
         for (first, word, mask) in self.masks(range.clone()) {
             let bits = word.load(Relaxed);
             if bits & mask != 0 {
-                self.open_range(range.start..first);
+                self.set_free_range(range.start..first);
                 return false;
             }
             word.store(bits | mask, Relaxed);
@@ -104,18 +104,18 @@ impl SlotMap {
         true
     }
 
-    /// Whether a slot of the range is closed.
+    /// Whether a slot of the range is taken.
     #[inline]
-    pub fn any_closed(&self, range: Range<usize>) -> bool {
+    pub fn any_taken(&self, range: Range<usize>) -> bool {
         self.masks(range)
             .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
     }
 
-    /// The first open slot of the range.
-    pub fn first_open_in(&self, range: Range<usize>) -> Option<usize> {
+    /// The first free slot of the range.
+    pub fn first_free_in(&self, range: Range<usize>) -> Option<usize> {
         self.masks(range).find_map(|(first, word, mask)| {
-            let open = !word.load(Relaxed) & mask;
-            (open != 0).then(|| first.wrapping_add(open.trailing_zeros() as usize))
+            let free = !word.load(Relaxed) & mask;
+            (free != 0).then(|| first.wrapping_add(free.trailing_zeros() as usize))
         })
     }
 
@@ -139,16 +139,16 @@ impl SlotMap {
         })
     }
 
-    /// Whether a slot is closed.
+    /// Whether a slot is taken.
     #[inline]
-    pub fn is_closed(&self, index: usize) -> bool {
+    pub fn is_taken(&self, index: usize) -> bool {
         self.words.get(index / WORD_BITS).map_or(true, |word| {
             word.load(Relaxed) & (1 << (index % WORD_BITS)) != 0
         })
     }
 
-    /// The last closed slot below `end`.
-    pub fn prev_closed(&self, end: usize) -> Option<usize> {
+    /// The last taken slot below `end`.
+    pub fn prev_taken(&self, end: usize) -> Option<usize> {
         let mut index = end.checked_sub(1)?;
         loop {
             let word = self.words.get(index / WORD_BITS)?.load(Relaxed);

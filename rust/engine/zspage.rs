@@ -23,29 +23,29 @@ use crate::sys::page::{PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::slab::SlabBox;
 
-// In `counts`: one object in use, one open slot.
+// In `counts`: one object in use, one free slot.
 const INUSE_ONE: u32 = 1;
-const OPEN_ONE: u32 = 1 << 16;
+const FREE_ONE: u32 = 1 << 16;
 
 // The positions below one, a bit for each.
 #[inline]
-fn below(position: u32) -> u32 {
+fn positions_below(position: u32) -> u32 {
     1u32.wrapping_shl(position).wrapping_sub(1)
 }
 
-/// How many objects are in use, and how many slots are open.
+/// How many objects are in use, and how many slots are free.
 #[derive(Clone, Copy)]
 pub(super) struct Counts(u32);
 
 impl Counts {
     #[inline]
     pub(super) fn inuse(self) -> u32 {
-        self.0 & (OPEN_ONE - 1)
+        self.0 & (FREE_ONE - 1)
     }
 
     #[inline]
-    pub(super) fn open(self) -> u32 {
-        self.0 / OPEN_ONE
+    pub(super) fn free(self) -> u32 {
+        self.0 / FREE_ONE
     }
 }
 
@@ -61,8 +61,8 @@ impl Counts {
 ///   links, belongs to the zspage, has it as its owner and stays allocated until it is taken out
 ///   of the chain under the class lock and its page lock. Positions rise along the chain, and are
 ///   those set in `present`. (The page of a huge zspage has no link.)
-/// - A slot is open only if all its pages are present; the upper half of `counts` counts these. A
-///   slot that is closed while all its pages are present is in use; the lower half counts these.
+/// - A slot is free only if all its pages are present; the upper half of `counts` counts these. A
+///   slot that is taken while all its pages are present is in use; the lower half counts these.
 /// - `listed` names the list the zspage is on, or none while it is isolated.
 #[repr(C)]
 pub struct Zspage {
@@ -128,8 +128,8 @@ impl Zspage {
 
     /// Slots that an object can be put into without another page.
     #[inline]
-    pub fn open_slots(&self) -> usize {
-        self.counts().open() as usize
+    pub fn free_slots(&self) -> usize {
+        self.counts().free() as usize
     }
 
     // The two counts are below 2^16 and never below zero: they are changed together with `slots`.
@@ -146,7 +146,7 @@ impl Zspage {
 
     /// Where the next page should go: the first place without one.
     ///
-    /// The page before it is there, so at least one slot becomes open.
+    /// The page before it is there, so at least one slot becomes free.
     pub fn next_position(&self) -> Option<u32> {
         let position = self.present.load(Relaxed).trailing_ones();
         (position < u32::from(self.class().shape().pages)).then_some(position)
@@ -155,7 +155,8 @@ impl Zspage {
     /// The first place without a page among those that these slots touch.
     pub(super) fn absent_position(&self, slots: &Range<usize>) -> Option<u32> {
         let positions = self.class().layout().positions(slots);
-        let meant = below(positions.end as u32) & !below(positions.start as u32);
+        let meant =
+            positions_below(positions.end as u32) & !positions_below(positions.start as u32);
         let absent = meant & !u32::from(self.present.load(Relaxed));
         (absent != 0).then_some(absent.trailing_zeros())
     }
@@ -177,7 +178,7 @@ impl Zspage {
 
     /// Whether the object of this index is in use.
     pub fn is_used(&self, index: usize) -> bool {
-        self.slots.is_closed(index) && self.is_backed(index)
+        self.slots.is_taken(index) && self.is_backed(index)
     }
 
     /// Whether every object is in use.
@@ -190,7 +191,7 @@ impl Zspage {
         self.listed().group()
     }
 
-    /// The list the zspage is on, and whether it had an open slot when it was put there.
+    /// The list the zspage is on, and whether it had a free slot when it was put there.
     #[inline]
     pub(super) fn listed(&self) -> Listed {
         Listed::from_number(self.listed.load(Relaxed))
@@ -210,14 +211,14 @@ impl Zspage {
         core::ptr::eq(self.class.as_ptr(), class)
     }
 
-    /// Takes an open slot for an object.
+    /// Takes a free slot for an object.
     #[inline(always)]
     pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
         if !self.is_of(guard.class()) {
             return None;
         }
-        let object = self.object(guard, self.slots.close_first()?)?;
-        self.count(INUSE_ONE.wrapping_sub(OPEN_ONE));
+        let object = self.object(guard, self.slots.take_first()?)?;
+        self.count(INUSE_ONE.wrapping_sub(FREE_ONE));
         Some(object)
     }
 
@@ -230,26 +231,26 @@ impl Zspage {
         if !self.is_of(guard.class()) {
             return None;
         }
-        let index = self.slots.first_open_in(slots.clone())?;
+        let index = self.slots.first_free_in(slots.clone())?;
         let object = self.object(guard, index)?;
-        self.slots.close(index);
-        self.count(INUSE_ONE.wrapping_sub(OPEN_ONE));
+        self.slots.clear_free(index);
+        self.count(INUSE_ONE.wrapping_sub(FREE_ONE));
         Some(object)
     }
 
-    /// Opens the slot of an object that was in use, on this page of the chain.
+    /// Makes the slot of an object free that was in use, on this page of the chain.
     #[inline(always)]
     pub(super) fn release(&self, index: usize, page: ZsPage) {
-        if self.slots.open(index) {
-            self.count(OPEN_ONE.wrapping_sub(INUSE_ONE));
+        if self.slots.set_free(index) {
+            self.count(FREE_ONE.wrapping_sub(INUSE_ONE));
             self.cursor.set(Some(page));
         }
     }
 
-    /// Whether a slot is not open: if no page is missing, and there is such a slot, it is in use.
+    /// Whether a slot is taken: if no page is missing, and there is such a slot, it is in use.
     #[inline(always)]
-    pub(super) fn is_closed(&self, index: usize) -> bool {
-        self.slots.is_closed(index)
+    pub(super) fn is_taken(&self, index: usize) -> bool {
+        self.slots.is_taken(index)
     }
 
     /// Whether no page is missing.
@@ -273,16 +274,16 @@ impl Zspage {
     // The index of the last object in use of these slots.
     #[inline]
     fn last_used(&self, slots: Range<usize>) -> Option<usize> {
-        let last = self.slots.prev_closed(slots.end)?;
+        let last = self.slots.prev_taken(slots.end)?;
         if last < slots.start || self.is_backed(last) {
             return (last >= slots.start).then_some(last);
         }
-        // By pages, from the last: slots without a page are closed, too, and may be many.
+        // By pages, from the last: slots without a page are taken, too, and may be many.
         let end = self.class().layout().positions(&slots).end;
         let mut present = self.present_below(end as u32);
         while let Some(position) = present.checked_ilog2() {
             let backed = self.backed_slots(position as usize);
-            let last = self.slots.prev_closed(backed.end.min(slots.end));
+            let last = self.slots.prev_taken(backed.end.min(slots.end));
             if last.is_some_and(|last| last >= backed.start.max(slots.start)) {
                 return last;
             }
@@ -293,7 +294,7 @@ impl Zspage {
 
     /// The last object in use of these slots that is below `end`. The pages behind it that only these
     /// slots touch, and no object, are taken out of the chain, but for those that somebody has locked;
-    /// each is given to `release`, with how many slots that closed.
+    /// each is given to `release`, with how many free slots that took away.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
@@ -308,14 +309,14 @@ impl Zspage {
         let last = self.last_used(slots.start..end);
         let unused = last.map_or(slots.start, |last| last.wrapping_add(1));
         let from = class.layout().offset(unused).div_ceil(PAGE_SIZE);
-        let mut behind = u32::from(self.present.load(Relaxed)) & !below(from as u32);
+        let mut tail = u32::from(self.present.load(Relaxed)) & !positions_below(from as u32);
         // Behind the last slot may be a page of which it is a part, and nothing else.
-        if behind != 0 && slots.end < class.shape().objs.into() {
-            behind &= below((class.layout().offset(slots.end) >> PAGE_SHIFT) as u32);
+        if tail != 0 && slots.end < class.shape().objs.into() {
+            tail &= positions_below((class.layout().offset(slots.end) >> PAGE_SHIFT) as u32);
         }
-        if behind != 0 {
+        if tail != 0 {
             // SAFETY: They are there, and those on which something is in use stay.
-            let _ = unsafe { self.detach_pages(guard, behind, false, release) };
+            let _ = unsafe { self.detach_pages(guard, tail, false, release) };
         }
         self.object(guard, last?)
     }
@@ -336,22 +337,22 @@ impl Zspage {
         mut release: impl FnMut(OwnedPage, usize),
     ) -> Option<ZsPage> {
         let mut contended = None;
-        let mut before = self.before(positions.trailing_zeros())?;
+        let mut prev = self.prev_page(positions.trailing_zeros())?;
         let mut left = positions;
         while left != 0 {
             let position = left.trailing_zeros();
             left &= left.wrapping_sub(1);
-            let page = self.behind(before);
+            let page = self.next_page(prev);
             // SAFETY: By the type invariants, the page belongs to the zspage.
             if !unsafe { page.try_lock() } {
-                before = page;
+                prev = page;
                 contended = Some(page);
                 continue;
             }
-            // SAFETY: It was just locked, and is the one behind `before`.
-            match unsafe { self.unlink(before, page, position as usize, in_use_too) } {
-                Some((page, closed)) => release(page, closed),
-                None => before = page,
+            // SAFETY: It was just locked, and is the one behind `prev`.
+            match unsafe { self.unlink(prev, page, position as usize, in_use_too) } {
+                Some((page, free_slots)) => release(page, free_slots),
+                None => prev = page,
             }
         }
         contended
@@ -370,7 +371,7 @@ impl Zspage {
         }
     }
 
-    /// Adds a page at this position; how many slots that opened. Gives the page back if there is
+    /// Adds a page at this position; how many slots that made free. Gives the page back if there is
     /// one, or no such place.
     pub(super) fn add_page(
         &self,
@@ -396,11 +397,11 @@ impl Zspage {
             }
             page.unlock();
         }
-        // All of them were closed, as this page was missing.
-        let opened = self.backed_slots(position as usize);
-        let count = opened.end.saturating_sub(opened.start);
-        self.slots.open_range(opened);
-        self.count(OPEN_ONE.wrapping_mul(count as u32));
+        // All of them were taken, as this page was missing.
+        let new_slots = self.backed_slots(position as usize);
+        let count = new_slots.end.saturating_sub(new_slots.start);
+        self.slots.set_free_range(new_slots);
+        self.count(FREE_ONE.wrapping_mul(count as u32));
         Ok(count)
     }
 
@@ -418,16 +419,16 @@ impl Zspage {
     ///
     /// The page must be attached to this zspage, for a position that is not present.
     unsafe fn link(&self, page: ZsPage, position: u32) {
-        match self.before(position) {
+        match self.prev_page(position) {
             None => {
                 // SAFETY: The caller's promise.
                 unsafe { page.set_next(Some(page)) };
                 self.cursor.set(Some(page));
             }
             // SAFETY: By the type invariants, all these belong to the zspage.
-            Some(before) => unsafe {
-                page.set_next(before.next());
-                before.set_next(Some(page));
+            Some(prev) => unsafe {
+                page.set_next(prev.next());
+                prev.set_next(Some(page));
             },
         }
         let present = self.present.load(Relaxed);
@@ -437,18 +438,18 @@ impl Zspage {
 
     // The positions below `position` of pages that are there, one bit for each.
     fn present_below(&self, position: u32) -> u32 {
-        u32::from(self.present.load(Relaxed)) & below(position)
+        u32::from(self.present.load(Relaxed)) & positions_below(position)
     }
 
     // The page before a position in the ring: the last one in front of it, or else the last one.
     // None if there is no page.
-    fn before(&self, position: u32) -> Option<ZsPage> {
+    fn prev_page(&self, position: u32) -> Option<ZsPage> {
         let last = self.present_below(position).checked_ilog2();
         self.page_at(last.or_else(|| self.present.load(Relaxed).checked_ilog2())?)
     }
 
     // The page behind one of the chain's in the ring: that itself, if it is alone.
-    fn behind(&self, page: ZsPage) -> ZsPage {
+    fn next_page(&self, page: ZsPage) -> ZsPage {
         // SAFETY: By the type invariants, the page belongs to the zspage.
         unsafe { page.next() }.unwrap_or(page)
     }
@@ -467,7 +468,7 @@ impl Zspage {
     // Whether nothing that touches the page at `position`, which is there, is in use.
     #[inline]
     fn is_unused(&self, position: usize) -> bool {
-        !self.slots.any_closed(self.backed_slots(position))
+        !self.slots.any_taken(self.backed_slots(position))
     }
 
     /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
@@ -486,58 +487,58 @@ impl Zspage {
         if !self.is_unused(position) {
             return None;
         }
-        let before = self.before(position as u32)?;
+        let prev = self.prev_page(position as u32)?;
         // SAFETY: As above.
         if !unsafe { page.try_lock() } {
             return None;
         }
-        // SAFETY: It was just locked, and is the one behind `before`.
-        unsafe { self.unlink(before, page, position, false) }
+        // SAFETY: It was just locked, and is the one behind `prev`.
+        unsafe { self.unlink(prev, page, position, false) }
     }
 
-    /// Takes a locked page out of the chain. Also returns how many slots that closed. If something on
+    /// Takes a locked page out of the chain. Also returns how many free slots that took away. If something on
     /// it is in use, the page stays, and is unlocked; or else that is lost, and the counts with it.
     ///
     /// # Safety
     ///
-    /// The page must be at `position` of this zspage, and the one behind `before` in the ring; the
+    /// The page must be at `position` of this zspage, and the one behind `prev` in the ring; the
     /// class lock is held, and the caller has the page locked. `in_use_too`: as for
     /// [`Zspage::detach_pages`].
     #[inline(always)]
     unsafe fn unlink(
         &self,
-        before: ZsPage,
+        prev: ZsPage,
         page: ZsPage,
         position: usize,
         in_use_too: bool,
     ) -> Option<(OwnedPage, usize)> {
-        // Those that it does not back are closed already.
+        // Those that it does not back are taken already.
         let backed = self.backed_slots(position);
-        let closed = backed.end.saturating_sub(backed.start);
-        if !self.slots.close_open(backed.clone()) {
+        let free_slots = backed.end.saturating_sub(backed.start);
+        if !self.slots.take_range(backed.clone()) {
             if !in_use_too {
                 // SAFETY: The caller has it locked.
                 unsafe { page.unlock() };
                 return None;
             }
-            self.slots.close_range(backed);
+            self.slots.clear_free_range(backed);
         }
-        self.count(OPEN_ONE.wrapping_mul(closed as u32).wrapping_neg());
-        if before == page {
+        self.count(FREE_ONE.wrapping_mul(free_slots as u32).wrapping_neg());
+        if prev == page {
             self.cursor.set(None);
         } else {
             // SAFETY: The caller's promise: all these belong to the zspage.
-            unsafe { before.set_next(page.next()) };
-            self.cursor.set(Some(before));
+            unsafe { prev.set_next(page.next()) };
+            self.cursor.set(Some(prev));
         }
         let present = self.present.load(Relaxed);
         self.present
             .store(present & !(1 << (position & 15)), Relaxed);
-        Some((OwnedPage::detached(page), closed))
+        Some((OwnedPage::detached(page), free_slots))
     }
 
     /// Takes out every page that can be locked at once, whatever is on it, and gives each to
-    /// `release`, with how many slots that closed. Returns a reference to a page that somebody has
+    /// `release`, with how many free slots that took away. Returns a reference to a page that somebody has
     /// locked, if there is one.
     ///
     /// # Safety
@@ -580,13 +581,13 @@ impl Zspage {
         let owner = NonNull::from(self).cast();
         // SAFETY: `old` belongs to this zspage.
         let position = unsafe { old.position() };
-        let before = self.before(position).unwrap_or(old);
-        // SAFETY: `old` and `before` belong to this zspage, `new` to nobody.
+        let prev = self.prev_page(position).unwrap_or(old);
+        // SAFETY: `old` and `prev` belong to this zspage, `new` to nobody.
         unsafe {
             new.attach(owner, position);
             new.take_link(old);
-            if before != old {
-                before.set_next(Some(new));
+            if prev != old {
+                prev.set_next(Some(new));
             } else if new.next().is_some() {
                 new.set_next(Some(new));
             }

@@ -850,7 +850,7 @@ impl Model {
             assert_eq!(zspage.inuse(), inuse, "objects in use of a zspage");
             let total = totals.entry(class).or_default();
             total.0 += inuse as usize;
-            total.1 += inuse as usize + zspage.open_slots();
+            total.1 += inuse as usize + zspage.free_slots();
             total.2 += chain.pages.len();
         }
         assert_eq!(found.len(), state.objects.len(), "objects");

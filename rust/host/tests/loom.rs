@@ -283,7 +283,7 @@ fn entry_two_movers_and_a_mapping() {
 }
 
 // `free` with somebody who should not be there any more, and a mover: either he is in time, and
-// `free` is refused, or he finds nothing. Freed memory is never read.
+// `free` is refused, or he finds nothing. PageBatch memory is never read.
 #[test]
 fn entry_free_a_late_mapping_and_a_mover() {
     explore(Bound(6), || {

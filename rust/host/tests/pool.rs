@@ -1039,7 +1039,7 @@ fn compaction_ends_though_no_page_can_be_had() {
     assert!(moved > 0, "compaction moved nothing");
 }
 
-// A page is to be free, and none can be had: the open slots that there are have to do.
+// A page is to be free, and none can be had: the free slots that there are have to do.
 #[test]
 fn a_zspage_is_packed_though_no_page_can_be_had() {
     let mut tried = 0;

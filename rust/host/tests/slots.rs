@@ -19,21 +19,21 @@ fn capacity() -> usize {
 }
 
 // All questions, at all places.
-fn compare(slots: &SlotMap, closed: &[bool]) {
-    for (index, &closed) in closed.iter().enumerate() {
-        assert_eq!(slots.is_closed(index), closed, "slot {index}");
+fn compare(slots: &SlotMap, taken: &[bool]) {
+    for (index, &taken) in taken.iter().enumerate() {
+        assert_eq!(slots.is_taken(index), taken, "slot {index}");
     }
-    let mut ranges: Vec<usize> = (0..closed.len().min(200)).collect();
-    ranges.extend([closed.len() / 2, closed.len() - 1, closed.len()]);
+    let mut ranges: Vec<usize> = (0..taken.len().min(200)).collect();
+    ranges.extend([taken.len() / 2, taken.len() - 1, taken.len()]);
     for &from in &ranges {
         for &end in &ranges {
-            let any = (from..end).any(|index| closed[index]);
-            assert_eq!(slots.any_closed(from..end), any, "from {from} to {end}");
-            let open = (from..end).find(|&index| !closed[index]);
-            assert_eq!(slots.first_open_in(from..end), open, "from {from} to {end}");
+            let any = (from..end).any(|index| taken[index]);
+            assert_eq!(slots.any_taken(from..end), any, "from {from} to {end}");
+            let open = (from..end).find(|&index| !taken[index]);
+            assert_eq!(slots.first_free_in(from..end), open, "from {from} to {end}");
         }
-        let last = (0..from).rev().find(|&index| closed[index]);
-        assert_eq!(slots.prev_closed(from), last, "before {from}");
+        let last = (0..from).rev().find(|&index| taken[index]);
+        assert_eq!(slots.prev_taken(from), last, "before {from}");
     }
 }
 
@@ -41,7 +41,7 @@ fn compare(slots: &SlotMap, closed: &[bool]) {
 fn all_are_closed_at_first() {
     let slots = SlotMap::new();
     compare(&slots, &vec![true; capacity()]);
-    assert_eq!(slots.close_first(), None);
+    assert_eq!(slots.take_first(), None);
 }
 
 #[test]
@@ -50,53 +50,53 @@ fn random_changes() {
     for seed in 0..40 {
         let mut random = Random::new(seed);
         let slots = SlotMap::new();
-        let mut closed = vec![true; capacity];
+        let mut taken = vec![true; capacity];
         // Few slots or many: an index is drawn from the front only, in some runs.
         let range = [3, 64, 65, 130, capacity][seed as usize % 5].min(capacity);
         for step in 0..600 {
             let index = random.below(range);
             match random.below(5) {
                 0 | 1 => assert_eq!(
-                    slots.open(index),
-                    std::mem::replace(&mut closed[index], false)
+                    slots.set_free(index),
+                    std::mem::replace(&mut taken[index], false)
                 ),
                 2 => assert_eq!(
-                    slots.close(index),
-                    !std::mem::replace(&mut closed[index], true)
+                    slots.clear_free(index),
+                    !std::mem::replace(&mut taken[index], true)
                 ),
                 _ => {
-                    let first = closed.iter().position(|closed| !closed);
-                    assert_eq!(slots.close_first(), first);
+                    let first = taken.iter().position(|taken| !taken);
+                    assert_eq!(slots.take_first(), first);
                     if let Some(first) = first {
-                        closed[first] = true;
+                        taken[first] = true;
                     }
                 }
             }
             if step % 100 == 0 {
-                compare(&slots, &closed);
+                compare(&slots, &taken);
             }
         }
-        compare(&slots, &closed);
+        compare(&slots, &taken);
     }
 }
 
 #[test]
 fn every_pair_of_slots() {
-    // Two open slots anywhere in the first words, and everything that can be asked of them.
+    // Two free slots anywhere in the first words, and everything that can be asked of them.
     let slots = SlotMap::new();
     for a in (0..capacity()).step_by(3) {
         for b in (a + 1..capacity() - 2).step_by(7) {
-            assert!(slots.open(a) && slots.open(b));
-            assert_eq!(slots.first_open_in(0..capacity()), Some(a));
-            assert!(!slots.any_closed(a..a + 1) && !slots.any_closed(b..b + 1));
-            assert!(slots.any_closed(a..b + 2));
+            assert!(slots.set_free(a) && slots.set_free(b));
+            assert_eq!(slots.first_free_in(0..capacity()), Some(a));
+            assert!(!slots.any_taken(a..a + 1) && !slots.any_taken(b..b + 1));
+            assert!(slots.any_taken(a..b + 2));
             assert_eq!(
-                slots.prev_closed(b + 1),
+                slots.prev_taken(b + 1),
                 (0..b).rev().find(|&index| index != a)
             );
-            assert_eq!(slots.close_first(), Some(a));
-            assert_eq!(slots.close_first(), Some(b));
-            assert_eq!(slots.close_first(), None);
+            assert_eq!(slots.take_first(), Some(a));
+            assert_eq!(slots.take_first(), Some(b));
+            assert_eq!(slots.take_first(), None);
         }
     }
 }
@@ -105,9 +105,9 @@ fn every_pair_of_slots() {
 fn what_does_not_exist_is_closed_and_stays_so() {
     let slots = SlotMap::new();
     for index in [1 << 20, usize::MAX] {
-        assert!(!slots.open(index) && !slots.close(index) && slots.is_closed(index));
+        assert!(!slots.set_free(index) && !slots.clear_free(index) && slots.is_taken(index));
     }
-    assert_eq!(slots.first_open_in(0..usize::MAX), None);
+    assert_eq!(slots.first_free_in(0..usize::MAX), None);
 }
 
 #[test]
@@ -115,26 +115,26 @@ fn open_slots_close_all_or_none() {
     for start in 0..capacity() {
         for end in start + 1..=capacity() {
             let slots = SlotMap::new();
-            slots.open_range(start..end);
-            let mut closed = vec![true; capacity()];
-            closed[start..end].fill(false);
-            // With a neighbour that is closed.
+            slots.set_free_range(start..end);
+            let mut taken = vec![true; capacity()];
+            taken[start..end].fill(false);
+            // With a neighbour that is taken.
             for range in [
                 start.saturating_sub(1)..end,
                 start..(end + 1).min(capacity()),
             ] {
                 if range != (start..end) {
                     assert!(
-                        !slots.close_open(range.clone()),
+                        !slots.take_range(range.clone()),
                         "{range:?} of {start}..{end}"
                     );
                 }
-                for (index, &closed) in closed.iter().enumerate() {
-                    assert_eq!(slots.is_closed(index), closed, "{range:?}: {index}");
+                for (index, &taken) in taken.iter().enumerate() {
+                    assert_eq!(slots.is_taken(index), taken, "{range:?}: {index}");
                 }
             }
-            assert!(slots.close_open(start..end));
-            assert!((0..capacity()).all(|index| slots.is_closed(index)));
+            assert!(slots.take_range(start..end));
+            assert!((0..capacity()).all(|index| slots.is_taken(index)));
         }
     }
 }
@@ -144,19 +144,19 @@ fn ranges_open_and_close_as_their_slots_do() {
     for start in 0..capacity() {
         for end in start..=capacity() {
             let slots = SlotMap::new();
-            let mut closed = vec![true; capacity()];
-            slots.open_range(start..end);
-            closed[start..end].fill(false);
+            let mut taken = vec![true; capacity()];
+            slots.set_free_range(start..end);
+            taken[start..end].fill(false);
             let middle = (start + end) / 2;
-            // Some are closed already.
+            // Some are taken already.
             if start < middle {
-                assert!(slots.close(start));
-                closed[start] = true;
+                assert!(slots.clear_free(start));
+                taken[start] = true;
             }
-            slots.close_range(0..middle);
-            closed[..middle].fill(true);
-            for (index, &closed) in closed.iter().enumerate() {
-                assert_eq!(slots.is_closed(index), closed, "{start}..{end}: {index}");
+            slots.clear_free_range(0..middle);
+            taken[..middle].fill(true);
+            for (index, &taken) in taken.iter().enumerate() {
+                assert_eq!(slots.is_taken(index), taken, "{start}..{end}: {index}");
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Pages of zspages, in the machine's memory, and a memory map beside it.
 //!
 //! What a page is used for when it is not ours is a panic: each function checks that the page is
-//! zsmalloc's. Freed pages are poisoned and handed out again as late as possible.
+//! zsmalloc's. PageBatch pages are poisoned and handed out again as late as possible.
 
 use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;

@@ -5,7 +5,7 @@
 use zsmalloc_host::engine::class::ClassGuard;
 
 pub fn steal(guard: &ClassGuard<'_>) -> Option<()> {
-    let zspage = guard.fullest_open()?;
+    let zspage = guard.fullest_free()?;
     zspage.take_object(guard); //~ E0624
     Some(())
 }

@@ -6,7 +6,7 @@ use zsmalloc_host::engine::class::SizeClass;
 
 pub fn look(class: &SizeClass) -> Option<u32> {
     let guard = class.lock();
-    let zspage = guard.fullest_open()?;
+    let zspage = guard.fullest_free()?;
     drop(guard); //~ E0505
     Some(zspage.inuse())
 }

@@ -5,7 +5,7 @@
 use zsmalloc_host::engine::class::ClassGuard;
 
 pub fn look(guard: &mut ClassGuard<'_>) -> Option<u32> {
-    let zspage = guard.fullest_open()?;
+    let zspage = guard.fullest_free()?;
     guard.unlocked(|| ()); //~ E0502
     Some(zspage.inuse())
 }
