@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A size class: its zspages, sorted by fullness, and the lock that protects them.
+//! A size class: its zspages on fullness lists, and the lock that protects them.
 //!
-//! The lock of the class protects: the lists; which zspages are isolated; each zspage's chain,
-//! bitmap and count; the handles behind objects; the location in an entry (which changes only while that
-//! entry is locked too); and the class's free handles.
+//! The class lock protects the fullness lists, the isolation of zspages, the chain, bitmap and
+//! counts of each zspage, the handles stored after objects, and the free handles of the class. It
+//! also protects the location in an entry: changing that takes the class lock and the entry lock.
 
 use core::cell::Cell;
 use core::ops::Range;
@@ -25,23 +25,23 @@ use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 
-/// Fewest and most handles that a class takes from the pool's table at once.
+/// Smallest and largest batch of handles that a class takes from the pool's table.
 ///
-/// Many, so that the table is rarely written; few, so that a small pool stays small.
+/// Large batches make writes to the table rare. Small batches keep a small pool small.
 const HANDLE_BATCH: Range<usize> = 8..64;
 
-/// Pages on which nothing is in use are kept while at most one in so many slots of the class is
-/// free, and no more than so many are: the next object will need them.
+/// A class keeps unused pages while no more than one in `KEPT_SHARE` of its slots is free, and no
+/// more than `KEPT_SLOTS` slots are. The next allocations will need these pages.
 const KEPT_SHARE: usize = 8;
 const KEPT_SLOTS: usize = 64;
 
-/// How many zspages of a group compaction looks at to find the emptiest, or the fullest.
+/// How many zspages of a group compaction compares to find the emptiest or the fullest.
 const CHOICE: usize = 16;
 
 // See `ClassState::lists_in_use`.
 const MAYBE_SHIFT: u32 = 16;
 
-/// A counter that is written under the class lock and read by anybody.
+/// A counter that is written under the class lock and read without it.
 pub struct Counter(AtomicUsize);
 
 impl Counter {
@@ -49,7 +49,7 @@ impl Counter {
         Self(AtomicUsize::new(0))
     }
 
-    /// Its value now.
+    /// Returns the current value.
     pub fn get(&self) -> usize {
         self.0.load(Relaxed)
     }
@@ -67,24 +67,24 @@ impl Counter {
     }
 }
 
-/// What the lock of a class protects.
+/// The data that the class lock protects.
 #[pin_data]
 struct ClassState {
     #[pin]
     lists: [List<Zspage>; NR_GROUPS],
-    // Bit n is set while a zspage on list n has a free slot. These are in front of all others.
-    // Sixteen bits higher, one is set if anything is on the list, or was.
+    // Bit n is set while list n has a zspage with a free slot. Such zspages are at the front of the
+    // list. Bit n + 16 is set while list n has a zspage; it may stay set after the last one left.
     lists_in_use: Cell<u32>,
     handles: FreeHandles,
 }
 
-/// Zspages of one object size.
+/// The zspages of one object size.
 #[pin_data]
 pub struct SizeClass {
     shape: ClassShape,
     grouping: Grouping,
     location_flags: ObjLocation,
-    // What `present` of a zspage is if no page is missing.
+    // The value of `Zspage::present` with no page missing.
     all_present: u16,
     layout: Layout,
     shared: Arc<Shared>,
@@ -92,48 +92,48 @@ pub struct SizeClass {
     objs_allocated: Counter,
     objs_inuse: Counter,
     pages: Counter,
-    // While no fewer objects than that are in use, pages without any are kept. Never zero.
+    // The class keeps unused pages while at least this many objects are in use. Never zero.
     keep_from: Counter,
     #[pin]
     state: SpinLock<ClassState>,
 }
 
-/// The lock of a class, held.
+/// A held class lock.
 pub struct ClassGuard<'a> {
     class: &'a SizeClass,
     state: SpinGuard<'a, ClassState>,
 }
 
-/// What a class lacks for another object.
+/// What a class needs before it can allocate another object.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Missing {
-    /// So many handles.
+    /// This many handles.
     Handles(usize),
-    /// A page.
+    /// A page, for a zspage that the class has.
     Page,
-    /// A zspage, and its first page.
+    /// A zspage and its first page.
     Zspage,
-    /// Nothing is missing, but a zspage has no free slot though it counts one.
+    /// Nothing. The counts of a zspage or the chain of free handles are corrupt.
     Corrupt,
 }
 
-/// A row of the `classes` table.
+/// A row of the `classes` table in debugfs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassStats {
-    /// Zspages per fullness group.
+    /// Zspages in each fullness group.
     pub zspages: [usize; NR_GROUPS],
-    /// Objects that there are pages for.
+    /// Slots with all of their pages present.
     pub objs_allocated: usize,
     /// Objects in use.
     pub objs_inuse: usize,
-    /// Pages.
+    /// Pages in all zspages.
     pub pages: usize,
-    /// Pages that compaction could free.
+    /// Pages that compaction can free.
     pub freeable: usize,
 }
 
 impl SizeClass {
-    /// A class without zspages, of the pool that has `shared`.
+    /// Creates a class without zspages for the pool that owns `shared`.
     pub(super) fn new(shape: ClassShape, shared: Arc<Shared>) -> impl PinInit<Self> {
         let layout = Layout::new(&shape);
         pin_init!(Self {
@@ -156,12 +156,12 @@ impl SizeClass {
         })
     }
 
-    /// What the class looks like.
+    /// Returns the geometry of the class.
     pub fn shape(&self) -> &ClassShape {
         &self.shape
     }
 
-    /// What the locations of its objects have in common.
+    /// Returns the location bits that all objects of the class have in common.
     #[inline]
     pub(super) fn location_flags(&self) -> ObjLocation {
         self.location_flags
@@ -172,7 +172,7 @@ impl SizeClass {
         self.all_present
     }
 
-    /// What it shares with the other classes of its pool.
+    /// Returns the data that all classes of the pool share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -181,18 +181,18 @@ impl SizeClass {
         self.shared.count_pages(self.shape.index, delta);
     }
 
-    /// Where the slots of its zspages are.
+    /// Returns the layout of slots in a zspage.
     #[inline(always)]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Pages that the class has.
+    /// Returns the number of pages in the class. Any context.
     pub fn pages(&self) -> usize {
         self.pages.get()
     }
 
-    /// Takes the lock of the class.
+    /// Takes the class lock. Context: any but an interrupt.
     pub fn lock(&self) -> ClassGuard<'_> {
         ClassGuard {
             class: self,
@@ -200,7 +200,7 @@ impl SizeClass {
         }
     }
 
-    /// Pages that objects of this class need at least: full zspages, and a part of one.
+    /// Returns the fewest pages that can hold `objs` objects: full zspages and part of another.
     fn pages_needed(&self, objs: usize) -> usize {
         let per_zspage = usize::from(self.shape.objs);
         let full = objs.checked_div(per_zspage).unwrap_or(0);
@@ -209,15 +209,15 @@ impl SizeClass {
             .saturating_add(self.layout.offset(rest).div_ceil(PAGE_SIZE))
     }
 
-    /// Pages that compaction could free. Without the lock this is an estimate.
+    /// Returns the number of pages that compaction can free. Without the class lock an estimate.
     pub fn freeable_pages(&self) -> usize {
-        // The counters may be read in between two changes: never below zero.
+        // Without the lock the counters may not match, so saturate.
         self.pages
             .get()
             .saturating_sub(self.pages_needed(self.objs_inuse.get()))
     }
 
-    /// A row of the `classes` table.
+    /// Returns a row of the `classes` table. Takes the class lock.
     pub fn stats(&self) -> ClassStats {
         let _guard = self.lock();
         ClassStats {
@@ -231,19 +231,19 @@ impl SizeClass {
 }
 
 impl<'a> ClassGuard<'a> {
-    /// The class.
+    /// Returns the class.
     pub fn class(&self) -> &'a SizeClass {
         self.class
     }
 
-    /// Lets go of the lock, calls `f`, takes the lock again.
+    /// Drops the class lock, calls `f` and takes the lock again.
     ///
-    /// Isolated zspages stay isolated; nothing borrowed from the guard survives.
+    /// Isolated zspages stay isolated. The exclusive borrow ends all references from this guard.
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.state.unlocked(f)
     }
 
-    /// Whether another CPU waits for the lock.
+    /// Returns whether another CPU waits for the lock.
     pub fn is_contended(&self) -> bool {
         self.state.is_contended()
     }
@@ -258,38 +258,39 @@ impl<'a> ClassGuard<'a> {
         group.of(&self.class.zspages)
     }
 
-    /// Puts a zspage on the list of its fullness group.
+    /// Puts an isolated zspage back on the list of its fullness group.
     pub fn putback_zspage(&self, isolated: IsolatedZspage<'_>) {
-        // A zspage of another class is not put back; dropping it reports that.
+        // A zspage of another class stays isolated. Its `Drop` warns.
         if !isolated.is_of(self.class) {
             return;
         }
         let to = self.get_fullness_group(&isolated);
         let Some(group) = to.group() else { return };
-        // SAFETY: It goes on a list.
+        // SAFETY: The box goes on a list below.
         if let Some(zspage) = unsafe { isolated.into_box() } {
             zspage.set_listed(to);
-            // Those with a free slot in front, so that one is found without a search.
+            // `fullest_free` looks only at the front of a list.
             self.list(group).push(zspage, to.has_free());
             self.insert_zspage(group, to);
         }
     }
 
-    /// Takes a zspage of this class off its list; `None` if it is isolated already.
+    /// Isolates a zspage of this class. Returns `None` if it is isolated already.
     pub fn isolate_zspage(&self, zspage: &Zspage) -> Option<IsolatedZspage<'a>> {
         if !zspage.is_of(self.class) {
             return None;
         }
         let group = zspage.listed().group()?;
-        // SAFETY: A zspage of this class that has a group is on that list, by its invariants. An
-        // isolated zspage is freed only by the promise that nobody uses what a guard lent.
+        // SAFETY: By the type invariants of `Zspage`, a zspage that has a group is on the list of
+        // that group in its class. Freeing an isolated zspage (`IsolatedZspage::release`) requires
+        // that no reference from a guard is in use.
         let zspage = unsafe { self.list(group).remove(zspage) };
         zspage.set_listed(Listed::NOWHERE);
         self.remove_zspage(group);
         Some(IsolatedZspage::from_box(self.class, zspage))
     }
 
-    // The list a zspage should be on.
+    // Returns the list that the zspage belongs on.
     #[inline(always)]
     fn get_fullness_group(&self, zspage: &Zspage) -> Listed {
         let counts = zspage.counts();
@@ -299,7 +300,7 @@ impl<'a> ClassGuard<'a> {
         )
     }
 
-    // Counts a zspage that was put on a list.
+    // Updates the counts after a zspage went on a list.
     #[inline]
     fn insert_zspage(&self, group: Group, to: Listed) {
         self.count(group).add(1);
@@ -308,7 +309,7 @@ impl<'a> ClassGuard<'a> {
         in_use.set(in_use.get() | bits.wrapping_shl(group.number() as u32));
     }
 
-    // Counts a zspage that was taken off a list.
+    // Updates the counts after a zspage left a list.
     #[inline(always)]
     fn remove_zspage(&self, group: Group) {
         self.count(group).sub(1);
@@ -319,12 +320,12 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    /// Takes the first zspage of a group.
+    /// Isolates the first zspage of a group.
     pub fn isolate_first(&self, group: Group) -> Option<IsolatedZspage<'a>> {
         self.isolate_zspage(self.list(group).front()?)
     }
 
-    /// Puts a zspage on the right list after it changed, unless it is isolated.
+    /// Moves a changed zspage to the list it belongs on. Does nothing if it is isolated.
     #[inline(always)]
     pub fn fix_fullness_group(&self, zspage: &Zspage) {
         let (from, to) = (zspage.listed(), self.get_fullness_group(zspage));
@@ -342,7 +343,7 @@ impl<'a> ClassGuard<'a> {
         if !zspage.is_of(self.class) {
             return;
         }
-        // SAFETY: As in `take`.
+        // SAFETY: By the type invariants of `Zspage`, a zspage of group `from` is on that list.
         unsafe {
             self.list(from)
                 .move_to(zspage, self.list(group), to.has_free())
@@ -352,7 +353,7 @@ impl<'a> ClassGuard<'a> {
         self.insert_zspage(group, to);
     }
 
-    /// The fullest zspage that has a free slot, from 99 % down to 0.
+    /// Returns the fullest zspage that has a free slot, from `ZS_INUSE_RATIO_99` down to 0.
     #[inline(always)]
     pub fn fullest_free(&self) -> Option<&Zspage> {
         let with_free = self.state.lists_in_use.get() as u16;
@@ -360,7 +361,7 @@ impl<'a> ClassGuard<'a> {
             .front()
     }
 
-    /// A zspage of the fullest group that has one which is not full.
+    /// Returns a zspage of the fullest group below `ZS_INUSE_RATIO_100`.
     fn fullest_partial(&self) -> Option<&Zspage> {
         self.list(self.fullest_partial_group()?).front()
     }
@@ -377,8 +378,8 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    // A group is a range of counts: the zspages in it to choose from. If it is one count, any will
-    // do.
+    // Returns the zspages of a group that compaction chooses from. If a group stands for a single
+    // count, they are all alike, and one is enough.
     fn choice(&self, group: Group) -> impl Iterator<Item = &Zspage> {
         let several = usize::from(self.class.shape.objs) > NR_GROUPS - 2;
         self.list(group)
@@ -386,7 +387,7 @@ impl<'a> ClassGuard<'a> {
             .take(if several { CHOICE } else { 1 })
     }
 
-    // The groups between empty and full, from the emptiest, that have zspages, or had.
+    // Returns the groups between empty and full that may have zspages, the emptiest first.
     fn partial_groups(&self) -> impl Iterator<Item = Group> {
         let ends = Group::FULL.bit() | Group::EMPTY.bit();
         let mut maybe = (self.state.lists_in_use.get() >> MAYBE_SHIFT) & !ends;
@@ -397,7 +398,7 @@ impl<'a> ClassGuard<'a> {
         })
     }
 
-    /// Takes the fullest zspage that objects can be moved into.
+    /// Isolates the fullest zspage that can take more objects. It may lack pages for them.
     pub fn isolate_dst_zspage(&self) -> Option<IsolatedZspage<'a>> {
         let group = self.fullest_partial_group()?;
         if group == Group::EMPTY {
@@ -406,36 +407,36 @@ impl<'a> ClassGuard<'a> {
         self.isolate_zspage(self.choice(group).max_by_key(|zspage| zspage.inuse())?)
     }
 
-    /// The same, if no page can be had to add to it.
+    /// Isolates the fullest zspage that can take an object without another page.
     pub fn isolate_free_dst_zspage(&self) -> Option<IsolatedZspage<'a>> {
         self.isolate_zspage(self.fullest_free()?)
     }
 
-    /// Takes the emptiest zspage that has an object to move.
+    /// Isolates the emptiest zspage that has objects.
     pub fn isolate_src_zspage(&self) -> Option<IsolatedZspage<'a>> {
         self.partial_groups().find_map(|group| {
             self.isolate_zspage(self.choice(group).min_by_key(|zspage| zspage.inuse())?)
         })
     }
 
-    /// Whether the class has no free handle left.
+    /// Returns whether the class has no free handle.
     pub fn needs_handles(&self) -> bool {
         self.state.handles.is_empty()
     }
 
-    /// How many handles the class should take from the pool's table.
+    /// Returns how many handles the class takes from the pool's table at once.
     #[inline]
     fn handle_batch(&self) -> usize {
         (self.class.objs_inuse.get() / 16).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
-    /// Whether the class has more free handles than it should keep: two batches.
+    /// Returns whether the class has more than two batches of free handles.
     #[inline]
     pub(super) fn has_spare_handles(&self) -> bool {
         self.state.handles.len() > 2 * self.handle_batch()
     }
 
-    // Takes handles from the table, if that is possible at once.
+    // Takes handles from the table. Fails if the table is locked or has to grow.
     #[inline(never)]
     fn refill_handles(&self, table: &HandleTable) -> Result<(), Missing> {
         let count = self.handle_batch();
@@ -444,13 +445,13 @@ impl<'a> ClassGuard<'a> {
         Ok(())
     }
 
-    /// Gives free handles to the class.
+    /// Adds free handles to the class.
     pub fn add_handles(&self, table: &HandleTable, handles: FreeHandles) {
         self.state.handles.append(self.entries(table), handles);
     }
 
-    /// Takes the free handles that the class should not keep: all but a batch if it has spare ones,
-    /// and all if it has no object.
+    /// Takes the free handles that the class does not need: all if it has no object, otherwise all
+    /// above one batch, once it has more than two.
     pub fn take_spare_handles(&self, table: &HandleTable) -> FreeHandles {
         if self.is_empty() {
             return self.take_handles();
@@ -467,22 +468,23 @@ impl<'a> ClassGuard<'a> {
         self.state.handles.take()
     }
 
-    /// The entries of the pool's table, while the class lock is held.
+    /// Returns the entries of the pool's table. Holding the class lock is the read-side section.
     #[inline]
     pub(super) fn entries<'t>(&'t self, table: &'t HandleTable) -> HandleEntries<'t> {
         table.entries(self.state.rcu())
     }
 
-    /// Where a page should be added, if no slot is free: the fullest zspage that misses one, and the
-    /// position.
+    /// Returns the zspage and the position that the next page goes to. Called when no slot is free:
+    /// then a zspage that is not full lacks a page.
     #[inline(always)]
     fn growable(&self) -> Option<(&Zspage, u32)> {
         let zspage = self.fullest_partial()?;
         Some((zspage, zspage.next_position()?))
     }
 
-    /// Adds a page to a zspage of this class, if it has none at this position. The caller takes an
-    /// object of it, or regroups it.
+    /// Adds a page to a zspage of this class. Returns the page if `position` has one already.
+    ///
+    /// The caller must then call [`ClassGuard::fix_fullness_group`] or put the zspage back.
     pub fn add_page(
         &self,
         zspage: &Zspage,
@@ -496,13 +498,14 @@ impl<'a> ClassGuard<'a> {
         Ok(())
     }
 
-    /// Takes the pages of a freed object, if nothing on them is in use and nobody has them locked,
-    /// out of its zspage, which the caller regroups.
+    /// Detaches the pages of a freed object that hold no other object. Skips pages that are locked.
+    ///
+    /// The caller must then call [`ClassGuard::fix_fullness_group`] on the zspage.
     pub(super) fn detach_unused(&self, freed: &Object<'_>) -> [Option<OwnedPage>; 2] {
         let (first, second) = freed.pages();
         let detach = |page: ZsPage| {
-            // SAFETY: The pages of an object belong to its zspage; the guard that made it an
-            // object is still held.
+            // SAFETY: The pages of an object belong to its zspage while the class lock is held.
+            // `self` has held it since `freed` was looked up.
             let (page, free_slots) = unsafe { freed.zspage().detach_unused(self, page)? };
             self.page_gone(free_slots);
             Some(page)
@@ -510,9 +513,11 @@ impl<'a> ClassGuard<'a> {
         [detach(first), second.and_then(detach)]
     }
 
-    /// The last object in use of these slots of a zspage of this class that is below `end`. Pages
-    /// behind it that only these slots touch and nobody has locked are taken out, and each is given to
-    /// `release`. The caller regroups the zspage.
+    /// Returns the last object in use in `slots` and below `end`. Detaches the unused pages after
+    /// it that hold no part of a slot outside `slots`, and passes each to `release`. Skips pages
+    /// that are locked.
+    ///
+    /// The caller must then call [`ClassGuard::fix_fullness_group`] or put the zspage back.
     pub(super) fn detach_tail<'o>(
         &'o self,
         zspage: &'o Zspage,
@@ -526,16 +531,16 @@ impl<'a> ClassGuard<'a> {
         })
     }
 
-    /// Counts a page that left the class with `free_slots` free slots.
+    /// Uncounts a page that left the class, and its `free_slots` free slots.
     pub(super) fn page_gone(&self, free_slots: usize) {
         self.set_slots(self.class.objs_allocated.get().wrapping_sub(free_slots));
         self.class.pages.sub(1);
         self.class.count_pages(-1);
     }
 
-    /// Allocates an object in the fullest zspage that has a free slot, and the handle for it.
+    /// Allocates an object in the fullest zspage that has a free slot, and a handle for it.
     ///
-    /// Returns what is missing, if something is; then no object and no handle was taken.
+    /// On error nothing is allocated.
     #[inline(always)]
     pub(super) fn malloc(&self, table: &HandleTable) -> Result<Handle, Missing> {
         if self.needs_handles() {
@@ -548,7 +553,7 @@ impl<'a> ClassGuard<'a> {
         }
     }
 
-    /// The same. If no slot is free, adds `page` to the fullest zspage that misses one.
+    /// Like [`ClassGuard::malloc`]. If no slot is free, adds `page` to a zspage that lacks one.
     pub(super) fn malloc_growing(
         &self,
         table: &HandleTable,
@@ -559,14 +564,14 @@ impl<'a> ClassGuard<'a> {
             done => return done,
         };
         let (zspage, position) = self.growable().ok_or(missing)?;
-        // There is none at this position.
+        // `growable` returned a position without a page.
         let _ = self.add_page(zspage, page.take().ok_or(missing)?, position);
         self.malloc_in(zspage, table)
     }
 
-    /// Allocates an object in a free slot of a zspage of this class, which may be isolated, and one
-    /// of the class's handles for it. Returns [`Missing::Corrupt`] if one of the two is not what it
-    /// should be.
+    /// Allocates an object in a free slot of a zspage of this class, and takes one of the class's
+    /// free handles for it. The zspage may be isolated. Returns [`Missing::Corrupt`] if either
+    /// fails: the caller has checked that both are there.
     #[inline(always)]
     pub(super) fn malloc_in(
         &self,
@@ -578,7 +583,7 @@ impl<'a> ClassGuard<'a> {
             return Err(Missing::Corrupt);
         };
         let Some(object) = zspage.take_object(self) else {
-            // Not while there is a free slot. The handle waits for another object.
+            // The counts say that there is a free slot, but the bitmap has none.
             self.state.handles.push(handle, entry);
             self.fix_fullness_group(zspage);
             return Err(Missing::Corrupt);
@@ -590,31 +595,31 @@ impl<'a> ClassGuard<'a> {
         Ok(handle)
     }
 
-    /// The class's free handles, for `free`.
+    /// Returns the free handles of the class.
     pub(super) fn handles(&self) -> &FreeHandles {
         &self.state.handles
     }
 
-    /// Counts an object that was freed.
+    /// Uncounts an object that was freed.
     #[inline(always)]
     pub(super) fn object_freed(&self) {
         self.class.objs_inuse.sub(1);
     }
 
-    /// Whether pages on which nothing is in use are kept.
+    /// Returns whether the class keeps unused pages for now.
     #[inline(always)]
     pub(super) fn keeps_pages(&self) -> bool {
         self.class.objs_inuse.get() >= self.class.keep_from.get()
     }
 
-    // The slots that there are pages for.
+    // Sets the number of slots whose pages are present.
     fn set_slots(&self, slots: usize) {
         let kept = (slots / KEPT_SHARE).min(KEPT_SLOTS);
         self.class.objs_allocated.set(slots);
         self.class.keep_from.set(slots.wrapping_sub(kept).max(1));
     }
 
-    /// Whether the class has no object.
+    /// Returns whether the class has no object.
     pub(super) fn is_empty(&self) -> bool {
         self.class.objs_inuse.get() == 0
     }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Compaction: objects of the emptiest zspages move into the fullest, and pages come free.
+//! Compaction: move objects from the emptiest zspages to the fullest, and free the pages.
 //!
-//! The choice of source and destination is that of the series "zsmalloc: fine-grained fullness and
-//! new compaction algorithm" (Linux 6.4, `__zs_compact()`). Four things differ:
+//! Source and destination are chosen as in the series "zsmalloc: fine-grained fullness and new
+//! compaction algorithm" (Linux 6.4, `__zs_compact()`). Four things differ:
 //!
-//! - What it holds: the class lock for one object at a time if anybody waits for it, and the entry
-//!   lock of the one object that is being copied. Source and destination stay isolated
-//!   meanwhile.
-//! - It goes on until no *page* can be freed, where C stops when no *zspage* can: what is left of
-//!   a class in the end is full zspages and some pages of one more.
-//! - A destination may lack pages. It gets those that its sources no longer need.
-//! - The objects of that zspage move to its front.
+//! - The class lock is dropped between two objects if it is contended. Only the entry of the object
+//!   being copied is locked. Source and destination stay isolated.
+//! - C stops when no *zspage* can be freed. This goes on until no *page* can be freed. A class ends
+//!   with full zspages and at most one partial zspage.
+//! - A destination may lack pages. It gets pages that its sources freed.
+//! - Objects in the last partial zspage move to its front.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +20,7 @@ use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 
-/// What a compaction did.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
     /// Pages freed.
@@ -31,10 +30,10 @@ pub struct Compacted {
 }
 
 impl Pool {
-    /// Compacts every class until no page can be freed. Returns what this call did: nothing, if
-    /// the pool is being compacted already.
+    /// Compacts every class until no page can be freed. Does nothing and returns zeros if a
+    /// compaction of the pool is running.
     ///
-    /// Context: may sleep between objects.
+    /// Context: may sleep between two objects. Takes class locks.
     pub fn compact(&self) -> Compacted {
         let mut total = Compacted::default();
         let Some(_compacting) = self.begin_compaction() else {
@@ -56,7 +55,7 @@ impl Pool {
         if class.freeable_pages() == 0 {
             return Compacted::default();
         }
-        // What is empty was kept, and is in nobody's way.
+        // Unused pages that the class kept are free to go.
         let released = self.release_empty(class);
         let mut compactor = Compactor::new(self, class, freed);
         compactor.empty_zspages();
@@ -69,9 +68,9 @@ impl Pool {
 }
 
 impl Compactor<'_, '_> {
-    // Moves objects of the emptiest zspages into the fullest, until no page can be freed.
+    // Moves objects from the emptiest zspages to the fullest until no page can be freed.
     fn empty_zspages(&mut self) {
-        // The destination, while there is room in it.
+        // The destination, kept across sources until it is full.
         let mut kept = None;
         let mut no_page = false;
         let last = loop {
@@ -89,7 +88,8 @@ impl Compactor<'_, '_> {
             let Some(source) = self.guard.isolate_src_zspage() else {
                 break Some(destination);
             };
-            // What has a free slot may be the emptier one: the two would take turns for ever.
+            // Only zspages with a free slot are destinations now. One may be emptier than the
+            // source, and moving objects back and forth would never end.
             if no_page && source.inuse() > destination.inuse() {
                 self.putback_zspage(source);
                 break Some(destination);
@@ -101,13 +101,13 @@ impl Compactor<'_, '_> {
                 kept = Some(destination);
                 continue;
             }
-            // An object is mapped, or the destination needs a page and there is none.
+            // An object is busy, or the destination needs a page and the allocation failed.
             let stuck = !source_empty && !destination.is_full() && moved == 0;
             if stuck && no_page {
                 break Some(destination);
             }
             self.putback_zspage(destination);
-            // Those that need no page may do.
+            // Retry with destinations that need no page.
             no_page |= stuck;
         };
         if let Some(last) = last {
@@ -116,14 +116,14 @@ impl Compactor<'_, '_> {
         }
     }
 
-    // Moves objects of the one zspage that is left to its front: what comes free behind them goes.
+    // Moves objects of the last partial zspage to its front, so that pages at its end can be freed.
     fn pack(&mut self, zspage: &Zspage) {
         let class = self.class();
         for position in (1..usize::from(class.shape().pages)).rev() {
             if class.freeable_pages() == 0 {
                 return;
             }
-            // A slot that goes on from the page before cannot stay, either.
+            // An object that begins on the previous page keeps this page in use, so move it too.
             let split = class.layout().touching(position).start;
             self.move_objects(zspage, Some(split), zspage);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A compactor at work in a class: it moves objects, and gives back the pages that come free.
+//! The compactor of one class: moves objects and frees the pages that become unused.
 
 #![forbid(unsafe_code)]
 
@@ -19,29 +19,30 @@ use crate::sys::lockdep::{self, Acquire};
 use crate::sys::prelude::*;
 use crate::sys::sched;
 
-/// How often mapped objects of a source are waited for; then they are left behind.
+/// How often one call of `move_objects` drops the lock and retries a busy object. After that it
+/// leaves busy objects behind.
 const BUSY_RETRIES: usize = 32;
 
 enum Step {
     Moved,
     DestinationFull,
-    // The object is mapped or just then freed, or its handle is overwritten.
+    // The object is mapped or being freed, or its handle was overwritten.
     Busy,
 }
 
-/// How many pages that came free are collected before the class lock is let go to give them back.
+/// How many detached pages are collected before the class lock is dropped to free them.
 const BATCH: usize = 8;
 
-/// Pages that came free while the class lock is held.
+/// Locked pages that were detached from zspages and are still to be freed.
 ///
-/// They are locked. Giving them to the kernel can take long, so the class lock is let go for that.
+/// Freeing a page can take long, so it happens without the class lock.
 #[derive(Default)]
 pub(super) struct PageBatch {
-    // Those below `count` are there. The tail of a zspage can add a whole chain to what is just
-    // not a batch; before each tail there is less than a batch.
+    // The first `count` are set. A batch is freed before a tail is detached, and a tail can add a
+    // whole chain to a batch that is almost full.
     pages: [Option<OwnedPage>; BATCH + MAX_CHAIN_LIMIT],
     count: usize,
-    // Given to the kernel, less taken from it.
+    // Pages detached from sources minus pages added to destinations.
     balance: isize,
 }
 
@@ -54,7 +55,7 @@ impl PageBatch {
         }
     }
 
-    // A page for a destination that lacks one: one that came free, or another of the kernel's.
+    // Returns a page for a destination: a detached one, or a new one.
     fn take(&mut self) -> Option<OwnedPage> {
         let last = self.count.checked_sub(1).and_then(|last| {
             self.count = last;
@@ -69,7 +70,7 @@ impl PageBatch {
         self.count >= BATCH
     }
 
-    // Gives them to the kernel. No lock is held.
+    // Frees the pages. No lock is held.
     fn give_back(&mut self) {
         for page in self.pages.iter_mut().take(self.count) {
             *page = None;
@@ -85,7 +86,7 @@ impl PageBatch {
     }
 }
 
-/// A compactor of a class, whose lock it has.
+/// A compactor that holds the lock of its class.
 pub(super) struct Compactor<'c, 'f> {
     pool: &'c Pool,
     pub(super) guard: ClassGuard<'c>,
@@ -94,7 +95,7 @@ pub(super) struct Compactor<'c, 'f> {
 }
 
 impl<'c, 'f> Compactor<'c, 'f> {
-    /// There must be no page in `freed`.
+    /// Takes the class lock. `freed` must be empty.
     pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, freed: &'f mut PageBatch) -> Self {
         freed.balance = 0;
         Self {
@@ -109,7 +110,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
         self.guard.class()
     }
 
-    /// Gives back what came free. What was done.
+    /// Drops the class lock and frees the detached pages. Returns what the compactor did.
     pub(super) fn finish(self) -> Compacted {
         let Self {
             guard,
@@ -125,11 +126,12 @@ impl<'c, 'f> Compactor<'c, 'f> {
         }
     }
 
-    /// Moves objects of `source` to `destination` until there is none to move, or no place, or no
-    /// page left that could be freed. Returns how many.
+    /// Moves objects from `source` to `destination` until one has none left, the other is full, or
+    /// no page of the class can be freed. Returns how many objects it moved.
     ///
-    /// With `split`, the two may be the same zspage: objects in slots from there on move to slots in
-    /// front of it.
+    /// With `split` both may be one zspage: objects from slot `split` on move to slots before it.
+    ///
+    /// Drops and retakes the class lock. Both zspages must be isolated.
     pub(super) fn move_objects(
         &mut self,
         source: &Zspage,
@@ -143,8 +145,8 @@ impl<'c, 'f> Compactor<'c, 'f> {
         let to = 0..split.unwrap_or(objs);
         let mut moved = 0usize;
         let mut busy = 0usize;
-        // No slot of `from` at or behind it is in use, but what was left behind: the source is isolated,
-        // so that nobody else allocates there, and `to` is elsewhere.
+        // Slots of `from` at or above `end` hold no objects except those left behind. Nobody else
+        // allocates in an isolated source, and `to` does not overlap `from`.
         let mut end = from.end;
         while !destination.is_full() {
             if freed.is_batch() {
@@ -171,7 +173,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
                     class.shared().events().objects_busy.fetch_add(1, Relaxed);
                     busy = busy.saturating_add(1);
                     if busy > BUSY_RETRIES {
-                        // It is left behind.
+                        // Leave it behind.
                         from.end = old.index();
                         end = from.end;
                     }
@@ -183,7 +185,7 @@ impl<'c, 'f> Compactor<'c, 'f> {
         moved
     }
 
-    /// Puts a zspage back on the list it belongs on now, or releases it.
+    /// Puts an isolated zspage back, or frees it if it has no objects.
     pub(super) fn putback_zspage(&mut self, isolated: IsolatedZspage<'_>) {
         let Self { guard, freed, .. } = self;
         if freed.is_batch() {
@@ -193,14 +195,14 @@ impl<'c, 'f> Compactor<'c, 'f> {
             guard.putback_zspage(isolated);
             return;
         }
-        // What was freed while it was isolated may have kept its pages.
+        // A page freed while it was isolated may have been kept.
         let objs = usize::from(guard.class().shape().objs);
         guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(page));
         self.pool.putback_empty_zspage(guard, isolated);
     }
 }
 
-// Moves an object to one of the slots `to`.
+// Moves an object to a free slot in `to`, adding pages as needed.
 fn step(
     guard: &ClassGuard<'_>,
     freed: &mut PageBatch,
@@ -210,7 +212,7 @@ fn step(
 ) -> Step {
     let entries = guard.entries(guard.class().shared().table());
     let location = old.location();
-    // If somebody wrote over the handle of the object, it can never be moved again.
+    // An object whose handle was overwritten can never be moved.
     let entry = entries
         .entry_of(old.handle())
         .filter(|entry| entry.try_lock_to_move(location).is_ok());
@@ -222,7 +224,7 @@ fn step(
         if let Some(new) = destination.take_object_in(guard, to) {
             break new;
         }
-        // More than one page, if none of the slots is wholly on the first.
+        // One page is not enough if every slot in `to` spans pages.
         let page = destination
             .absent_position(to)
             .and_then(|position| Some((position, freed.take()?)));
@@ -231,7 +233,7 @@ fn step(
             entry.moved_to(location);
             return Step::DestinationFull;
         };
-        // There is none, as was just seen.
+        // `absent_position` returned a position without a page.
         let _ = guard.add_page(destination, page, position);
     };
     old.copy_to(&new);

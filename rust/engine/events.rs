@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a pool tells of itself: why it refused a handle, and what happened to it so far.
+//! What a pool reports: the reason for refusing a handle, and event counters.
 
 #![forbid(unsafe_code)]
 
 use super::handle_entry::Refused;
 use crate::sys::atomic::AtomicUsize;
 
-/// Why a handle was refused. The pool reports it; nothing was changed.
+/// Why a handle was refused. The pool warns and changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHandle {
-    /// No such handle was ever given out, or its object was freed.
+    /// No object has this handle: it was never allocated, or it was freed.
     NotAllocated,
-    /// The handle is of an earlier allocation; or the object does not point back to it, as somebody
-    /// wrote past its end.
+    /// The handle is of an earlier allocation, or its copy after the object was overwritten.
     Mismatch,
-    /// The object is mapped, or just then freed.
+    /// The object is mapped, or being freed.
     Mapped,
-    /// This CPU has an object mapped already.
+    /// This CPU has another object mapped.
     Nested,
     /// This CPU does not have the object mapped.
     NotMapped,
@@ -45,21 +44,19 @@ impl From<Refused> for BadHandle {
     }
 }
 
-/// What compaction and migration did since the pool was created. Written by those, and by `free` if
-/// somebody has a page locked.
+/// Event counters, since the pool was created. Updated by compaction, migration and deferred frees.
 #[derive(Default)]
 pub struct Events {
     /// Pages that compaction freed.
     pub pages_compacted: AtomicUsize,
     /// Objects that compaction moved.
     pub objects_moved: AtomicUsize,
-    /// How often compaction found an object mapped or just then freed, or its handle overwritten.
+    /// How often compaction found an object mapped, being freed, or with its handle overwritten.
     pub objects_busy: AtomicUsize,
     /// Pages that the kernel migrated.
     pub pages_migrated: AtomicUsize,
-    /// Migrations refused because an object on the page was mapped or just then freed, or its
-    /// handle overwritten.
+    /// Migrations refused for an object that was mapped, being freed or had no valid handle.
     pub migrations_refused: AtomicUsize,
-    /// How often a release was left to the worker because of a page lock.
+    /// How often freeing a zspage was left to the worker because one of its pages was locked.
     pub deferred_frees: AtomicUsize,
 }

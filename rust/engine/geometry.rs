@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Size classes: which sizes exist, how many pages a zspage of each has, which are merged.
+//! Size classes: object sizes, chain lengths, and merging of classes.
 //!
-//! The kernel's `mm/zsmalloc.c` picks the chain that leaves the fewest bytes at its end, whatever
-//! that is per object, and has a class for every 16 bytes. As pages of a zspage come one by one
-//! here, a long chain costs nothing until it is used; so the chain is the one with the fewest bytes
-//! per object, of pages and of the zspage's structure, and there is a class for every 8 bytes, the
-//! alignment of objects. (Both with pages of 4 KiB, and before classes of one shape are merged.)
+//! C zsmalloc picks the chain length that wastes the fewest bytes at its end, and has a class every
+//! 16 bytes. Here pages of a zspage are allocated one by one, so a long chain costs nothing until
+//! it is used. The chain length is therefore the one with the fewest bytes per object, counting
+//! pages and `struct Zspage`. There is a class every 8 bytes, the alignment of objects. (Both
+//! numbers are for 4-KiB pages, before classes of equal geometry are merged.)
 
 #![forbid(unsafe_code)]
 
 use crate::sys::page::PAGE_SIZE;
 
-/// Bytes that the handle takes behind an object (not in the huge class).
+/// Bytes of the handle after an object. Huge objects have none.
 pub const HANDLE_SIZE: usize = 4;
 
-/// Size classes are a multiple of this many bytes, and so are the addresses of mapped objects.
+/// Alignment of object sizes, and of the addresses of mapped objects, in bytes.
 pub const ALIGN: usize = 8;
 
-/// Smallest size class, in bytes, unless pages are large.
+/// Smallest size class in bytes, for pages up to 16 KiB.
 pub const MIN_CLASS_SIZE: usize = 32;
 
-/// Bounds of the longest chain a pool may be asked for, in pages.
+/// Smallest and largest chain limit of a pool, in pages.
 pub const MIN_CHAIN_LIMIT: usize = 4;
 /// See [`MIN_CHAIN_LIMIT`].
 pub const MAX_CHAIN_LIMIT: usize = 16;
-/// What a pool gets if nobody asks. (`CONFIG_ZSMALLOC_CHAIN_SIZE` is 8 unless changed.)
+/// Default chain limit. (The default of `CONFIG_ZSMALLOC_CHAIN_SIZE` is 8.)
 pub const DEFAULT_CHAIN_LIMIT: usize = 16;
 
-/// The most size classes, at any page size: the delta between them is a 512th of a page.
+/// Upper bound of the number of size classes: they are 1/512 of a page apart.
 pub const MAX_CLASSES: usize = 512;
 
-/// What a zspage takes beside its pages, in bytes: see [`super::zspage::Zspage`].
+/// Size of [`super::zspage::Zspage`] in bytes.
 pub const ZSPAGE_SIZE: usize = 56;
 
-// Division that cannot panic: no size here is ever zero, but the compiler does not know.
+// A division that cannot panic. Sizes are never zero, but the compiler cannot see that.
 const fn div(a: usize, b: usize) -> usize {
     match a.checked_div(b) {
         Some(quotient) => quotient,
@@ -42,12 +42,12 @@ const fn div(a: usize, b: usize) -> usize {
     }
 }
 
-/// Bytes between two neighbouring size classes.
+/// Returns the distance between two size classes, in bytes.
 pub const fn class_delta(page_size: usize) -> usize {
     page_size >> 9
 }
 
-/// The smallest size, in bytes: [`MIN_CLASS_SIZE`], or the distance between two if that is more.
+/// Returns the smallest size class in bytes: [`MIN_CLASS_SIZE`], or the delta if that is larger.
 pub const fn min_class_size(page_size: usize) -> usize {
     let delta = class_delta(page_size);
     if delta > MIN_CLASS_SIZE {
@@ -57,14 +57,14 @@ pub const fn min_class_size(page_size: usize) -> usize {
     }
 }
 
-/// How many sizes there are before merging.
+/// Returns the number of sizes before merging.
 pub const fn nr_sizes(page_size: usize) -> usize {
     let delta = class_delta(page_size);
     let span = page_size.saturating_sub(min_class_size(page_size));
     div(span.saturating_add(delta).saturating_sub(1), delta).saturating_add(1)
 }
 
-/// The size in bytes of the class of index `index`.
+/// Returns the size of class `index` in bytes.
 pub const fn class_size(page_size: usize, index: usize) -> usize {
     let size = class_delta(page_size)
         .saturating_mul(index)
@@ -76,20 +76,19 @@ pub const fn class_size(page_size: usize, index: usize) -> usize {
     }
 }
 
-// The index of the smallest size that has room for `size` bytes and the handle; the last for more.
+// Returns the index of the smallest size that fits `size` bytes and the handle, or the last index.
 #[inline(always)]
 const fn size_index(page_size: usize, size: usize) -> usize {
     let delta = class_delta(page_size);
-    // With the handle, an object may be larger than a page: then it is huge, and has none.
+    // An object that does not fit in a page with its handle is huge. Huge objects have none.
     let most = page_size.wrapping_sub(HANDLE_SIZE);
     let size = if size > most { most } else { size };
     let above = size.saturating_sub(min_class_size(page_size).wrapping_sub(HANDLE_SIZE));
     div(above.wrapping_add(delta).wrapping_sub(1), delta)
 }
 
-/// The number of pages, at most `limit`, of a zspage for objects of `size` bytes: the shortest of
-/// the chains that take the fewest bytes per object. It is one if each object needs a page, or
-/// fills it.
+/// Returns the chain length for objects of `size` bytes, at most `limit` pages: the shortest chain
+/// with the fewest bytes per object. It is one if no chain fits more objects than it has pages.
 pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize {
     let mut best: usize = 1;
     let mut best_objs = objs_per_zspage(page_size, size, best);
@@ -99,8 +98,7 @@ pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize 
         if objs > max_objs_per_zspage(page_size) {
             break;
         }
-        // Both sides times both numbers of objects. Far from overflowing: the largest is 16 pages
-        // times 2048 objects.
+        // Cross-multiplied to compare fractions. 16 pages times 2048 objects is far from overflow.
         let bytes = pages.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
         let best_bytes = best.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
         if objs > pages && bytes.wrapping_mul(best_objs) < best_bytes.wrapping_mul(objs) {
@@ -111,22 +109,22 @@ pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize 
     best
 }
 
-/// How many objects of `size` bytes fit in `pages` pages.
+/// Returns how many objects of `size` bytes fit in `pages` pages.
 pub const fn objs_per_zspage(page_size: usize, size: usize, pages: usize) -> usize {
     div(pages.wrapping_mul(page_size), size)
 }
 
-/// The most objects that any zspage can hold: as many as the smallest objects on one page.
+/// Returns the most objects that any zspage can hold: as many of the smallest as fit in one page.
 pub(super) const fn max_objs_per_zspage(page_size: usize) -> usize {
     div(page_size, MIN_CLASS_SIZE)
 }
 
-/// What one size class looks like.
+/// The geometry of a size class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassShape {
-    /// Bytes per object, the handle behind it included.
+    /// Bytes per object, including the handle after it.
     pub size: u32,
-    /// Index of the class: that of the largest size merged into it.
+    /// Index of the class: the index of the largest size merged into it.
     pub index: u16,
     /// Objects in a full zspage.
     pub objs: u16,
@@ -138,8 +136,7 @@ impl ClassShape {
     const fn new(page_size: usize, index: usize, limit: usize) -> Self {
         let size = class_size(page_size, index);
         let pages = chain_length(page_size, size, limit);
-        // The casts lose nothing: a size is at most a page of 64 KiB, and
-        // `max_objs_per_zspage()` of that is 2048.
+        // The casts lose nothing: sizes are at most 64 KiB, and objects per zspage at most 2048.
         Self {
             size: size as u32,
             index: index as u16,
@@ -148,7 +145,7 @@ impl ClassShape {
         }
     }
 
-    /// Whether one object takes the one page of its zspage: its handle is then kept outside it.
+    /// Returns whether an object has a page for itself. Its handle is then stored in `struct page`.
     pub const fn is_huge(&self) -> bool {
         self.objs == 1 && self.pages == 1
     }
@@ -162,7 +159,7 @@ impl ClassShape {
 #[derive(Clone, Copy)]
 pub struct Geometry {
     page_size: usize,
-    // By size index: how many sizes above it the class is that the size is merged into.
+    // By size index: the distance to the index of the class that the size is merged into.
     above: [u8; MAX_CLASSES],
     huge_size: usize,
     chain_limit: usize,
@@ -171,8 +168,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Computes the classes for pages of `page_size` bytes (a power of two from 4 to 64 KiB) and
-    /// chains of at most `chain_limit` pages, clamped to 4..=16.
+    /// Computes the size classes for pages of `page_size` bytes, a power of two from 4 to 64 KiB.
+    /// `chain_limit` is the longest chain in pages, clamped to 4..=16.
     pub fn new(page_size: usize, chain_limit: usize) -> Self {
         let chain_limit = chain_limit.clamp(MIN_CHAIN_LIMIT, MAX_CHAIN_LIMIT);
         let mut geometry = Self {
@@ -183,13 +180,14 @@ impl Geometry {
             last_size: nr_sizes(page_size).saturating_sub(1),
         };
         let mut prev: Option<ClassShape> = None;
-        // From the largest down: a size may only be merged into a larger one.
+        // Sizes are merged into larger ones only, so start with the largest.
         for index in (0..=geometry.last_size).rev() {
             let shape = ClassShape::new(page_size, index, chain_limit);
             let (class, above) = match prev {
                 Some(prev) if prev.merges_with(&shape) => {
                     let above = usize::from(prev.index).wrapping_sub(index);
-                    // Always: of the largest sizes a chain of four pages has five.
+                    // This always fits. The huge class merges the most sizes, and at most a fifth
+                    // of the 512: four pages hold five objects of up to 4/5 of a page.
                     match u8::try_from(above) {
                         Ok(above) => (prev, above),
                         Err(_) => (shape, 0),
@@ -198,8 +196,8 @@ impl Geometry {
                 _ => (shape, 0),
             };
             if geometry.huge_size == 0 && shape.pages != 1 && shape.objs != 1 {
-                // The largest size that is not huge. A request grows by the handle before it is
-                // looked up, so it becomes huge that many bytes earlier.
+                // This is the largest size that is not huge. The handle is added to a request
+                // before the lookup, so the limit for requests is lower by that.
                 geometry.huge_size = (shape.size as usize).saturating_sub(HANDLE_SIZE - 1);
             }
             if let Some(entry) = geometry.above.get_mut(index) {
@@ -210,12 +208,11 @@ impl Geometry {
         geometry
     }
 
-    /// The index of the class for a request of `size` bytes (without the handle behind it), at most
-    /// a page.
+    /// Returns the class index for a request of `size` bytes, without the handle, at most a page.
     #[inline(always)]
     pub fn class_index(&self, size: usize) -> usize {
         const { assert!(nr_sizes(PAGE_SIZE) <= MAX_CLASSES && MAX_CLASSES.is_power_of_two()) };
-        // Constants make this short where it has to be.
+        // A constant page size makes the kernel's lookup short.
         let index = if self.page_size == PAGE_SIZE {
             size_index(PAGE_SIZE, size)
         } else {
@@ -226,18 +223,18 @@ impl Geometry {
         index.wrapping_add(above)
     }
 
-    /// What the class of index `index` looks like, if there is one.
+    /// Returns the geometry of class `index`, or `None` if that size is merged or does not exist.
     pub fn shape(&self, index: usize) -> Option<ClassShape> {
         (index <= self.last_size && self.above.get(index) == Some(&0))
             .then(|| ClassShape::new(self.page_size, index, self.chain_limit))
     }
 
-    /// The classes that exist, from the smallest.
+    /// Returns the geometry of all classes, the smallest first.
     pub fn classes(&self) -> impl Iterator<Item = ClassShape> + '_ {
         (0..=self.last_size).filter_map(|index| self.shape(index))
     }
 
-    /// The smallest request, in bytes, that gets a page of its own (`zs_huge_class_size()`).
+    /// Returns the smallest request in bytes that gets a page of its own (`zs_huge_class_size()`).
     pub fn huge_size(&self) -> usize {
         self.huge_size
     }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The entry behind a handle: where the object is, and who may touch it.
+//! The entry of a handle: the location of its object, and a lock.
 //!
-//! Each handle names one entry, for as long as the pool lives. The entry packs the object's location
-//! together with a lock bit, so that whoever locks the entry also knows where the object is, and
-//! that it stays there. That is why `map` needs neither the class lock nor anything that the pool
-//! shares.
+//! Each handle names one entry. The entry packs the location of the object and a lock bit into one
+//! word. Locking the entry therefore returns the location and keeps the object there. This is why
+//! `map` takes neither the class lock nor any lock of the pool.
 //!
 //! ```text
 //!   63     62       61........48 47 ............ 3   2     1..0
@@ -16,30 +15,28 @@
 //! +------+--------+--------------+---------------------------------+
 //! ```
 //!
-//! Objects begin at multiples of eight, so the lowest three bits of the address are free for
-//! the lock and for flags.
+//! Objects are aligned to eight bytes. The lowest three bits are used for the lock and the flags.
 //!
-//! A handle has its generation where the entry has it, so that both are compared at once. Who asks
-//! for a lock says of which generation: a stale handle never locks what belongs to another.
+//! A handle has its generation in the same bits as its entry, so one comparison checks it. A lock
+//! operation names the generation that it expects, so a stale handle never locks a reused entry.
 //!
-//! What each state may become, and who may do it:
+//! State transitions:
 //!
-//! ========  ========  =================================================================
+//! ========  ========  ===================================================================
 //! from      to        by
-//! ========  ========  =================================================================
-//! free      live      `malloc`, holding the class lock, of an entry that the class owns
-//! live      locked    `map` and `free` (wait, holding no lock)
-//! live      moving    compaction and migration (try, holding the class lock)
-//! moving    live      they, at another location or the same, still holding the class lock
-//! locked    live      `map`; `free`, if it is refused after all
+//! ========  ========  ===================================================================
+//! free      live      `malloc`, of an entry that the class owns; holds the class lock
+//! live      locked    `map` and `free`; they wait, holding no lock
+//! live      moving    compaction and migration; they trylock, holding the class lock
+//! moving    live      compaction and migration, still holding the class lock
+//! locked    live      unmapping an object; `free`, if it refuses the handle
 //! locked    free      `free`, holding the class lock
-//! ========  ========  =================================================================
+//! ========  ========  ===================================================================
 //!
-//! An entry is waited for only by `map` and `free`, which hold no other lock then. Whoever holds a
-//! class lock only tries it. Lockdep is told of both: see [`crate::sys::lockdep`].
+//! Only `map` and `free` wait for an entry, and they hold no other lock of the pool. Holders of a
+//! class lock only trylock an entry. Lockdep knows both: see [`crate::sys::lockdep`].
 //!
-//! *Moving* is locked, too; it tells `free`, which gives up if somebody has the object mapped, that
-//! it will not be for long.
+//! *Moving* entries are locked too. `free` waits for a move, which is short, but not for a mapping.
 
 #![forbid(unsafe_code)]
 
@@ -59,30 +56,30 @@ const SPANS: u64 = true as u64;
 const HUGE: u64 = 2;
 const LOCK: u64 = 4;
 
-/// Bits of a handle's generation.
+/// Number of bits of a generation.
 pub const GENERATION_BITS: u32 = 62 - ADDRESS_BITS;
 const GENERATION_ONE: u64 = 1 << ADDRESS_BITS;
 const GENERATION_MASK: u64 = MOVING - GENERATION_ONE;
 
 const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= ADDRESS_BITS);
-// Handles are entries of 64 bits, whatever C calls them.
+// A handle has 64 bits, as an entry has, and is an `unsigned long` in C.
 const _: () = assert!(usize::BITS == 64);
 
-/// The generation of a handle: how often its entry was used before, as far as that can be told.
+/// The generation of a handle. It changes with every reuse of its entry, and wraps around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// That in a handle.
+    /// Extracts the generation of a handle.
     #[inline]
     pub const fn of(handle: u64) -> Self {
         Self(handle & GENERATION_MASK)
     }
 
-    /// The first one. Zero is left out, so that no handle is zero.
+    /// The first generation. Zero is left out, so that no handle is zero.
     pub const FIRST: Self = Self(GENERATION_ONE);
 
-    /// One of those that there are, for any number.
+    /// Maps any number to a generation.
     pub const fn nth(n: u32) -> Self {
         match ((n as u64) << ADDRESS_BITS) & GENERATION_MASK {
             0 => Self::FIRST,
@@ -90,13 +87,13 @@ impl Generation {
         }
     }
 
-    /// The bits of a handle that it is.
+    /// Returns the generation in its place in a handle.
     #[inline]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The next one, if this is not the last.
+    /// Returns the next generation, or `None` after the last.
     #[inline]
     pub const fn next(self) -> Option<Self> {
         match self.0.wrapping_add(GENERATION_ONE) & GENERATION_MASK {
@@ -106,27 +103,27 @@ impl Generation {
     }
 }
 
-/// Where an object is: its physical address, and what that means for mapping it.
+/// The location of an object: its physical address, and flags of its class and slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjLocation(u64);
 
 impl ObjLocation {
-    /// The object that begins at `offset` of page `pfn`.
+    /// Returns the location of the object that begins at `offset` in page `pfn`.
     ///
-    /// `spans`: it goes on in the next page. `huge`: it takes all of its page, and its handle is
-    /// kept elsewhere. Bits that do not fit are cut off; see [`PFN_BITS`].
+    /// `spans`: the object continues on the next page of the chain. `huge`: the object takes the
+    /// whole page, and no handle follows it. Bits that do not fit are cut off; see [`PFN_BITS`].
     #[inline]
     pub fn new(pfn: usize, offset: usize, spans: bool, huge: bool) -> Self {
         Self::of_class(huge).at(((pfn as u64) << PAGE_SHIFT) | offset as u64, spans)
     }
 
-    /// What the locations of all objects of a class have in common. See [`ObjLocation::new`].
+    /// Returns the bits that all locations of a class have in common. See [`ObjLocation::new`].
     #[inline]
     pub fn of_class(huge: bool) -> Self {
         Self(if huge { HUGE } else { 0 })
     }
 
-    /// With [`ObjLocation::of_class`]: the object of that class at physical address `address`.
+    /// Adds a physical address and the `spans` flag to the bits of [`ObjLocation::of_class`].
     #[inline]
     pub fn at(self, address: u64, spans: bool) -> Self {
         Self(self.0 | (address & ADDRESS_MASK) | u64::from(spans))
@@ -136,43 +133,43 @@ impl ObjLocation {
         Self(bits & (ADDRESS_MASK | SPANS | HUGE))
     }
 
-    /// Physical address of the object.
+    /// Returns the physical address of the object.
     #[inline]
     pub fn address(self) -> u64 {
         self.0 & ADDRESS_MASK
     }
 
-    /// Page frame number of the page in which the object begins.
+    /// Returns the frame number of the page that the object begins on.
     #[inline]
     pub fn pfn(self) -> usize {
         ((self.0 & ADDRESS_MASK) >> PAGE_SHIFT) as usize
     }
 
-    /// Where in that page it begins.
+    /// Returns the offset of the object in that page, in bytes.
     #[inline]
     pub fn offset(self) -> usize {
         (self.0 & ADDRESS_MASK) as usize & (PAGE_SIZE - 1)
     }
 
-    /// Whether the object goes on in the next page.
+    /// Returns whether the object continues on the next page.
     #[inline]
     pub fn spans(self) -> bool {
         self.0 & SPANS != 0
     }
 
-    /// Whether the object takes all of its page.
+    /// Returns whether the object takes a whole page.
     #[inline]
     pub fn is_huge(self) -> bool {
         self.0 & HUGE != 0
     }
 }
 
-/// What a free entry remembers.
+/// The contents of a free entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeLink {
     /// Index of the next free entry in its chain.
     pub next: u32,
-    /// Generation of the handle that names this entry next.
+    /// Generation of the next handle that names this entry.
     pub generation: Generation,
 }
 
@@ -182,43 +179,44 @@ impl FreeLink {
     }
 }
 
-/// Why an entry would not do what was asked of it.
+/// Why an entry was not locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The entry is free: no object belongs to the handle.
+    /// The entry is free: no object has this handle.
     Free,
     /// The entry belongs to a handle of another generation.
     Stale,
-    /// Somebody has the object mapped or frees it, or was faster.
+    /// The object is mapped or being freed, or the entry changed under the compare-and-exchange.
     Busy,
-    /// Somebody moves the object.
+    /// The object is being moved.
     Moving,
-    /// The object is not where the caller believes.
+    /// The object is not at the expected location.
     Moved,
 }
 
-/// The entry of one handle. See the module for its states.
+/// The entry of one handle. The module documentation describes its states.
 ///
 /// # Invariants
 ///
-/// A live entry of a pool's table holds the location of an object of that pool. Those who store one,
-/// [`HandleEntry::record_obj`] and [`HandleEntry::moved_to`], have it from the object, under its class lock.
+/// A live entry in the table of a pool holds the location of an object of that pool.
+/// [`HandleEntry::record_obj`] and [`HandleEntry::moved_to`] store a location. Their callers take
+/// it from the object, under its class lock.
 #[derive(Clone, Copy)]
 pub struct HandleEntry<'a>(&'a AtomicU64);
 
 impl<'a> HandleEntry<'a> {
-    /// The entry in `memory`, which [`HandleEntry::relink`] makes a free one at first.
+    /// Wraps the entry in `memory`. [`HandleEntry::relink`] initialises it.
     #[inline]
     pub fn new(memory: &'a AtomicU64) -> Self {
         Self(memory)
     }
 
-    /// The memory given to [`HandleEntry::new`].
+    /// Returns the memory given to [`HandleEntry::new`].
     pub fn memory(self) -> &'a AtomicU64 {
         self.0
     }
 
-    /// The link in a free entry.
+    /// Returns the contents of a free entry, or `None` if it is live.
     #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
@@ -228,31 +226,33 @@ impl<'a> HandleEntry<'a> {
         })
     }
 
-    /// Makes an entry that the caller owns, or has locked and owns from now on, a free one with this
-    /// link.
+    /// Makes an entry free and stores `link`. The caller owns the entry: it is new, in the caller's
+    /// chain of free entries, or locked by the caller.
     #[inline]
     pub fn relink(self, link: FreeLink) {
         self.0.store(link.encode(), Relaxed);
     }
 
-    /// Where the object is, if there is one. Stays true only while the class lock is held.
+    /// Returns the location of the object, or `None` if the entry is free. The object may move at
+    /// any time unless the class lock is held.
     #[inline]
     pub fn location(self) -> Option<ObjLocation> {
         let bits = self.0.load(Relaxed);
         (bits & FREE == 0).then_some(ObjLocation::in_entry(bits))
     }
 
-    /// Turns a free entry live. The caller owns the entry and holds the class lock.
+    /// Makes a free entry live. The caller owns the entry and holds the class lock.
     ///
-    /// Orders everything written before it (the handle behind the object) before any later lock.
+    /// The release store orders earlier writes, such as the handle after the object, before any
+    /// later lock of the entry.
     #[inline]
     pub fn record_obj(self, location: ObjLocation, generation: Generation) {
         self.0.store(location.0 | generation.0, Release);
     }
 
-    /// Waits until nobody has the object mapped, moves it or frees it, and locks it.
+    /// Waits until the object is neither mapped, nor being moved or freed, and locks its entry.
     ///
-    /// The caller holds no class lock, and cannot be preempted until the entry is unlocked.
+    /// Context: preemption is off until the entry is unlocked. No class lock may be held.
     pub fn lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         loop {
             match self.try_lock_unless(generation, 0, Acquired::Waited) {
@@ -262,14 +262,15 @@ impl<'a> HandleEntry<'a> {
         }
     }
 
-    /// Locks the object, or says why not.
+    /// Locks the entry, or returns the reason for refusing.
     #[inline(always)]
     pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_lock_unless(generation, 0, Acquired::Tried)
     }
 
-    /// Locks an object that is in one page and has its index behind it, as most are. The reason that
-    /// it gives for any other object means nothing. For `map`, which then waits.
+    /// Locks the entry of an object that neither spans pages nor is huge. For other objects the
+    /// error is meaningless. On any error `map` retries with [`HandleEntry::lock`], so to lockdep
+    /// this waits.
     #[inline(always)]
     pub fn try_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_lock_unless(generation, SPANS | HUGE, Acquired::Waited)
@@ -308,9 +309,9 @@ impl<'a> HandleEntry<'a> {
         }
     }
 
-    /// Locks the object, which the caller is about to move, if it is at `location`.
+    /// Locks the entry in order to move its object, if that is at `location`.
     ///
-    /// The caller holds the class lock until [`HandleEntry::moved_to`].
+    /// The caller holds the class lock until it calls [`HandleEntry::moved_to`].
     #[inline]
     pub fn try_lock_to_move(self, location: ObjLocation) -> Result<(), Refused> {
         let bits = self.0.load(Relaxed);
@@ -326,15 +327,15 @@ impl<'a> HandleEntry<'a> {
             .map_err(|_| Refused::Busy)
     }
 
-    /// Ends [`HandleEntry::try_lock_to_move`] with the object at `location`.
+    /// Unlocks an entry that [`HandleEntry::try_lock_to_move`] locked, with the new location.
     #[inline]
     pub fn moved_to(self, location: ObjLocation) {
-        // The entry is ours, so it stays what it is.
+        // The caller has the entry locked, so nobody else changes it.
         let generation = Generation::of(self.0.load(Relaxed));
         self.0.store(location.0 | generation.0, Release);
     }
 
-    /// Ends [`HandleEntry::lock`]. Returns where the object is.
+    /// Unlocks an entry that `lock` or `try_lock` locked. Returns the location of the object.
     #[inline]
     pub fn unlock(self) -> ObjLocation {
         lockdep::entry_released();
@@ -343,7 +344,7 @@ impl<'a> HandleEntry<'a> {
         ObjLocation::in_entry(bits)
     }
 
-    /// Where the object is; the caller has it locked.
+    /// Returns the location of the object of an entry that the caller has locked.
     #[inline]
     pub fn held_location(self) -> ObjLocation {
         ObjLocation::in_entry(self.0.load(Relaxed))

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handles, and the table of entries that they name.
+//! Handles, and the table of their entries.
 //!
-//! A handle is an index into a three-level table and a generation, not an address: whatever
-//! number a caller passes, looking it up reads only memory that the pool owns, and a handle that
-//! was freed is not of its entry's next generation.
+//! A handle is an index into a three-level table and a generation, not an address. Looking up any
+//! number reads only memory that the pool owns. The entry of a freed handle has another generation.
 //!
-//! The table is read under RCU: [`HandleTable::entries`] needs a read-side section, and what it finds
-//! is valid for as long as that goes on. The table grows when a class needs entries and none is
-//! unused. When all entries are unused, [`HandleTable::trim`] frees it down to its first leaf.
+//! The table is read under RCU: [`HandleTable::entries`] takes a read-side section, and entries
+//! found in it are valid until it ends. The table grows when a class needs entries and none is
+//! unused. When all entries are unused, [`HandleTable::trim`] frees all leaves but the first.
 //!
-//! A class owns some free entries, so that `malloc` touches nothing that other classes use, most of
-//! the time. It takes entries and returns them in batches.
+//! Each class owns some free entries, so that most calls of `malloc` write nothing that classes
+//! share. A class takes entries from the table, and returns them, in batches.
 
 #![forbid(unsafe_code)]
 
@@ -29,16 +28,16 @@ const LEAF_BITS: usize = 9;
 const LEAF_WORDS: usize = 1 << LEAF_BITS;
 const MIDDLE_WORDS: usize = LEAF_WORDS << LEAF_BITS;
 const ROOT_WORDS: usize = 1 << 10;
-/// Handles a pool can have at once: 268 million.
+/// The most handles that a pool can have at once: 268 million.
 pub const MAX_HANDLES: usize = ROOT_WORDS << (2 * LEAF_BITS);
 const NO_INDEX: u32 = u32::MAX;
 
-/// How many leaves [`HandleTable::trim`] takes out with the lock held.
+/// How many leaves [`HandleTable::trim`] detaches per lock hold.
 const TRIM_BATCH: usize = 16;
 
-/// Low bits of a handle that are always zero, as in the aligned pointers that C handles are.
+/// Low bits of a handle that are always zero: C handles are aligned pointers.
 const ALIGN_BITS: u32 = 3;
-/// High bits of a handle that are always zero. Behind them is its generation.
+/// High bits of a handle that are always zero. The generation is just below them.
 const ZERO_BITS: u32 = 2;
 
 const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= usize::MAX >> (ZERO_BITS + GENERATION_BITS));
@@ -47,9 +46,9 @@ const _: () = assert!(Generation::of(u64::MAX).bits().leading_zeros() == ZERO_BI
 type Leaf = [AtomicU64; LEAF_WORDS];
 type Middle = [RcuBox<Leaf>; LEAF_WORDS];
 
-/// Names an object for as long as it is allocated, wherever it moves.
+/// Names an object from its allocation until it is freed. Stays the same when the object moves.
 ///
-/// Never zero, never an error pointer.
+/// Never zero, and never an error pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(u64);
 
@@ -59,52 +58,52 @@ impl Handle {
         Self(generation.bits() | (u64::from(index) << ALIGN_BITS))
     }
 
-    /// Believes that `raw` may be a handle; whether it is one shows when it is looked up.
+    /// Wraps any number. The lookup finds out whether it is a handle.
     #[inline]
     pub fn from_raw(raw: usize) -> Self {
         Self(raw as u64)
     }
 
-    /// The number that C callers keep.
+    /// Returns the number that C callers have.
     #[inline]
     pub fn into_raw(self) -> usize {
         self.0 as usize
     }
 
-    // If a bit is set that no handle has, it ends up above the index: no table has such a one.
+    // A bit that is zero in all handles ends up above the index, where no table has an entry.
     #[inline]
     fn index(self) -> usize {
         (self.0.rotate_left(ZERO_BITS) << GENERATION_BITS)
             .rotate_right(GENERATION_BITS + ZERO_BITS + ALIGN_BITS) as usize
     }
 
-    /// The generation of the handle: see [`HandleEntry::try_lock`].
+    /// Returns the generation of the handle, for [`HandleEntry::try_lock`].
     #[inline]
     pub fn generation(self) -> Generation {
         Generation::of(self.0)
     }
 
-    /// What stands behind the object, in its zspage: the index, as the entry knows the generation.
+    /// Returns the index, which is stored after the object. The generation is in the entry.
     #[inline]
     pub fn in_object(self) -> u32 {
         self.index() as u32
     }
 }
 
-/// A chain of free entries. Whoever has it owns the entries.
+/// A chain of free entries. The owner of the chain owns the entries.
 ///
-/// The fields are cells because a class's chain is changed through its lock's guard, which lends
-/// no `&mut`: lists live behind it too, and may not be moved.
+/// The fields are cells because the guard of a class lock lends no `&mut`: the data under the lock
+/// includes list heads, which must not move.
 #[must_use = "dropping a chain loses its handles until the pool is destroyed"]
 pub struct FreeHandles {
-    // Meaningful only while `count` is not zero.
+    // Meaningless while `count` is zero.
     head: Cell<u32>,
     tail: Cell<u32>,
     count: Cell<usize>,
 }
 
 impl FreeHandles {
-    /// No entries.
+    /// Creates an empty chain.
     pub const fn new() -> Self {
         Self {
             head: Cell::new(NO_INDEX),
@@ -113,17 +112,17 @@ impl FreeHandles {
         }
     }
 
-    /// How many entries are in the chain.
+    /// Returns the number of entries in the chain.
     pub fn len(&self) -> usize {
         self.count.get()
     }
 
-    /// Whether there are none.
+    /// Returns whether the chain is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes one entry: its handle and the entry itself.
+    /// Takes the first entry. Returns it with its handle.
     #[inline(always)]
     pub fn pop<'a>(&self, entries: HandleEntries<'a>) -> Option<(Handle, HandleEntry<'a>)> {
         let count = self.len().checked_sub(1)?;
@@ -135,10 +134,10 @@ impl FreeHandles {
         Some((Handle::new(index, link.generation), entry))
     }
 
-    /// Frees the entry of `handle`, which the caller has locked, and takes it.
+    /// Frees the entry of `handle`, which the caller has locked, and adds it to the chain.
     ///
-    /// It is the first to be used again, as it is in the cache; but when it has had all generations
-    /// it is the last, so that handles that went stale do not come again at once.
+    /// The entry goes to the front, as it is in the cache. Once it has used all generations it goes
+    /// to the tail, to delay the reuse of stale handles.
     #[inline(always)]
     pub fn push_retired(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
         lockdep::entry_released();
@@ -165,7 +164,7 @@ impl FreeHandles {
         }
     }
 
-    /// Puts back what [`FreeHandles::pop`] took, as it was.
+    /// Puts back an entry that [`FreeHandles::pop`] returned, with its generation unchanged.
     pub fn push(&self, handle: Handle, entry: HandleEntry<'_>) {
         self.push_with(handle, entry, handle.generation());
     }
@@ -181,11 +180,11 @@ impl FreeHandles {
             self.tail.set(index);
         }
         self.head.set(index);
-        // There are never more than `MAX_HANDLES`.
+        // A pool has at most `MAX_HANDLES`.
         self.count.set(self.len().wrapping_add(1));
     }
 
-    // `count` entries from `first` on, linked in order; at least one.
+    // Returns a chain of `count` entries, at least one, linked in order from `first`.
     fn run(first: u32, count: usize) -> Self {
         Self {
             head: Cell::new(first),
@@ -194,7 +193,7 @@ impl FreeHandles {
         }
     }
 
-    /// Takes all of `other`.
+    /// Moves all entries of `other` to the front of the chain.
     pub fn append(&self, entries: HandleEntries<'_>, other: FreeHandles) {
         if other.is_empty() {
             return;
@@ -208,7 +207,7 @@ impl FreeHandles {
         self.count.set(self.len().saturating_add(other.len()));
     }
 
-    // Links `next` behind the last entry.
+    // Links `next` after the last entry.
     fn link_tail(&self, entries: HandleEntries<'_>, next: u32) {
         if let Some(entry) = entries.at(self.tail.get() as usize) {
             if let Some(link) = entry.link() {
@@ -226,7 +225,7 @@ impl FreeHandles {
         }
     }
 
-    /// Splits off `count` entries, or all if there are fewer. Takes time in proportion.
+    /// Takes the first `count` entries, or all if there are fewer. Walks the entries that it takes.
     pub fn split(&self, entries: HandleEntries<'_>, count: usize) -> FreeHandles {
         if count >= self.len() {
             return self.take();
@@ -254,57 +253,57 @@ impl Default for FreeHandles {
     }
 }
 
-// Generations of each table begin elsewhere, so that a handle of one is not one of another, too.
+// Tables start with different generations: a handle of one pool rarely matches an entry of another.
 fn first_generation() -> Generation {
-    // Not of `sys`: the atomics of loom cannot be static.
+    // Not from `sys`: loom's atomics cannot be static.
     use core::sync::atomic::AtomicUsize;
     static TABLES: AtomicUsize = AtomicUsize::new(1);
-    // Knuth's multiplicative hash: numbers in a row end up far apart.
+    // Knuth's multiplicative hash spreads consecutive numbers.
     let hash = (TABLES.fetch_add(1, Relaxed) as u32).wrapping_mul(0x9e37_79b1);
     Generation::nth(hash >> (u32::BITS - GENERATION_BITS))
 }
 
-// The entries that no class has.
+// The entries that no class owns.
 struct Unused {
-    // Came back from a class.
+    // Entries that a class returned.
     returned: FreeHandles,
-    // From here on to `grown` none was ever in a class; each links to the next.
+    // Entries from here to `grown` are unused since the last reset. Each links to the next.
     fresh: Cell<usize>,
-    // HandleEntries that there are.
+    // The number of entries in the table.
     grown: Cell<usize>,
 }
 
 impl Unused {
-    // Whether no class has an entry.
+    // Returns whether no class owns an entry.
     fn is_all(&self) -> bool {
         self.returned.len() == self.fresh.get()
     }
 }
 
-// A part of the table that is on its way out.
+// Parts of the table that a trim detached.
 struct Trimmed {
     leaves: [Option<Retired<Leaf>>; TRIM_BATCH],
     middle: Option<Retired<Middle>>,
-    // What is left begins below, or nothing is.
+    // The index that the next batch ends at; zero when the trim is done.
     end: usize,
 }
 
-/// All entries of a pool.
+/// The table of all entries of a pool.
 ///
-/// An entry that a class has, free or live, stays where it is: the table is trimmed only when no
-/// class has any.
+/// The memory of an entry that a class owns, free or live, stays valid. The table is trimmed only
+/// when no class owns an entry.
 #[pin_data]
 pub struct HandleTable {
     root: [RcuBox<Middle>; ROOT_WORDS],
     pages: AtomicUsize,
-    // The bits of a `Generation`: that of the entries of the next leaf.
+    // The bits of the `Generation` that entries of the next leaf start with.
     first_generation: AtomicUsize,
-    // Its lock is that of growing and trimming.
+    // Its lock serialises growing and trimming.
     #[pin]
     unused: SpinLock<Unused>,
 }
 
-/// The entries of a table, for as long as a read-side section goes on.
+/// The entries of a table, valid until the read-side section ends.
 #[derive(Clone, Copy)]
 pub struct HandleEntries<'a> {
     table: &'a HandleTable,
@@ -320,17 +319,17 @@ impl<'a> HandleEntries<'a> {
         leaf.get(index & (LEAF_WORDS - 1)).map(HandleEntry::new)
     }
 
-    /// The entry that `handle` names, if the table has one of that index.
+    /// Returns the entry that `handle` names, if the table has that index.
     ///
-    /// Whether the entry is of this generation of the handle shows when it is locked.
+    /// Locking the entry compares the generation.
     #[inline]
     pub fn entry(self, handle: Handle) -> Option<HandleEntry<'a>> {
         self.at(handle.index())
     }
 
-    /// The entry of the handle that stands behind an object, if the table has it.
+    /// Returns the entry of the handle stored after an object, if the table has that index.
     ///
-    /// Whether it is the object's shows when it is locked to be moved.
+    /// [`HandleEntry::try_lock_to_move`] checks that the entry belongs to the object.
     #[inline]
     pub fn entry_of(self, in_object: u32) -> Option<HandleEntry<'a>> {
         self.at(in_object as usize)
@@ -343,7 +342,7 @@ impl<'a> HandleEntries<'a> {
 }
 
 impl HandleTable {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             root <- zeroed(),
@@ -357,7 +356,7 @@ impl HandleTable {
         })
     }
 
-    /// The entries, to be looked up in this read-side section. Any context.
+    /// Returns the entries for lookups in a read-side section. Any context.
     #[inline]
     pub fn entries<'a>(&'a self, section: RcuRead<'a>) -> HandleEntries<'a> {
         HandleEntries {
@@ -366,16 +365,16 @@ impl HandleTable {
         }
     }
 
-    /// Bytes of the table, in pages of 4 KiB.
+    /// Returns the size of the table in 4-KiB pages. Any context.
     pub fn pages(&self) -> usize {
         self.pages.load(Relaxed)
     }
 
-    /// Takes `count` free entries, or fewer, but at least one. Grows the table if there is none.
+    /// Takes up to `count` free entries, at least one. Grows the table if no entry is unused.
     ///
-    /// Returns [`ENOMEM`] if memory, or the table, is at its end; then nothing was taken.
+    /// Returns [`ENOMEM`] if memory ran out, or the table has its maximum size.
     ///
-    /// Context: as `gfp` says. No lock may be held.
+    /// Context: depends on `gfp`. No lock may be held.
     pub fn reserve(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
         loop {
             if let Some(handles) = self.reserve_unused(count) {
@@ -385,15 +384,17 @@ impl HandleTable {
         }
     }
 
-    /// Takes as many as [`HandleTable::reserve`] does. `None` if the table would have to grow. No
-    /// lock may be held.
+    /// Takes entries like [`HandleTable::reserve`]. Returns `None` if the table would have to grow.
+    ///
+    /// Context: takes the table's lock. No class lock may be held.
     pub fn reserve_unused(&self, count: usize) -> Option<FreeHandles> {
         let unused = self.unused.lock();
         self.take_unused(&unused, self.entries(unused.rcu()), count)
     }
 
-    /// The same. `None` also if somebody has the table's lock. Any context, and with a class lock
-    /// held.
+    /// Like [`HandleTable::reserve_unused`], but returns `None` if the table's lock is contended.
+    ///
+    /// Context: any but an interrupt. A class lock may be held.
     pub fn try_reserve(&self, count: usize) -> Option<FreeHandles> {
         let unused = self.unused.try_lock()?;
         self.take_unused(&unused, self.entries(unused.rcu()), count)
@@ -418,8 +419,10 @@ impl HandleTable {
         Some(FreeHandles::run(fresh as u32, count))
     }
 
-    /// Returns entries for other classes to use. True if all are unused now, and
-    /// [`HandleTable::trim`] would free pages. Any context; no class lock may be held.
+    /// Returns entries to the table. Returns true if all entries are unused now and
+    /// [`HandleTable::trim`] would free pages.
+    ///
+    /// Context: takes the table's lock. No class lock may be held.
     #[must_use = "a table that can be trimmed should be"]
     pub fn give_back(&self, handles: FreeHandles) -> bool {
         if handles.is_empty() {
@@ -433,7 +436,7 @@ impl HandleTable {
     fn grow(&self, gfp: Gfp) -> Result {
         let leaf = ZeroBox::<Leaf>::new(gfp)?;
         let mut middle = None;
-        // What a trim under way has not come to yet goes after the lock.
+        // Dropped after the lock. A running `trim` may not have reached the old leaf in this slot.
         let _retired;
         let unused = loop {
             let unused = self.unused.lock();
@@ -466,7 +469,7 @@ impl HandleTable {
         Ok(())
     }
 
-    // The slot of the leaf that has the entry of this index, if its middle is there.
+    // Returns the slot of the leaf for entry `index`, if its middle level is allocated.
     fn leaf<'a>(&'a self, index: usize, section: RcuRead<'a>) -> Option<&'a RcuBox<Leaf>> {
         let middle = self.root.get(index >> (2 * LEAF_BITS))?.get(section)?;
         middle.get((index >> LEAF_BITS) & (LEAF_WORDS - 1))
@@ -480,23 +483,23 @@ impl HandleTable {
         retired
     }
 
-    /// Frees all of the table but its first leaf, if no class has any entry of it.
+    /// Frees all leaves but the first, unless a class owns an entry.
     ///
-    /// Handles that were freed before may be taken for new ones of the same number from here on, as
-    /// those of another pool may: the generations of the new entries begin elsewhere, but meet theirs.
+    /// Entries of new leaves start with another generation, but later reach old ones. A handle
+    /// freed before the trim may then match a new entry, as a handle of another pool may.
     ///
-    /// Context: may sleep. No lock may be held; one caller at a time.
+    /// Context: may sleep. No lock may be held. Callers must be serialised.
     pub fn trim(&self) {
         let Some(mut end) = self.reset() else {
             return;
         };
         while end > LEAF_WORDS {
-            // What it took out goes here, without the lock.
+            // Drops the detached leaves, without the lock.
             end = self.take_leaves(end).end;
         }
     }
 
-    // Takes some of the leaves out whose entries are below `end` and unknown.
+    // Detaches a batch of leaves that `reset` took out of use, below entry `end`.
     fn take_leaves(&self, end: usize) -> Trimmed {
         let mut trimmed = Trimmed {
             end: 0,
@@ -507,7 +510,7 @@ impl HandleTable {
         let mut first = end;
         for retired in &mut trimmed.leaves {
             first = first.saturating_sub(LEAF_WORDS);
-            // From here on down the table has grown again, or is what stays.
+            // The rest is in use: the table has grown again, or this is the first leaf.
             if first < unused.grown.get() {
                 return trimmed;
             }
@@ -516,7 +519,7 @@ impl HandleTable {
             };
             *retired = self.take_leaf(slot);
             if first & (MIDDLE_WORDS - 1) == 0 {
-                // It was the middle's first leaf, and the last that it had.
+                // This was the last leaf of its middle level.
                 trimmed.middle = self.root.get(first / MIDDLE_WORDS).and_then(RcuBox::take);
                 self.pages.fetch_sub(1, Relaxed);
             }
@@ -525,7 +528,7 @@ impl HandleTable {
         trimmed
     }
 
-    // Makes all entries but those of the first leaf unknown, and these fresh. How many there were.
+    // Takes all leaves but the first out of use, and makes its entries fresh. Returns the old size.
     fn reset(&self) -> Option<usize> {
         let unused = self.unused.lock();
         let grown = unused.grown.get();

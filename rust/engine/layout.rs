@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the slots of a zspage are on its pages.
+//! The layout of slots in a zspage.
 //!
-//! Slots lie back to back, so that one may be on two pages. What is asked often is computed once
-//! for each class.
+//! Slots are contiguous, so a slot may span two pages. Frequent values are computed once per class.
 
 #![forbid(unsafe_code)]
 
@@ -12,25 +11,25 @@ use core::ops::Range;
 use super::geometry::{ClassShape, MAX_CHAIN_LIMIT};
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE};
 
-// A number divided by the size is the number times 2^40 / size, rounded up, over 2^40: exactly so
-// while both are below 2^20.
+// Division by the object size is a multiplication by 2^40 / size, rounded up, and a shift. This is
+// exact while the dividend and the size are below 2^20.
 const RECIPROCAL_SHIFT: u32 = 40;
 
 const _: () = assert!(MAX_CHAIN_LIMIT * PAGE_SIZE <= 1 << 20);
 
-/// The slots of a class, page by page.
+/// The slots of zspages of one class, by page.
 pub struct Layout {
     size: u32,
     reciprocal: u64,
-    // By position of a page, and one more: the slot that the first byte belongs to. The number of
-    // slots behind the last one.
+    // By position of a page: the slot of its first byte. Positions past the last page, and the
+    // additional last element, have the number of slots.
     starts: [u16; MAX_CHAIN_LIMIT + 1],
-    // Bit n is set if that slot begins on the page before.
+    // Bit n is set if slot `starts[n]` begins on the previous page.
     straddles: u32,
 }
 
 impl Layout {
-    /// The slots of zspages of this shape.
+    /// Computes the layout of zspages with this geometry.
     pub fn new(shape: &ClassShape) -> Self {
         let size = u64::from(shape.size).max(1);
         let mut layout = Self {
@@ -45,29 +44,29 @@ impl Layout {
             if index >= u64::from(shape.objs) {
                 break;
             }
-            // Below the number of slots, as was just seen.
+            // Below `shape.objs`, a `u16`.
             *first = index as u16;
             layout.straddles |= u32::from(index.wrapping_mul(size) < start) << position;
         }
         layout
     }
 
-    /// Where the slot of this index begins, in bytes from the start of the zspage.
+    /// Returns the offset of a slot in its zspage, in bytes.
     #[inline(always)]
     pub fn offset(&self, index: usize) -> usize {
-        // A zspage is at most sixteen pages, so this is far from overflowing.
+        // A zspage is at most sixteen pages, far from overflowing.
         index.wrapping_mul(self.size as usize)
     }
 
-    /// The index of the slot that the byte at `offset` of a zspage belongs to.
+    /// Returns the slot of the byte at `offset` in the zspage.
     #[inline(always)]
     pub fn index_at(&self, offset: usize) -> usize {
         ((offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT) as usize
     }
 
-    // The slots that touch the page at `position`, from the one that its first byte belongs to, but
-    // not that one if it begins on the page before and `less` has the bit of `position`; to the one
-    // that goes on in the next page, if `more` has the bit of that.
+    // Returns the slots that touch the pages at `positions`. Leaves out the first slot if it begins
+    // on the previous page and `less` has the bit of the first position. Leaves out the last slot
+    // if it continues on the next page, unless `more` has the bit of that page.
     #[inline(always)]
     fn slots(&self, positions: Range<usize>, less: u32, more: u32) -> Range<usize> {
         let Range {
@@ -86,25 +85,25 @@ impl Layout {
         }
     }
 
-    /// The positions of pages on which a part of these slots is.
+    /// Returns the positions of the pages that `slots` touch.
     pub fn positions(&self, slots: &Range<usize>) -> Range<usize> {
         self.offset(slots.start) >> PAGE_SHIFT..self.offset(slots.end).div_ceil(PAGE_SIZE)
     }
 
-    /// The slots of which a part is on the page at `position`.
+    /// Returns the slots that touch the page at `position`.
     #[inline(always)]
     pub fn touching(&self, position: usize) -> Range<usize> {
         self.touching_any(position..position.wrapping_add(1))
     }
 
-    /// The slots of which a part is on one of the pages at these positions.
+    /// Returns the slots that touch any of the pages at `positions`.
     #[inline(always)]
     pub fn touching_any(&self, positions: Range<usize>) -> Range<usize> {
         self.slots(positions, 0, u32::MAX)
     }
 
-    /// Those on the page at `position` that have all of their pages, if the pages set in `present` are
-    /// there; that one is.
+    /// Returns the slots that touch the page at `position` and have all of their pages. The bitmap
+    /// `present` has the other pages that are present.
     #[inline(always)]
     pub fn backed(&self, position: usize, present: u16) -> Range<usize> {
         let present = u32::from(present);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mapping: the bytes of an object, for as long as a guard lives.
+//! Mapping of objects.
 //!
-//! An object inside a page is lent where it is; so is one that spans two pages that happen to be
-//! neighbours in memory. Any other is copied to a buffer of this CPU, and back.
+//! An object on one page is mapped in place, and so is one on two pages that are physically
+//! contiguous. Other objects are copied to a per-CPU buffer, and back.
 
 use core::ptr::NonNull;
 
@@ -17,31 +17,31 @@ use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::sched::NoPreemption;
 
-/// What a mapping is for. The numbers are those of `enum zs_mapmode`.
+/// The access mode of a mapping. Numbered as in `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapMode(u8);
 
 #[allow(non_upper_case_globals)]
 impl MapMode {
-    /// Read, then perhaps change.
+    /// Read and write.
     pub const ReadWrite: MapMode = MapMode(0);
     /// Read only.
     pub const ReadOnly: MapMode = MapMode(1);
-    /// Write everything; what was there before may be lost.
+    /// Write only. The old contents may be lost.
     pub const WriteOnly: MapMode = MapMode(2);
 
-    /// The number that stands for the mode.
+    /// Returns the number of the mode.
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// The mode of this number. One that is none reads and writes, the safest.
+    /// Converts from a number. An unknown one reads and writes, the safe choice.
     pub const fn from_number(number: u8) -> Self {
         MapMode(number)
     }
 }
 
-// Where the bytes of an object are that is locked: in front of its handle.
+// The location of the bytes of a locked object, without its handle.
 struct Bytes {
     page: ZsPage,
     offset: usize,
@@ -49,13 +49,14 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// Finds the bytes of the object at `location`.
+    /// Returns the bytes of the object at `location`.
     ///
     /// # Safety
     ///
-    /// The location must be that of an entry that the caller has locked.
+    /// The caller must have locked the entry that `location` came from.
     unsafe fn find(location: ObjLocation) -> Option<Self> {
-        // SAFETY: By the invariant of entries a zspage's page is there, and it stays.
+        // SAFETY: By the type invariant of `HandleEntry` this is the location of an object. Its
+        // entry is locked (safety requirement), so its page and its zspage stay.
         let (page, shape) = unsafe {
             let page = ZsPage::from_pfn(location.pfn());
             (page, Zspage::of(page)?.class().shape())
@@ -78,14 +79,16 @@ impl Bytes {
         self.offset.wrapping_add(self.len) <= PAGE_SIZE
     }
 
-    /// Copies between the object and `buffer`, page by page.
+    /// Copies between the object and `buffer`, in either direction.
     ///
     /// # Safety
     ///
-    /// The caller must have the object locked, and `buffer` room for it.
+    /// The caller must have locked the entry of the object, which must span pages. `buffer` must be
+    /// valid for `len` bytes.
     unsafe fn copy(&self, buffer: NonNull<u8>, to_object: bool) {
         let first = PAGE_SIZE.saturating_sub(self.offset);
-        // SAFETY: The object is locked, so its pages stay; it has two, as it does not fit in one.
+        // SAFETY: The entry is locked (safety requirement), so both pages and the link
+        // between them stay. The parts are inside the pages and inside the buffer.
         unsafe {
             let Some(next) = self.page.next() else { return };
             let parts = [
@@ -105,7 +108,7 @@ impl Bytes {
 }
 
 fn map_waiting(handle: Handle) -> Result<NonNull<u8>, BadHandle> {
-    // SAFETY: `map_raw` kept the area.
+    // SAFETY: `map_raw` kept the area before it called this.
     let area = unsafe { CpuArea::resume(handle.into_raw() as u64) };
     let mut area = area.ok_or(BadHandle::NotMapped)?;
     let location = entry_of(&area)
@@ -120,14 +123,15 @@ fn map_waiting(handle: Handle) -> Result<NonNull<u8>, BadHandle> {
     bytes.ok_or(BadHandle::Mismatch)
 }
 
-// The entry of the object that is mapped.
+// Returns the entry of the mapped object.
 #[inline(always)]
 fn entry_of(area: &CpuArea) -> Option<HandleEntry<'_>> {
     area.entry().map(HandleEntry::new)
 }
 
 fn map_locked(area: &mut CpuArea, location: ObjLocation) -> Option<NonNull<u8>> {
-    // SAFETY: The object is locked, so its pages stay; the buffer is a page.
+    // SAFETY: Both callers have locked the entry that `location` came from, so the pages of the
+    // object stay. The buffer is a page, and `len` is less.
     unsafe {
         let found = Bytes::find(location)?;
         if found.in_one_page() {
@@ -144,10 +148,9 @@ fn map_locked(area: &mut CpuArea, location: ObjLocation) -> Option<NonNull<u8>> 
     }
 }
 
-/// The bytes of an object, on this CPU.
+/// The bytes of an object, mapped on this CPU.
 ///
-/// While it lives the CPU cannot sleep or be preempted, the object cannot move, and nobody else
-/// can have it mapped.
+/// Its task cannot sleep. The object cannot be moved, freed or mapped again.
 #[must_use = "the object is unmapped when this is dropped"]
 pub struct Mapping<'a> {
     pool: &'a Pool,
@@ -158,12 +161,12 @@ pub struct Mapping<'a> {
 }
 
 impl Pool {
-    /// Maps an object on this CPU. A handle that is not one of a live object is reported with a
-    /// kernel warning and refused; so is a second mapping on one CPU.
+    /// Maps an object on this CPU. Warns and returns `None` if the handle is bad, or if this CPU
+    /// has an object mapped already.
     ///
-    /// Waits, spinning, for whoever has that object mapped, moves it or frees it; for nobody else.
+    /// Spins while the object is mapped elsewhere, being moved or freed. Takes only the entry lock.
     ///
-    /// Context: any but an interrupt. Preemption and page faults are off until the guard goes.
+    /// Context: any but an interrupt. Preemption and page faults are off while it is mapped.
     pub fn map(&self, handle: Handle, mode: MapMode) -> Option<Mapping<'_>> {
         let bytes = self.map_raw(handle, mode)?;
         let len = self.mapped_len(handle);
@@ -176,12 +179,11 @@ impl Pool {
         })
     }
 
-    /// The same for C, which ends it with [`Pool::unmap_raw`]. The bytes are as many as
-    /// [`Mapping::len`] says.
+    /// Maps an object for C: see [`Pool::unmap_raw`]. [`Mapping::len`] bytes are mapped.
     #[inline(always)]
     pub fn map_raw(&self, handle: Handle, mode: MapMode) -> Option<NonNull<u8>> {
-        // An object that nobody has mapped and that is in one page: that is short enough to need no
-        // stack. All else is left to `map_other`.
+        // The fast path: an object on one page that is not locked. It needs no stack frame.
+        // `map_other` handles all other cases.
         let Some(mut area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
             return self.map_other(handle, Some(BadHandle::Nested));
         };
@@ -189,20 +191,20 @@ impl Pool {
             drop(area);
             return self.map_other(handle, Some(BadHandle::NotAllocated));
         };
-        // SAFETY: The entry was just looked up in the mapping's own read-side section.
+        // SAFETY: The entry was looked up in the read-side section of `area.rcu()`.
         unsafe { area.set_entry(entry.memory()) };
         let Ok(location) = entry.try_lock_plain(handle.generation()) else {
             area.keep();
             return self.map_other(handle, None);
         };
-        // SAFETY: By the invariant of entries this is where the object is. It is locked, so its page
-        // stays, and it is inside it.
+        // SAFETY: By the type invariant of `HandleEntry` this is the location of an object. Its
+        // entry is locked, so its page stays. `try_lock_plain` refuses objects that span pages.
         let bytes = unsafe { area.map_page(ZsPage::from_pfn(location.pfn()), location.offset()) };
         area.keep();
         Some(bytes)
     }
 
-    // Says why an object was not mapped; or maps it, whatever it is, on the area that was kept.
+    // Reports why the object was not mapped, or without a reason maps it in the area that was kept.
     #[cold]
     #[inline(never)]
     fn map_other(&self, handle: Handle, why: Option<BadHandle>) -> Option<NonNull<u8>> {
@@ -220,16 +222,15 @@ impl Pool {
         found.map_or(0, |found| found.len)
     }
 
-    /// Ends a mapping of `handle` that was left to C on this CPU. If this CPU has none, that is
-    /// reported and nothing is done.
+    /// Unmaps an object that [`Pool::map_raw`] mapped. Warns if it is not mapped on this CPU.
     ///
     /// # Safety
     ///
-    /// The bytes that were mapped must not be used any more, and no [`Mapping`] have them. The pool
-    /// that they were mapped of must still exist.
+    /// The mapped bytes must not be used any more, and must not belong to a [`Mapping`]. The pool
+    /// that they belong to must still exist.
     #[inline(always)]
     pub unsafe fn unmap_raw(&self, handle: Handle) {
-        // SAFETY: Mapping kept the area.
+        // SAFETY: `map_raw` keeps the area on success.
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
                 if let Some(entry) = entry_of(&area) {
@@ -246,14 +247,14 @@ impl Pool {
 
     #[inline(never)]
     fn unmap_bounced(&self, handle: Handle) {
-        // SAFETY: `unmap_raw` kept the area.
+        // SAFETY: `unmap_raw` kept the area before it called this.
         let Some(area) = (unsafe { CpuArea::resume(handle.into_raw() as u64) }) else {
             return;
         };
         let Some(entry) = entry_of(&area) else {
             return;
         };
-        // Handles of two pools may be the same number.
+        // Another pool may have an equal handle.
         let ours = self.table().entries(area.rcu()).entry(handle);
         if !ours.is_some_and(|ours| core::ptr::eq(ours.memory(), entry.memory())) {
             area.keep();
@@ -261,7 +262,8 @@ impl Pool {
             return;
         }
         if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
-            // SAFETY: The object is locked, and the buffer is a page.
+            // SAFETY: The object is mapped, so its entry is locked. It is bounced, so it spans
+            // pages. The buffer is a page, and `len` is less.
             unsafe {
                 if let Some(found) = Bytes::find(entry.held_location()) {
                     found.copy(area.buffer(), true);
@@ -273,35 +275,36 @@ impl Pool {
 }
 
 impl Mapping<'_> {
-    /// How many bytes there are: a multiple of four, and at least as many as were asked for.
+    /// Returns the number of bytes: at least the size of the request, and a multiple of four.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none. There always are.
+    /// Returns whether there are no bytes. Always false.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bytes, to read. In a mapping that is to write everything they are anything.
+    /// Returns the bytes for reading. Their contents are unspecified in a write-only mapping.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: The bytes are mapped, and this is the only mapping.
+        // SAFETY: The bytes are mapped until `self` is dropped, and nobody else has them mapped.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
-    /// The bytes, to write; `None` if the mapping is read-only.
+    /// Returns the bytes for writing, or `None` if the mapping is read-only.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         if self.mode == MapMode::ReadOnly {
             return None;
         }
-        // SAFETY: The bytes are mapped, and this is the only mapping.
+        // SAFETY: The bytes are mapped until `self` is dropped, nobody else has them mapped, and
+        // `self` is borrowed mutably.
         Some(unsafe { core::slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) })
     }
 }
 
 impl Drop for Mapping<'_> {
     fn drop(&mut self) {
-        // SAFETY: Nobody can borrow the bytes any more.
+        // SAFETY: All references to the bytes borrow `self`, so none is left.
         unsafe { self.pool.unmap_raw(self.handle) };
     }
 }

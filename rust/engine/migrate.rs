@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page migration: the kernel moves a page of ours somewhere else.
+//! Page migration: the kernel moves a page of a zspage to another page.
 //!
-//! The kernel holds the locks of both pages, so the zspage cannot be released. Under the class
-//! lock every object that touches the page gets its entry locked, or the migration is refused;
-//! then nobody has any of the page mapped, and nobody can find it until the entries say where it is
-//! now.
+//! The kernel holds both page locks, so the zspage cannot be freed. With the class lock held, the
+//! entries of all objects on the page are locked; if one is locked already, the migration is
+//! refused. From then on nobody can map objects on the page until their entries are updated.
 
 use core::ops::Range;
 
@@ -28,13 +27,13 @@ fn used<'a>(
     range.filter_map(move |index| zspage.used_object(guard, index))
 }
 
-// Indices of the handles whose entries are locked, by slot. What is behind an object is read once:
-// it may be overwritten at any time.
+// By slot: the index of the handle whose entry was locked. The handle after an object is read only
+// once, as a stray write may change it at any time.
 struct LockedEntries([u32; max_objs_per_zspage(PAGE_SIZE)]);
 
 impl LockedEntries {
-    // Locks the entries of all objects in `range`, or none. `EINVAL` if the handle of one does not
-    // lead back to it.
+    // Locks the entries of all objects in `range`, or none. Returns `EBUSY` if an object is locked,
+    // and `EINVAL` if its handle leads to no entry with its location.
     fn lock(
         guard: &ClassGuard<'_>,
         table: &HandleTable,
@@ -42,7 +41,7 @@ impl LockedEntries {
         range: Range<usize>,
     ) -> Result<Self> {
         let mut locked = Self([0; max_objs_per_zspage(PAGE_SIZE)]);
-        // Once for all of them: lockdep counts at most 48 locks.
+        // Once for all entries: lockdep tracks at most 48 held locks.
         lockdep::entry_acquired(Acquire::Tried);
         for object in used(guard, zspage, range.clone()) {
             let handle = object.handle();
@@ -63,7 +62,7 @@ impl LockedEntries {
         Ok(locked)
     }
 
-    // Ends that: the objects in `range`, of those that were locked, are where they are now.
+    // Unlocks the entries of the objects in `range`, and stores the new locations in them.
     fn unlock(
         &self,
         guard: &ClassGuard<'_>,
@@ -81,30 +80,31 @@ impl LockedEntries {
     }
 }
 
-/// Moves the contents and the duties of `old` to `new`.
+/// Moves the contents of `old` to `new`, and replaces it in its zspage.
 ///
-/// Returns [`EBUSY`] if an object on the page is mapped or just then freed, [`EINVAL`] if the handle
-/// of one was overwritten; nothing has changed then. Afterwards `old` belongs to nobody.
+/// Returns [`EBUSY`] if an object on the page is mapped or being freed, and [`EINVAL`] if a handle
+/// on it was overwritten. On error nothing has changed. On success `old` belongs to no zspage.
 ///
-/// Context: as `migrate_page` of `struct movable_operations`; takes the class lock.
+/// Context: as for `migrate_page` in `struct movable_operations`. Takes the class lock.
 ///
 /// # Safety
 ///
-/// `old` must be a movable page of a zspage, `new` a fresh page, both locked by the caller.
+/// `old` must be a movable page of a zspage, and `new` a newly allocated page, both locked.
 pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
-    // SAFETY: The page is locked, so its zspage stays.
+    // SAFETY: The caller has `old` locked, so it stays in its zspage, and the zspage stays.
     let zspage = unsafe { Zspage::of(old) }.ok_or(EINVAL)?;
     let class = zspage.class();
     let shared = class.shared();
     let guard = class.lock();
-    // SAFETY: `old` belongs to the zspage.
+    // SAFETY: The caller has `old` locked, so it stays in its zspage.
     let position = unsafe { old.position() } as usize;
     let range = class.layout().touching(position);
     let locked =
         LockedEntries::lock(&guard, shared.table(), zspage, range.clone()).inspect_err(|_| {
             shared.events().migrations_refused.fetch_add(1, Relaxed);
         })?;
-    // SAFETY: Both pages are locked, `new` is fresh, `old` is ours and no object on it is mapped.
+    // SAFETY: Both pages are locked and `new` is newly allocated (safety requirements). The entries
+    // of all objects on `old` are locked, so none is mapped.
     unsafe {
         new.adopt();
         old.copy_page_to(new);
@@ -112,7 +112,7 @@ pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
     }
     locked.unlock(&guard, shared.table(), zspage, range);
     drop(guard);
-    // SAFETY: `new` is in the chain now and locked by the caller; `old` is out of it.
+    // SAFETY: Both pages are locked (safety requirement), and `new` has replaced `old`.
     unsafe {
         new.finish_adoption(old);
     }

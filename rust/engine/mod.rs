@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The allocator itself, with no kernel in it.
+//! The allocator, independent of the kernel.
 //!
-//! Everything here is written against [`core`] and `crate::sys`. The kernel modules mount it over
-//! the `sys` that wraps the kernel's primitives; `rust/host` mounts the very same files over a
-//! `sys` made of `std` (or `loom`), so that what the host tests run is what the kernel runs.
+//! The engine uses only [`core`] and `crate::sys`. The kernel module builds it with a `sys` that
+//! wraps kernel primitives. `rust/host` builds the same files with a `sys` on top of `std` or
+//! `loom`, so the host tests run the code that the kernel runs.
 //!
-//! Where to start reading: [`pool`] is the API and shows the life of an object from top to bottom;
-//! [`handle_entry`] is the protocol that makes a handle stable without a lock the pool shares; [`isolated`]
-//! and [`class`] are the ownership rule ("on one list, or isolated").
+//! [`pool`] has the API, and is the place to start reading. [`handle_entry`] has the protocol that
+//! keeps handles stable without a lock for the whole pool. [`isolated`] and [`class`] have the
+//! ownership rule of zspages.
 //!
-//! Data flows one way: pool, class, zspage, object, page.
+//! Data flows down: pool, class, zspage, object, page.
 
 pub mod class;
 pub mod compact;

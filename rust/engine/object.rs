@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An object: its slot in a zspage, and the handle behind it.
+//! An object: a slot of a zspage, and the handle stored after the object.
 
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::HANDLE_SIZE;
@@ -8,12 +8,12 @@ use super::handle_entry::ObjLocation;
 use super::zspage::Zspage;
 use crate::sys::page::{read_u32_at, write_u32_at, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 
-/// An object in its zspage. The class lock keeps it there.
+/// An object in its zspage. It stays there while the class lock is held.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
-    // Where it begins, on which page, and the one on which it goes on.
+    // The location of the first byte, its page, and the page that the object continues on.
     location: ObjLocation,
     page: ZsPage,
     next: Option<ZsPage>,
@@ -21,12 +21,12 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object of index `index` of `zspage`, which begins at `offset` of `page`. `None` if it
-    /// goes on in the next page, and there is none.
+    /// Returns the object in slot `index` of `zspage`, which begins at `offset` of `page`. Returns
+    /// `None` if it spans pages and the second page is missing.
     ///
     /// # Safety
     ///
-    /// The page must be the zspage's, and stay so while the object is used.
+    /// `page` must belong to `zspage` as long as the object is used.
     #[inline(always)]
     pub(super) unsafe fn new(
         class: &'a SizeClass,
@@ -37,7 +37,7 @@ impl<'a> Object<'a> {
     ) -> Option<Self> {
         let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
         let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
-        // SAFETY: The caller's promise.
+        // SAFETY: `page` belongs to `zspage` (safety requirement). `address` is the object's.
         unsafe {
             Self::of(
                 class,
@@ -49,12 +49,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The object of `zspage` at `location`, on `page`.
+    /// Returns the object of `zspage` at `location`, on `page`.
     ///
     /// # Safety
     ///
-    /// The entry that has the location must be locked; the page must be the zspage's, which must be of
-    /// `guard`'s class.
+    /// The caller must have locked the entry that `location` came from. `page` must belong to
+    /// `zspage`, and that to the class of `guard`.
     #[inline(always)]
     pub(super) unsafe fn at(
         guard: &'a ClassGuard<'_>,
@@ -62,19 +62,19 @@ impl<'a> Object<'a> {
         page: ZsPage,
         location: ObjLocation,
     ) -> Option<Self> {
-        // SAFETY: The page stays the zspage's, as the entry is locked.
+        // SAFETY: `page` belongs to `zspage` while the entry is locked (safety requirements).
         let position = unsafe { page.position() } as usize;
         let class = guard.class();
         let index = class
             .layout()
             .index_at((position << PAGE_SHIFT) | location.offset());
-        // SAFETY: As above.
+        // SAFETY: `page` belongs to `zspage` (safety requirement). `location` came from its entry.
         unsafe { Self::of(class, zspage, page, location, index) }
     }
 
     /// # Safety
     ///
-    /// As for [`Object::new`]; `location` must be that of the object.
+    /// As for [`Object::new`]. `location` must be the location of slot `index` of `zspage`.
     #[inline(always)]
     unsafe fn of(
         class: &'a SizeClass,
@@ -84,7 +84,8 @@ impl<'a> Object<'a> {
         index: usize,
     ) -> Option<Self> {
         let next = if location.spans() {
-            // SAFETY: The caller's promise.
+            // SAFETY: `page` belongs to a zspage (safety requirement of `Object::new`), which is
+            // not huge. The class lock is held, so the chain does not change.
             Some(unsafe { page.next() }?)
         } else {
             None
@@ -99,36 +100,36 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Its zspage.
+    /// Returns the zspage.
     pub fn zspage(&self) -> &'a Zspage {
         self.zspage
     }
 
-    /// Where it is.
+    /// Returns the location.
     #[inline]
     pub fn location(&self) -> ObjLocation {
         self.location
     }
 
-    // Where it begins in its page.
+    // Returns the offset of the object in its page.
     #[inline]
     fn offset(&self) -> usize {
         self.location.offset()
     }
 
-    /// Position of the page that it begins on.
+    /// Returns the position of the page that the object begins on.
     pub fn position(&self) -> u32 {
-        // SAFETY: The page belongs to the object's zspage.
+        // SAFETY: The page belongs to the zspage while the object is used (requirement of `new`).
         unsafe { self.page.position() }
     }
 
-    /// Its index in the zspage.
+    /// Returns the slot of the object.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    // The physical address of the handle behind it. If it spans pages, that is on the second, as
-    // sizes and locations are multiples of eight.
+    // Returns the physical address of the handle after the object. Sizes and locations are
+    // multiples of eight, so if the object spans pages, its handle is on the second.
     #[inline]
     fn handle_address(&self) -> u64 {
         let behind = (self.class.shape().size as usize).wrapping_sub(HANDLE_SIZE);
@@ -139,12 +140,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The handle that is kept behind the object: see [`super::handle_table::Handle::in_object`].
-    /// What a free one has there says nothing.
+    /// Returns the handle stored after the object: see [`super::handle_table::Handle::in_object`].
+    /// Meaningless for a free slot.
     #[inline]
     pub fn handle(&self) -> u32 {
-        // SAFETY: The pages belong to the object's zspage, sizes are multiples of eight, and so are
-        // the addresses of objects.
+        // SAFETY: The pages belong to the zspage as long as the object is used, by the requirements
+        // of `new`. Sizes and locations are multiples of eight, so the address is a multiple of
+        // four.
         unsafe {
             if self.location.is_huge() {
                 self.page.huge_handle()
@@ -154,10 +156,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Writes the handle behind the object.
+    /// Stores the handle after the object.
     #[inline]
     pub(super) fn set_handle(&self, handle: u32) {
-        // SAFETY: As in `handle`; the class lock is held, and nobody maps what is behind an object.
+        // SAFETY: The pages belong to the zspage, and the address is a multiple of four: see
+        // `handle`. The caller holds the class lock, which protects these bytes, and mappings leave
+        // them out.
         unsafe {
             if self.location.is_huge() {
                 self.page.set_huge_handle(handle);
@@ -167,20 +171,19 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Gives the object back to its zspage. Its slot is free then.
+    /// Frees the slot of the object in its zspage.
     #[inline(always)]
     pub(super) fn release(&self) {
         self.zspage.release(self.index, self.page);
     }
 
-    /// Whether its neighbours are in use, and keep its pages so.
+    /// Returns whether objects next to this one are in use on all of its pages.
     #[inline(always)]
     pub(super) fn keeps_its_pages(&self) -> bool {
         let (zspage, start) = (self.zspage, self.offset());
         let size = self.class.shape().size as usize;
         let end = start.wrapping_add(size);
-        // A neighbour touches the page only if it does not end, or begin, with the page. Behind the
-        // last one is nothing.
+        // A neighbour is on another page if this object begins or ends at a page boundary.
         let next = self.index.wrapping_add(1);
         let before = start != 0 && zspage.is_taken(self.index.wrapping_sub(1));
         let after = end & (PAGE_SIZE - 1) != 0
@@ -189,7 +192,7 @@ impl<'a> Object<'a> {
         if zspage.is_complete() {
             return keeps(before, after, end);
         }
-        // One that is taken is in use if it is on no other page, or that is there, too.
+        // A neighbour is in use if its slot is taken, and the other page that it spans is present.
         let position = self.position() as usize;
         let last = position.wrapping_add(usize::from(end > PAGE_SIZE));
         let before = before && (start >= size || zspage.is_present(position.wrapping_sub(1)));
@@ -199,15 +202,16 @@ impl<'a> Object<'a> {
         keeps(before, after, end)
     }
 
-    /// The pages that the object is on: one, or two.
+    /// Returns the pages of the object, one or two.
     #[inline]
     pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
         (self.page, self.next)
     }
 
-    /// Copies the object, the handle included, to `to`, an object of the same class.
+    /// Copies the object, including the handle after it, to `to`, an object of the same class.
     ///
-    /// Nobody may have either mapped.
+    /// Neither may be mapped: the caller has locked the entry of `self`, and no entry has the
+    /// location of `to` yet.
     pub(super) fn copy_to(&self, to: &Object<'_>) {
         let size = self.class.shape().size as usize;
         if self.location.is_huge() {
@@ -220,8 +224,8 @@ impl<'a> Object<'a> {
             let bytes = left
                 .min(PAGE_SIZE.saturating_sub(from_offset))
                 .min(PAGE_SIZE.saturating_sub(to_offset));
-            // SAFETY: Both pages belong to zspages of a class whose lock is held, the ranges are
-            // inside them, and no object is mapped.
+            // SAFETY: Both pages belong to zspages of a class whose lock is held. The ranges are
+            // inside them, and apart. Neither object is mapped, as the caller guarantees.
             unsafe { from_page.copy_to(from_offset, to_page, to_offset, bytes) };
             left = left.saturating_sub(bytes);
             if left == 0 {
@@ -241,7 +245,7 @@ impl<'a> Object<'a> {
     }
 }
 
-// Whether the object in front of one, the one behind it, or both are on all of its pages.
+// Returns whether the previous or the next object, or both together, touch all pages of this one.
 #[inline(always)]
 fn keeps(before: bool, after: bool, end: usize) -> bool {
     if end <= PAGE_SIZE {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page that is in no zspage.
+//! Pages outside of a zspage.
 
 use core::mem::ManuallyDrop;
 
 use crate::sys::page::ZsPage;
 use crate::sys::prelude::*;
 
-/// A page that is in no zspage, and is locked.
+/// A locked page that is in no zspage.
 ///
-/// It goes into one, or back to the kernel, which happens at the latest when it is dropped.
+/// Dropping it frees the page.
 pub struct OwnedPage {
     page: ZsPage,
-    // It was in a zspage before.
+    // Whether the page was in a zspage, and so was made movable.
     is_movable: bool,
 }
 
 impl OwnedPage {
-    /// Allocates a page; [`ENOMEM`] if there is none. Context: as `gfp` says.
+    /// Allocates a page, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
         let page = ZsPage::alloc(gfp).ok_or(ENOMEM)?;
         Ok(Self {
@@ -26,7 +26,7 @@ impl OwnedPage {
         })
     }
 
-    /// A locked page that was taken out of its zspage.
+    /// Wraps a locked page that was taken out of its zspage.
     pub(super) fn detached(page: ZsPage) -> Self {
         Self {
             page,
@@ -34,7 +34,7 @@ impl OwnedPage {
         }
     }
 
-    /// The page, which goes into a zspage, and whether it was in one before.
+    /// Unwraps the page, to add it to a zspage. Also returns whether it was in one before.
     pub(super) fn into_page(self) -> (ZsPage, bool) {
         let this = ManuallyDrop::new(self);
         (this.page, this.is_movable)
@@ -43,7 +43,7 @@ impl OwnedPage {
 
 impl Drop for OwnedPage {
     fn drop(&mut self) {
-        // SAFETY: The page is in no zspage, so it is ours alone, and it is locked.
+        // SAFETY: `self` owns the page, which is locked and in no zspage.
         unsafe {
             if self.is_movable {
                 self.page.release();

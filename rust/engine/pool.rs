@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool: the allocator's API.
+//! Pools: the API of the allocator.
 //!
-//! [`Pool::malloc`] takes an object of a zspage, [`Pool::map`] lends its bytes, [`Pool::free`]
-//! gives it back; [`Pool::compact`] moves objects together and gives pages back, and
-//! [`Pool::free_deferred`] gives back what could not be locked at once.
+//! [`Pool::malloc`] allocates an object, [`Pool::map`] maps it, and [`Pool::free`] frees it.
+//! [`Pool::compact`] moves objects to free pages. [`Pool::free_deferred`] frees empty zspages.
 //!
-//! Locks, in the order in which they nest: page lock, entry lock, class lock, the lock inside
-//! [`HandleTable`]. `free` waits for the class lock with the entry locked. Whoever holds a class lock
-//! only tries an entry, and only tries the table's lock.
+//! Lock order: page lock, entry lock, class lock, lock of the [`HandleTable`]. `free` takes the
+//! class lock with the entry locked. A holder of a class lock only trylocks an entry or the table.
 //!
-//! None of `malloc`, `map` and `free` writes to memory that the whole pool shares, except where a
-//! page comes or goes, or handles do.
+//! `malloc`, `map` and `free` write data that classes share only when pages or handles come or go.
 
 use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
 use super::events::{BadHandle, Events};
@@ -35,10 +32,10 @@ use crate::sys::report;
 use crate::sys::sched::NoPreemption;
 use crate::sys::work::Work;
 
-// How long `free` waits for a lock to go before it calls the object mapped.
+// How often `free` retries a locked entry before it considers the object mapped.
 const LOCK_SPINS: usize = 256;
 
-// What a class is about to get, or did not need after all.
+// What the slow path of `malloc` allocated and the class does not have yet.
 #[derive(Default)]
 struct Growth<'c> {
     handles: Option<FreeHandles>,
@@ -46,7 +43,7 @@ struct Growth<'c> {
     zspage: Option<IsolatedZspage<'c>>,
 }
 
-/// A pool.
+/// A pool of size classes.
 #[pin_data(PinnedDrop)]
 pub struct Pool {
     name: CString,
@@ -60,32 +57,32 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of this name, with chains of at most `chain_limit` pages.
+    /// Creates a pool with at most `chain_limit` pages per zspage.
     ///
-    /// Fails with [`ENOMEM`]. Context: may sleep.
+    /// Returns [`ENOMEM`] if memory ran out. Context: may sleep.
     pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
-        // In place: the stack of a caller deep in the kernel is not for tables.
+        // Initialised in place: the tables are too large for the stack.
         try_init_with(move || {
             let shared = pin_arc(Shared::new())?;
             Ok(try_pin_init!(&this in Self {
                 name: CString::try_from(name)?,
                 geometry: Geometry::new(PAGE_SIZE, chain_limit),
-                // SAFETY: The geometry was initialised just before.
+                // SAFETY: `geometry` was initialised above, and `this` is valid.
                 classes <- new_classes(unsafe { &(*this.as_ptr()).geometry }, shared.clone()),
                 shared,
                 compacting: AtomicBool::new(false),
-                // SAFETY: The pool is pinned, and flushes its work when it is dropped.
+                // SAFETY: The pool is pinned, and its `drop` flushes the work.
                 deferred_free <- unsafe { Work::new(this) },
             }? Error))
         })
     }
 
-    /// The name given at creation.
+    /// Returns the name of the pool.
     pub fn name(&self) -> &CStr {
         &self.name
     }
 
-    /// What happened so far.
+    /// Returns the event counters.
     pub fn events(&self) -> &Events {
         self.shared.events()
     }
@@ -94,44 +91,45 @@ impl Pool {
         self.shared.table()
     }
 
-    /// The class of index `index`, if that is not merged into another.
+    /// Returns class `index`, or `None` if that size is merged into another.
     #[inline(always)]
     pub fn class(&self, index: usize) -> Option<&SizeClass> {
         self.classes.get(index)?.as_deref()
     }
 
-    /// All classes, from the largest size down.
+    /// Returns all classes, the largest size first.
     pub fn classes(&self) -> impl Iterator<Item = &SizeClass> {
         self.classes.iter().rev().filter_map(Option::as_deref)
     }
 
-    /// Pages in use for objects. Metadata is not counted. Any context.
+    /// Returns the number of pages in zspages. Metadata is not counted. Any context.
     pub fn total_pages(&self) -> usize {
         self.shared.total_pages()
     }
 
-    /// 4-KiB pages in use for the handle table. Any context.
+    /// Returns the size of the handle table in 4-KiB pages. Any context.
     pub fn handle_pages(&self) -> usize {
         self.table().pages()
     }
 
-    /// The smallest request, in bytes, that gets a page of its own.
+    /// Returns the smallest request in bytes that gets a page of its own.
     pub fn huge_class_size(&self) -> usize {
         self.geometry.huge_size()
     }
 
-    /// The index of the class that a request of `size` bytes is allocated from.
+    /// Returns the class index for a request of `size` bytes.
     ///
-    /// The handle behind the object is counted.
+    /// The handle after the object is added to `size`.
     pub fn lookup_class_index(&self, size: usize) -> usize {
         self.geometry.class_index(size)
     }
 
     /// Allocates an object of `size` bytes.
     ///
-    /// Errors: [`EINVAL`] for no bytes, [`ENOSPC`] for more than a page, [`ENOMEM`], and [`EIO`],
-    /// with a kernel warning, for a zspage that is not what it says.
-    /// Context: as `gfp` says; never with a class lock held, never from an interrupt.
+    /// Returns [`EINVAL`] if `size` is zero, [`ENOSPC`] if it is larger than a page, and [`ENOMEM`]
+    /// if memory ran out. Returns [`EIO`], with a kernel warning, if a zspage is corrupt.
+    ///
+    /// Context: depends on `gfp`. Not in an interrupt, and not with a class lock held.
     #[inline(always)]
     pub fn malloc(&self, size: usize, gfp: Gfp) -> Result<Handle> {
         if size.wrapping_sub(1) >= PAGE_SIZE {
@@ -148,8 +146,8 @@ impl Pool {
         }
     }
 
-    // The slow path. Whatever is missing is allocated without the class lock; then the class is
-    // looked at afresh, as others may have been there.
+    // The slow path. Allocates what is missing without the class lock, and then retries, as the
+    // class may have changed meanwhile.
     #[inline(never)]
     fn malloc_growing(&self, class: &SizeClass, mut missing: Missing, gfp: Gfp) -> Result<Handle> {
         let mut growth = Growth::default();
@@ -166,13 +164,13 @@ impl Pool {
             self.give_back_handles(handles);
         }
         if let Some(zspage) = growth.zspage {
-            // SAFETY: Nobody else has it: it was isolated when it was allocated, and no guard lent it.
+            // SAFETY: The zspage is new and was never on a list, so no guard lent it.
             unsafe { zspage.release() };
         }
         result
     }
 
-    // Allocates what is missing, unless it is there.
+    // Allocates what is missing, unless `growth` has it already.
     #[inline]
     fn add_missing<'c>(
         &self,
@@ -198,7 +196,7 @@ impl Pool {
         Ok(())
     }
 
-    // Takes free entries of the table, or, if that cannot grow, those that other classes keep.
+    // Takes entries from the table. If it cannot grow, takes back those that classes do not use.
     fn reserve_handles(&self, count: usize, gfp: Gfp) -> Result<FreeHandles> {
         self.table().reserve(count, gfp).or_else(|error| {
             self.reclaim_handles();
@@ -206,7 +204,7 @@ impl Pool {
         })
     }
 
-    // Gives the class what it needs of that, and takes a slot of it.
+    // Adds what `growth` has to the class, and allocates an object.
     #[inline]
     fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Result<Handle, Missing> {
         if let Some(handles) = growth.handles.take() {
@@ -219,7 +217,7 @@ impl Pool {
         if !matches!(missing, Missing::Zspage) {
             return Err(missing);
         }
-        // Both, or none: what is there stays for the next round.
+        // A new zspage needs its first page too. With only one of the two, allocate the other.
         let (page, isolated) = match (growth.page.take(), growth.zspage.take()) {
             (Some(page), Some(isolated)) => (page, isolated),
             (page, isolated) => {
@@ -233,10 +231,9 @@ impl Pool {
         handle
     }
 
-    /// Frees an object. A handle that is not one of a live, unmapped object is reported with a
-    /// kernel warning and refused.
+    /// Frees an object. Warns and returns an error if the handle is bad, or the object mapped.
     ///
-    /// Context: any but an interrupt; takes the class lock.
+    /// Context: any but an interrupt. Does not sleep. Takes the entry lock and the class lock.
     #[inline(always)]
     pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
         self.try_free(handle)
@@ -245,7 +242,7 @@ impl Pool {
 
     #[inline(always)]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
-        // Whoever maps the object, or moves it, would wait for this task to run again.
+        // `map` spins on the entry lock, so its holder must not be preempted.
         let no_preemption = NoPreemption::new();
         let entries = self.table().entries(no_preemption.rcu());
         let entry = entries.entry(handle).ok_or(BadHandle::NotAllocated)?;
@@ -253,7 +250,8 @@ impl Pool {
             Ok(location) => location,
             Err(why) => lock_to_free(handle, entry, why)?,
         };
-        // SAFETY: The entry is locked, so the object stays where it is, and its zspage as well.
+        // SAFETY: By the type invariant of `HandleEntry` this is the page of an object. Its entry
+        // is locked, so the page and its zspage stay.
         let (page, zspage) = unsafe {
             let page = ZsPage::from_pfn(location.pfn());
             (page, Zspage::of(page))
@@ -264,7 +262,8 @@ impl Pool {
         };
         let class = zspage.class();
         let guard = class.lock();
-        // SAFETY: The entry is locked, so the page is still the zspage's, which is of this class.
+        // SAFETY: The entry that `location` came from is locked. The page belongs to `zspage`, and
+        // that to the class of `guard`.
         let object = unsafe { Object::at(&guard, zspage, page, location) };
         let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
             entry.unlock();
@@ -284,7 +283,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Leaves what is on a list of the empty to the work.
+    /// Leaves empty zspages to the deferred-free work.
     pub(super) fn defer_release(&self) {
         self.events().deferred_frees.fetch_add(1, Relaxed);
         self.schedule_work();
@@ -294,20 +293,20 @@ impl Pool {
         self.deferred_free.schedule();
     }
 
-    /// Takes the right to compact the pool, if nobody has it.
+    /// Claims the compaction of the pool. Returns `None` if one is running.
     pub(super) fn begin_compaction(&self) -> Option<Compacting<'_>> {
-        // Not `then_some`: a guard that is made only to be dropped ends somebody else's compaction.
+        // Not `then_some`: dropping an unwanted guard would end the running compaction.
         (!self.compacting.swap(true, Acquire)).then(|| Compacting(self))
     }
 
-    /// Pages that compaction could free now. Any context; an estimate.
+    /// Returns the number of pages that compaction can free. Any context. An estimate.
     pub fn freeable_pages(&self) -> usize {
         self.classes()
             .map(SizeClass::freeable_pages)
             .fold(0, usize::saturating_add)
     }
 
-    /// The shape and the counters of the class of index `index`, if there is one.
+    /// Returns the geometry and the counters of class `index`, if it exists. Takes the class lock.
     pub fn class_stats(&self, index: usize) -> Option<(ClassShape, ClassStats)> {
         let class = self.class(index)?;
         Some((*class.shape(), class.stats()))
@@ -320,7 +319,7 @@ impl Pool {
     }
 }
 
-/// The right to compact a pool.
+/// The claim of the running compaction.
 pub(super) struct Compacting<'a>(&'a Pool);
 
 impl Drop for Compacting<'_> {
@@ -329,8 +328,8 @@ impl Drop for Compacting<'_> {
     }
 }
 
-// Waits for whoever moves the object. Somebody may have it mapped, but not for more than a moment:
-// see `LOCK_SPINS`.
+// Waits until the object has been moved, and for a short time until it is unmapped or its entry
+// unlocked: see `LOCK_SPINS`.
 #[cold]
 #[inline(never)]
 fn lock_to_free(
@@ -374,7 +373,7 @@ impl PinnedDrop for Pool {
                 if class.stats().zspages.get(group.number()) != Some(&0) {
                     report::group_not_empty(class.shape().size, group.number());
                 }
-                // What its user forgot is lost, but no page may be left that names the pool.
+                // Objects that are left are lost, but no page may keep pointing to the pool.
                 self.release_group(class, group, true);
             }
         }

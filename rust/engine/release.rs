@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving back: pages, zspages and handles that a class does not need any more.
+//! Releasing pages, zspages and handles that a class no longer needs.
 //!
-//! A page goes when nothing on it is in use, unless its class keeps it; a zspage when it has no
-//! page. Both leave the class under its lock, and go after it was let go. A page that somebody has
-//! locked stays in its zspage. One that is empty but for such pages, or kept ones, waits on the
-//! list of the empty: for `malloc`, for the last object of the class, for compaction or for the
-//! work.
+//! A page is freed when no object is on it, unless its class keeps it. A zspage is freed when it
+//! has no page. Both leave the class under its lock and are freed without it. A locked page stays
+//! in its zspage. An empty zspage with pages that are locked or kept goes on the `ZS_INUSE_RATIO_0`
+//! list. It stays there until `malloc` uses it, or until the last object of its class is freed,
+//! compaction runs, or the deferred-free work does.
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::Group;
@@ -18,18 +18,17 @@ use super::owned_page::OwnedPage;
 use super::pool::Pool;
 use crate::sys::work::WorkItem;
 
-// What a class does not need any more.
+// What a class no longer needs.
 pub(super) struct Unused<'c> {
     handles: FreeHandles,
     zspage: Option<IsolatedZspage<'c>>,
     pages: [Option<OwnedPage>; 2],
-    // There may be zspages on the list of the empty.
+    // The `ZS_INUSE_RATIO_0` list may have zspages to free.
     empty_left: bool,
 }
 
 impl Pool {
-    // Takes from the class what it does not need any more after an object was freed, if there is
-    // anything.
+    // Takes what a class no longer needs after `object` was freed, or returns `None`.
     #[inline(never)]
     pub(super) fn take_unused<'c>(
         &self,
@@ -56,10 +55,10 @@ impl Pool {
             empty_left: guard.is_empty(),
         };
         if zspage.inuse() == 0 {
-            // One that is being compacted is left to that.
+            // If it is isolated already, compaction frees it.
             match guard.isolate_zspage(zspage) {
                 Some(isolated) if isolated.page_count() == 0 => unused.zspage = Some(isolated),
-                // Others of its pages were kept, or somebody has one locked.
+                // A page was kept or is locked.
                 Some(isolated) => {
                     guard.putback_zspage(isolated);
                     unused.empty_left = true;
@@ -70,8 +69,7 @@ impl Pool {
         Some(unused)
     }
 
-    // The pages go when they are dropped: that need not wait for the class lock, nor the class lock
-    // for that.
+    // Frees what `take_unused` took. The class lock is not held while the pages are freed.
     #[inline(never)]
     pub(super) fn give_back(&self, class: &SizeClass, unused: &mut Option<Unused<'_>>) {
         let Some(unused) = unused.take() else {
@@ -79,7 +77,7 @@ impl Pool {
         };
         drop(unused.pages);
         if let Some(zspage) = unused.zspage {
-            // SAFETY: The guard with which it was taken is gone, and it has been on no list since.
+            // SAFETY: The guard that isolated it was dropped. It has been on no list since.
             unsafe { zspage.release() };
         }
         self.give_back_handles(unused.handles);
@@ -88,15 +86,14 @@ impl Pool {
         }
     }
 
-    // Returns entries to the table. If none is left with a class, the work frees what it can of it.
+    // Returns entries to the table. The work trims the table if all entries are unused now.
     pub(super) fn give_back_handles(&self, handles: FreeHandles) {
         if self.table().give_back(handles) {
             self.schedule_work();
         }
     }
 
-    // Takes the free entries of every class back to the table: one class has none, and no memory can
-    // be allocated.
+    // Returns all free entries of classes to the table. Called when the table cannot grow.
     #[cold]
     pub(super) fn reclaim_handles(&self) {
         for class in self.classes() {
@@ -105,17 +102,15 @@ impl Pool {
         }
     }
 
-    // Releases a zspage that has nothing in use, and that compaction took all pages of. If somebody
-    // has one locked, it goes on the list of the empty, where `malloc` may find it, and else the
-    // work does.
+    // Frees a zspage that compaction emptied. If a page of it was locked, puts the zspage on the
+    // `ZS_INUSE_RATIO_0` list instead, where `malloc` or the deferred-free work finds it.
     pub(super) fn putback_empty_zspage(
         &self,
         guard: &mut ClassGuard<'_>,
         isolated: IsolatedZspage<'_>,
     ) {
         if isolated.page_count() == 0 {
-            // SAFETY: Nothing that the guard lent outlives its exclusive borrow, and it has been on
-            // no list since it was taken.
+            // SAFETY: `guard` is borrowed exclusively. The zspage was isolated all the time.
             unsafe { isolated.release() };
             return;
         }
@@ -123,22 +118,22 @@ impl Pool {
         self.defer_release();
     }
 
-    /// Releases the zspages on the lists of the empty.
+    /// Frees the zspages on the `ZS_INUSE_RATIO_0` lists.
     ///
-    /// Context: may sleep, waits for page locks.
+    /// Context: may sleep. Takes class locks, and waits for page locks.
     pub fn free_deferred(&self) {
         for class in self.classes() {
             self.release_group(class, Group::EMPTY, true);
         }
     }
 
-    // The same for one class, without waiting: what has a page locked is left to the work. How many
-    // pages that freed.
+    // Frees the empty zspages of one class without waiting: if a page is locked, leaves the rest to
+    // the work. Returns the number of pages freed.
     pub(super) fn release_empty(&self, class: &SizeClass) -> usize {
         self.release_group(class, Group::EMPTY, false)
     }
 
-    // Releases every zspage of one group. How many pages that freed.
+    // Frees the zspages of one group. Returns the number of pages freed.
     pub(super) fn release_group(&self, class: &SizeClass, group: Group, wait: bool) -> usize {
         let mut freed = 0usize;
         loop {
@@ -155,8 +150,8 @@ impl Pool {
                     *slot = Some(page);
                 }
             };
-            // SAFETY: Nothing is in use in the group of the empty; others are released with the
-            // pool.
+            // SAFETY: Zspages of group `EMPTY` have no objects. Only `Pool::drop` passes other
+            // groups, and then nobody uses the pool.
             let contended = unsafe { isolated.strip(&guard, release) };
             let released = match contended {
                 None => Some(isolated),
@@ -168,11 +163,11 @@ impl Pool {
             drop(guard);
             pages.fill_with(|| None);
             if let Some(isolated) = released {
-                // SAFETY: As in `give_back`.
+                // SAFETY: The guard that isolated it is dropped, and it has been on no list since.
                 unsafe { isolated.release() };
             }
             let Some(page) = contended else { continue };
-            // SAFETY: `strip` took a reference.
+            // SAFETY: `strip` took a reference to the page.
             unsafe {
                 if wait {
                     page.wait_unlocked();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a pool and its classes share: the handle table, and what is counted.
+//! Data that all classes of a pool share: the handle table and the counters.
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +9,14 @@ use super::handle_table::HandleTable;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::prelude::*;
 
-// The count of pages is in parts, each of a few classes and in a cache line of its own: it is
-// written whenever a page comes or goes, and zram reads it at each write.
+// The page counter is split, and each part has a cache line. Every page that comes or goes writes
+// to it, and zram reads it on every write to the device.
 const PAGE_SHARDS: usize = 16;
 
 #[repr(align(64))]
 struct PageShard(AtomicUsize);
 
-/// See the module.
+/// The data that all classes of a pool share.
 #[pin_data]
 pub(super) struct Shared {
     #[pin]
@@ -34,18 +34,18 @@ impl Shared {
         })
     }
 
-    /// The pool's handles.
+    /// Returns the handle table of the pool.
     #[inline]
     pub(super) fn table(&self) -> &HandleTable {
         &self.handles
     }
 
-    /// What happened so far.
+    /// Returns the event counters.
     pub(super) fn events(&self) -> &Events {
         &self.events
     }
 
-    /// Pages in use for objects. Any context.
+    /// Returns the number of pages in zspages. Any context.
     pub(super) fn total_pages(&self) -> usize {
         self.pages
             .iter()
@@ -53,7 +53,7 @@ impl Shared {
             .fold(0, usize::wrapping_add)
     }
 
-    /// Counts a page that came or went, of the class of this index.
+    /// Adds `delta` to the number of pages. The index of the class, `class`, selects a counter.
     pub(super) fn count_pages(&self, class: u16, delta: isize) {
         let shard = usize::from(class) % PAGE_SHARDS;
         if let Some(PageShard(pages)) = self.pages.get(shard) {

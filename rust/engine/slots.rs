@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The free objects of a zspage, as a bitmap beside it.
+//! The bitmap of free slots in a zspage.
 //!
-//! The C allocator links free objects through the objects themselves. A bitmap keeps the
-//! allocator's state out of memory that its users write: a stray write can spoil data, but not
-//! make the allocator return an object twice. And a free object needs no memory: pages on which
-//! nothing is in use can be given back one by one.
+//! C zsmalloc links free objects through their own memory. A bitmap keeps this state out of memory
+//! that users write to. A stray write can corrupt data, but cannot make the allocator return an
+//! object twice. A free slot also needs no memory, so unused pages can be freed one by one.
 
 #![forbid(unsafe_code)]
 
@@ -18,20 +17,19 @@ use crate::sys::page::PAGE_SIZE;
 const WORD_BITS: usize = 64;
 const WORDS: usize = max_objs_per_zspage(PAGE_SIZE).div_ceil(WORD_BITS);
 
-/// Which slots of a zspage are free. A slot has room for one object.
+/// The free slots of a zspage. A slot holds one object.
 ///
-/// A slot is *present* if all its pages are. It is *free* if it is present and no object is allocated
-/// there. Otherwise it is *taken*: it is allocated, or absent.
+/// A slot is *present* if all of its pages are. It is *free* if it is present and no object is
+/// allocated in it. Otherwise it is *taken*: it is allocated, or not present.
 ///
-/// The words are atomic so that reading them without the class lock is harmless; every change is
-/// made under it.
+/// The words are atomic so that they can be read without the class lock. Writers hold it.
 pub struct SlotMap {
-    // A set bit is a taken slot.
+    // A set bit stands for a taken slot.
     words: [AtomicU64; WORDS],
 }
 
 impl SlotMap {
-    /// All slots taken.
+    /// Creates a bitmap of taken slots.
     pub fn new() -> Self {
         Self {
             words: [const { AtomicU64::new(u64::MAX) }; WORDS],
@@ -45,7 +43,7 @@ impl SlotMap {
         for word in &self.words {
             let bits = word.load(Relaxed);
             if bits != u64::MAX {
-                // The first zero becomes a one.
+                // Sets the lowest bit that is clear.
                 word.store(bits | bits.wrapping_add(1), Relaxed);
                 return Some(first.wrapping_add(bits.trailing_ones() as usize));
             }
@@ -54,7 +52,7 @@ impl SlotMap {
         None
     }
 
-    /// Makes a slot free. False if it was, or does not exist.
+    /// Frees a slot. Returns false if it was free or does not exist.
     #[inline]
     pub fn set_free(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
@@ -65,7 +63,7 @@ impl SlotMap {
         bits & bit != 0
     }
 
-    /// Takes a slot. False if it was taken, or does not exist.
+    /// Takes a slot. Returns false if it was taken or does not exist.
     #[inline]
     pub fn clear_free(&self, index: usize) -> bool {
         let Some(word) = self.words.get(index / WORD_BITS) else {
@@ -76,21 +74,21 @@ impl SlotMap {
         bits & bit == 0
     }
 
-    /// Makes the slots of a range free. Those that do not exist are left out.
+    /// Frees all slots in a range. Skips slots that do not exist.
     pub fn set_free_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) & !mask, Relaxed);
         }
     }
 
-    /// Takes the slots of a range. Those that do not exist are left out.
+    /// Takes all slots in a range. Skips slots that do not exist.
     pub fn clear_free_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) | mask, Relaxed);
         }
     }
 
-    /// Takes the slots of a range, if all of them are free; else none, and false.
+    /// Takes all slots in a range if all are free. Otherwise takes none and returns false.
     #[inline]
     pub fn take_range(&self, range: Range<usize>) -> bool {
         for (first, word, mask) in self.masks(range.clone()) {
@@ -104,14 +102,14 @@ impl SlotMap {
         true
     }
 
-    /// Whether a slot of the range is taken.
+    /// Returns whether any slot in the range is taken.
     #[inline]
     pub fn any_taken(&self, range: Range<usize>) -> bool {
         self.masks(range)
             .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
     }
 
-    /// The first free slot of the range.
+    /// Returns the first free slot in the range.
     pub fn first_free_in(&self, range: Range<usize>) -> Option<usize> {
         self.masks(range).find_map(|(first, word, mask)| {
             let free = !word.load(Relaxed) & mask;
@@ -119,7 +117,7 @@ impl SlotMap {
         })
     }
 
-    // The words that a range is in, each with the slot of its lowest bit, and the range's bits in it.
+    // Returns the words that a range covers, each with the slot of its lowest bit and a mask.
     #[inline]
     fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &AtomicU64, u64)> + '_ {
         let mut start = range.start;
@@ -130,7 +128,7 @@ impl SlotMap {
             let first = start & !(WORD_BITS - 1);
             let word = self.words.get(start / WORD_BITS)?;
             let next = (start | (WORD_BITS - 1)).wrapping_add(1);
-            // At least one bit, at most all, moved to where they are.
+            // From 1 to 64 bits, shifted to their place.
             let count = range.end.min(next).wrapping_sub(start);
             let mask = (u64::MAX >> (WORD_BITS.wrapping_sub(count) & (WORD_BITS - 1)))
                 << (start & (WORD_BITS - 1));
@@ -139,7 +137,7 @@ impl SlotMap {
         })
     }
 
-    /// Whether a slot is taken.
+    /// Returns whether a slot is taken. A slot that does not exist is.
     #[inline]
     pub fn is_taken(&self, index: usize) -> bool {
         self.words.get(index / WORD_BITS).map_or(true, |word| {
@@ -147,12 +145,12 @@ impl SlotMap {
         })
     }
 
-    /// The last taken slot below `end`.
+    /// Returns the last taken slot below `end`.
     pub fn prev_taken(&self, end: usize) -> Option<usize> {
         let mut index = end.checked_sub(1)?;
         loop {
             let word = self.words.get(index / WORD_BITS)?.load(Relaxed);
-            // The bits up to and including that of `index`, moved to the top.
+            // Shifts the bit of `index` to the top, and the bits above it out.
             let bits = word << (WORD_BITS - 1 - index % WORD_BITS);
             if bits != 0 {
                 return Some(index.wrapping_sub(bits.leading_zeros() as usize));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A zspage: a chain of pages that holds the objects of one size class.
+//! A zspage: a chain of pages that holds objects of one size class.
 //!
-//! It is on one list, or isolated: see [`super::isolated`].
+//! A zspage is on one list, or isolated: see [`super::isolated`].
 //!
-//! A zspage has places for as many pages as its class says, but not every page has to be there:
-//! pages are added one by one as objects need them, and given back one by one when nothing on
-//! them is in use.
+//! A zspage need not have all the pages that its class allows. Pages are added one by one when
+//! objects need them, and freed one by one when they hold no object.
 
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -23,17 +22,17 @@ use crate::sys::page::{PageCell, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::slab::SlabBox;
 
-// In `counts`: one object in use, one free slot.
+// One object in use and one free slot, in `counts`.
 const INUSE_ONE: u32 = 1;
 const FREE_ONE: u32 = 1 << 16;
 
-// The positions below one, a bit for each.
+// Returns the bitmap of all positions below one.
 #[inline]
 fn positions_below(position: u32) -> u32 {
     1u32.wrapping_shl(position).wrapping_sub(1)
 }
 
-/// How many objects are in use, and how many slots are free.
+/// The number of objects in use, and the number of free slots.
 #[derive(Clone, Copy)]
 pub(super) struct Counts(u32);
 
@@ -49,50 +48,51 @@ impl Counts {
     }
 }
 
-/// A chain of pages and what is in use of it.
+/// A chain of pages and the state of its slots.
 ///
-/// Every field but `class` is protected by the lock of the class. They are atomic so that a wrong
-/// read is a wrong value, not undefined behaviour.
+/// The class lock protects all fields but `class`. They are atomic so that reading them without the
+/// lock gives a stale value, not undefined behaviour.
 ///
 /// # Invariants
 ///
 /// - `class` outlives the zspage.
-/// - The chain is a ring: behind its last page is its first. Every page from `cursor` on, along the
-///   links, belongs to the zspage, has it as its owner and stays allocated until it is taken out
-///   of the chain under the class lock and its page lock. Positions rise along the chain, and are
-///   those set in `present`. (The page of a huge zspage has no link.)
-/// - A slot is free only if all its pages are present; the upper half of `counts` counts these. A
-///   slot that is taken while all its pages are present is in use; the lower half counts these.
-/// - `listed` names the list the zspage is on, or none while it is isolated.
+/// - The chain is a ring: the next page of the last is the first. Every page reachable from
+///   `cursor` belongs to the zspage and has it as its owner. It stays allocated until it is
+///   detached, which takes the class lock and the page lock. Positions rise along the chain; they
+///   are the bits set in `present`. (The page of a huge zspage has no link.)
+/// - A free slot has all of its pages present. The upper half of `counts` is the number of free
+///   slots. A taken slot with all of its pages present is in use. The lower half of `counts` is the
+///   number of these.
+/// - `listed` names the list that the zspage is on. It is `NOWHERE` while the zspage is isolated.
 #[repr(C)]
 pub struct Zspage {
     links: Links,
     class: NonNull<SizeClass>,
-    // A page of the chain, if there is one: that of the last object, as the next one tends to be
-    // there, or on the page behind.
+    // A page of the chain, or none if the zspage has no page. Lookups start here. Usually the page
+    // of the last object, as the next object tends to be on that page or the next one.
     cursor: PageCell,
     counts: AtomicU32,
-    // Bit n is set while the page at position n is there.
+    // Bit n is set while the page at position n is present.
     present: AtomicU16,
     listed: AtomicU8,
     slots: SlotMap,
 }
 
-// SAFETY: `links` is the only field that is not `Send` and `Sync` by itself; it is used only by
-// the list that the zspage is on, under the class lock.
+// SAFETY: `links` is the only field that is not `Send` and `Sync`. Only the list that the zspage is
+// on uses it, under the class lock.
 unsafe impl Send for Zspage {}
-// SAFETY: As above.
+// SAFETY: As for `Send`: the class lock protects `links`.
 unsafe impl Sync for Zspage {}
 
-// SAFETY: `links` is a field of `Zspage`, at the offset given.
+// SAFETY: `OFFSET` is the offset of `links`, a `Links`, which only `List` uses.
 unsafe impl Linked for Zspage {
     const OFFSET: usize = core::mem::offset_of!(Zspage, links);
 }
 
 impl Zspage {
-    /// Allocates a zspage without pages for `class`.
+    /// Allocates a zspage without pages.
     ///
-    /// Returns [`ENOMEM`]. Context: as `gfp` says, no lock held.
+    /// Returns [`ENOMEM`] if memory ran out. Context: depends on `gfp`. No lock may be held.
     pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<IsolatedZspage<'_>> {
         let zspage = SlabBox::new(
             Zspage {
@@ -109,7 +109,7 @@ impl Zspage {
         Ok(IsolatedZspage::from_box(class, zspage))
     }
 
-    /// The class of the zspage.
+    /// Returns the class.
     pub fn class(&self) -> &SizeClass {
         // SAFETY: By the type invariants, the class outlives the zspage.
         unsafe { self.class.as_ref() }
@@ -120,39 +120,39 @@ impl Zspage {
         Counts(self.counts.load(Relaxed))
     }
 
-    /// Objects in use.
+    /// Returns the number of objects in use.
     #[inline]
     pub fn inuse(&self) -> u32 {
         self.counts().inuse()
     }
 
-    /// Slots that an object can be put into without another page.
+    /// Returns the number of free slots: objects that fit without another page.
     #[inline]
     pub fn free_slots(&self) -> usize {
         self.counts().free() as usize
     }
 
-    // The two counts are below 2^16 and never below zero: they are changed together with `slots`.
+    // Neither half overflows or underflows: it changes together with `slots`.
     #[inline]
     fn count(&self, change: u32) {
         let counts = self.counts.load(Relaxed);
         self.counts.store(counts.wrapping_add(change), Relaxed);
     }
 
-    /// Pages that are there.
+    /// Returns the number of pages present.
     pub fn page_count(&self) -> usize {
         self.present.load(Relaxed).count_ones() as usize
     }
 
-    /// Where the next page should go: the first place without one.
+    /// Returns the first position without a page, where the next page goes.
     ///
-    /// The page before it is there, so at least one slot becomes free.
+    /// All previous pages are present, so that page makes at least one slot free.
     pub fn next_position(&self) -> Option<u32> {
         let position = self.present.load(Relaxed).trailing_ones();
         (position < u32::from(self.class().shape().pages)).then_some(position)
     }
 
-    /// The first place without a page among those that these slots touch.
+    /// Returns the first position without a page among the positions that `slots` touch.
     pub(super) fn absent_position(&self, slots: &Range<usize>) -> Option<u32> {
         let positions = self.class().layout().positions(slots);
         let meant =
@@ -161,7 +161,7 @@ impl Zspage {
         (absent != 0).then_some(absent.trailing_zeros())
     }
 
-    /// Whether there is a page at this position.
+    /// Returns whether the page at `position` is present.
     #[inline]
     pub(super) fn is_present(&self, position: usize) -> bool {
         u32::from(self.present.load(Relaxed))
@@ -169,49 +169,47 @@ impl Zspage {
             .is_some_and(|present| present & 1 != 0)
     }
 
-    // Whether all pages of a slot are there. A slot has two at most.
+    // Returns whether the pages of a slot, two at most, are present.
     fn is_backed(&self, index: usize) -> bool {
         let layout = self.class().layout();
         let end = layout.offset(index.wrapping_add(1)).wrapping_sub(1);
         self.is_present(layout.offset(index) >> PAGE_SHIFT) && self.is_present(end >> PAGE_SHIFT)
     }
 
-    /// Whether the object of this index is in use.
+    /// Returns whether the object in slot `index` is in use.
     pub fn is_used(&self, index: usize) -> bool {
         self.slots.is_taken(index) && self.is_backed(index)
     }
 
-    /// Whether every object is in use.
+    /// Returns whether all objects are in use.
     pub fn is_full(&self) -> bool {
         self.inuse() >= u32::from(self.class().shape().objs)
     }
 
-    /// The list the zspage is on, or `None` while it is isolated.
+    /// Returns the fullness group of the list that the zspage is on, or `None` if isolated.
     pub fn group(&self) -> Option<Group> {
         self.listed().group()
     }
 
-    /// The list the zspage is on, and whether it had a free slot when it was put there.
+    /// Returns the list that the zspage is on.
     #[inline]
     pub(super) fn listed(&self) -> Listed {
         Listed::from_number(self.listed.load(Relaxed))
     }
 
-    /// Says that the zspage was put on a list, or taken off.
-    ///
-    /// Only the class, when it did that, calls this.
+    /// Sets the list that the zspage is on. Called only by the class, when it moves the zspage.
     #[inline]
     pub(super) fn set_listed(&self, listed: Listed) {
         self.listed.store(listed.number(), Relaxed);
     }
 
-    /// Whether it is a zspage of `class`, so that a guard of that class's lock protects it.
+    /// Returns whether the zspage belongs to `class`, so that the lock of `class` protects it.
     #[inline(always)]
     pub(super) fn is_of(&self, class: &SizeClass) -> bool {
         core::ptr::eq(self.class.as_ptr(), class)
     }
 
-    /// Takes a free slot for an object.
+    /// Takes a free slot. Returns its object, which has no handle yet.
     #[inline(always)]
     pub(super) fn take_object<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<Object<'a>> {
         if !self.is_of(guard.class()) {
@@ -222,7 +220,7 @@ impl Zspage {
         Some(object)
     }
 
-    /// The same, but one of these slots.
+    /// Takes a free slot among `slots`. Returns its object, which has no handle yet.
     pub(super) fn take_object_in<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
@@ -238,7 +236,7 @@ impl Zspage {
         Some(object)
     }
 
-    /// Makes the slot of an object free that was in use, on this page of the chain.
+    /// Frees slot `index`, which holds an object. `page` is the page that the object begins on.
     #[inline(always)]
     pub(super) fn release(&self, index: usize, page: ZsPage) {
         if self.slots.set_free(index) {
@@ -247,38 +245,37 @@ impl Zspage {
         }
     }
 
-    /// Whether a slot is taken: if no page is missing, and there is such a slot, it is in use.
+    /// Returns whether a slot is taken. If no page is missing, that means in use.
     #[inline(always)]
     pub(super) fn is_taken(&self, index: usize) -> bool {
         self.slots.is_taken(index)
     }
 
-    /// Whether no page is missing.
+    /// Returns whether no page is missing.
     #[inline(always)]
     pub(super) fn is_complete(&self) -> bool {
         self.present.load(Relaxed) == self.class().all_present()
     }
 
-    // The object of this index, in use or not, if its page is there. Its page may change as soon
-    // as the class lock is let go, hence the guard, which is that of the zspage's class.
+    // Returns the object in slot `index`, in use or not, if its pages are present. `guard` is that
+    // of the zspage's class: without the class lock, pages can be replaced at any time.
     #[inline(always)]
     fn object<'a>(&'a self, guard: &'a ClassGuard<'_>, index: usize) -> Option<Object<'a>> {
         let class = guard.class();
         let start = class.layout().offset(index);
         let page = self.page_at((start >> PAGE_SHIFT) as u32)?;
-        // SAFETY: By the type invariants, the page belongs to the zspage; it stays while the lock is
-        // held.
+        // SAFETY: By the type invariants, the page belongs to the zspage. The class lock is held.
         unsafe { Object::new(class, self, page, start & (PAGE_SIZE - 1), index) }
     }
 
-    // The index of the last object in use of these slots.
+    // Returns the last object in use among `slots`.
     #[inline]
     fn last_used(&self, slots: Range<usize>) -> Option<usize> {
         let last = self.slots.prev_taken(slots.end)?;
         if last < slots.start || self.is_backed(last) {
             return (last >= slots.start).then_some(last);
         }
-        // By pages, from the last: slots without a page are taken, too, and may be many.
+        // Search by page, from the last. The slots of missing pages are taken, and may be many.
         let end = self.class().layout().positions(&slots).end;
         let mut present = self.present_below(end as u32);
         while let Some(position) = present.checked_ilog2() {
@@ -292,9 +289,9 @@ impl Zspage {
         None
     }
 
-    /// The last object in use of these slots that is below `end`. The pages behind it that only these
-    /// slots touch, and no object, are taken out of the chain, but for those that somebody has locked;
-    /// each is given to `release`, with how many free slots that took away.
+    /// Returns the last object in use in `slots` and below `end`. Detaches the unused pages after
+    /// it that hold no part of a slot outside `slots`. Skips pages that are locked. Passes each
+    /// page to `release`, with the number of free slots that went with it.
     pub(super) fn detach_tail<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
@@ -310,25 +307,25 @@ impl Zspage {
         let unused = last.map_or(slots.start, |last| last.wrapping_add(1));
         let from = class.layout().offset(unused).div_ceil(PAGE_SIZE);
         let mut tail = u32::from(self.present.load(Relaxed)) & !positions_below(from as u32);
-        // Behind the last slot may be a page of which it is a part, and nothing else.
+        // Keep the pages of the slots after `slots`.
         if tail != 0 && slots.end < class.shape().objs.into() {
             tail &= positions_below((class.layout().offset(slots.end) >> PAGE_SHIFT) as u32);
         }
         if tail != 0 {
-            // SAFETY: They are there, and those on which something is in use stay.
+            // SAFETY: The pages in `tail` are present. Without `in_use_too`, pages in use stay.
             let _ = unsafe { self.detach_pages(guard, tail, false, release) };
         }
         self.object(guard, last?)
     }
 
-    /// Takes pages, neighbours in the chain, out of it: unless something on one is in use, or
-    /// `in_use_too`, and but for those that somebody has locked, of which it returns one. In
-    /// `positions`, bit n stands for position n.
+    /// Detaches pages that are neighbours in the chain. Bit n of `positions` stands for the page at
+    /// position n. Skips pages that are locked, and returns the last of these. Skips pages in use
+    /// unless `in_use_too` is set.
     ///
     /// # Safety
     ///
-    /// The pages must be there. If `in_use_too`, nothing on them may be in use, or nobody use the pool
-    /// any more.
+    /// All pages in `positions` must be present. With `in_use_too`, the pages must not be in use,
+    /// or nobody may use the pool any more.
     unsafe fn detach_pages(
         &self,
         _guard: &ClassGuard<'_>,
@@ -349,7 +346,8 @@ impl Zspage {
                 contended = Some(page);
                 continue;
             }
-            // SAFETY: It was just locked, and is the one behind `prev`.
+            // SAFETY: The page was locked above, is at `position`, and is the next one of `prev`.
+            // The class lock is held. The caller answers for `in_use_too`.
             match unsafe { self.unlink(prev, page, position as usize, in_use_too) } {
                 Some((page, free_slots)) => release(page, free_slots),
                 None => prev = page,
@@ -358,7 +356,7 @@ impl Zspage {
         contended
     }
 
-    /// The object of index `index`, if it is in use.
+    /// Returns the object in slot `index` if it is in use.
     pub(super) fn used_object<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
@@ -371,8 +369,8 @@ impl Zspage {
         }
     }
 
-    /// Adds a page at this position; how many slots that made free. Gives the page back if there is
-    /// one, or no such place.
+    /// Adds a page at `position`. Returns the number of slots that became free. Returns the page as
+    /// an error if `position` has one, or does not exist.
     pub(super) fn add_page(
         &self,
         guard: &ClassGuard<'_>,
@@ -386,18 +384,18 @@ impl Zspage {
             return Err(page);
         }
         let (page, is_movable) = page.into_page();
-        // SAFETY: The page was new, so it is nobody else's.
+        // SAFETY: `OwnedPage` owned the page, so nobody else uses it.
         unsafe { page.attach(NonNull::from(self).cast(), position) };
-        // SAFETY: The page was just attached.
+        // SAFETY: The page was attached above, at a position that is not present.
         unsafe { self.link(page, position) };
-        // SAFETY: The page is locked, and belongs to the zspage now.
+        // SAFETY: The page is locked, as it was an `OwnedPage`, and belongs to the zspage now.
         unsafe {
             if !is_movable {
                 page.make_movable();
             }
             page.unlock();
         }
-        // All of them were taken, as this page was missing.
+        // These slots were all taken, as this page was missing.
         let new_slots = self.backed_slots(position as usize);
         let count = new_slots.end.saturating_sub(new_slots.start);
         self.slots.set_free_range(new_slots);
@@ -405,27 +403,27 @@ impl Zspage {
         Ok(count)
     }
 
-    // The slots that touch the page at `position` and have all of their pages, if this one is
-    // there.
+    // Returns the slots on the page at `position` that have all pages, given that this is present.
     #[inline]
     fn backed_slots(&self, position: usize) -> Range<usize> {
         let present = self.present.load(Relaxed);
         self.class().layout().backed(position, present)
     }
 
-    /// Puts a page into the chain.
+    /// Links a page into the chain.
     ///
     /// # Safety
     ///
-    /// The page must be attached to this zspage, for a position that is not present.
+    /// The page must be attached to this zspage, at a position that is not present.
     unsafe fn link(&self, page: ZsPage, position: u32) {
         match self.prev_page(position) {
             None => {
-                // SAFETY: The caller's promise.
+                // SAFETY: The page is attached to this zspage (requirement), and in no chain.
                 unsafe { page.set_next(Some(page)) };
                 self.cursor.set(Some(page));
             }
-            // SAFETY: By the type invariants, all these belong to the zspage.
+            // SAFETY: By the type invariants, `prev` and its next page belong to the zspage. `page`
+            // is attached to it (safety requirement). The class lock is held.
             Some(prev) => unsafe {
                 page.set_next(prev.next());
                 prev.set_next(Some(page));
@@ -436,28 +434,29 @@ impl Zspage {
             .store(present | (1 << (position & 15)), Relaxed);
     }
 
-    // The positions below `position` of pages that are there, one bit for each.
+    // Returns the bitmap of pages present below `position`.
     fn present_below(&self, position: u32) -> u32 {
         u32::from(self.present.load(Relaxed)) & positions_below(position)
     }
 
-    // The page before a position in the ring: the last one in front of it, or else the last one.
-    // None if there is no page.
+    // Returns the page before `position` in the ring, which is the last page if there is none below
+    // `position`. Returns `None` if the zspage has no page.
     fn prev_page(&self, position: u32) -> Option<ZsPage> {
         let last = self.present_below(position).checked_ilog2();
         self.page_at(last.or_else(|| self.present.load(Relaxed).checked_ilog2())?)
     }
 
-    // The page behind one of the chain's in the ring: that itself, if it is alone.
+    // Returns the next page in the ring. A single page is its own next page.
     fn next_page(&self, page: ZsPage) -> ZsPage {
         // SAFETY: By the type invariants, the page belongs to the zspage.
         unsafe { page.next() }.unwrap_or(page)
     }
 
-    // The page at a position, if it is there.
+    // Returns the page at `position`, if it is present.
     #[inline]
     fn page_at(&self, position: u32) -> Option<ZsPage> {
-        // SAFETY: By the type invariants, all pages of the chain belong to the zspage.
+        // SAFETY: By the type invariants, all pages of the chain belong to the zspage. The class
+        // lock keeps the chain as it is.
         let page = unsafe { self.cursor.get()?.find(position) };
         if page.is_some() {
             self.cursor.set(page);
@@ -465,14 +464,13 @@ impl Zspage {
         page
     }
 
-    // Whether nothing that touches the page at `position`, which is there, is in use.
+    // Returns whether no object touches the page at `position`, which is present.
     #[inline]
     fn is_unused(&self, position: usize) -> bool {
         !self.slots.any_taken(self.backed_slots(position))
     }
 
-    /// Takes a page on which nothing is in use out of the chain; `None` if something is, or if
-    /// somebody has the page locked.
+    /// Detaches a page that holds no object and is not locked. Returns `None` otherwise.
     ///
     /// # Safety
     ///
@@ -482,28 +480,28 @@ impl Zspage {
         _guard: &ClassGuard<'_>,
         page: ZsPage,
     ) -> Option<(OwnedPage, usize)> {
-        // SAFETY: The page belongs to this zspage, whose class lock is held.
+        // SAFETY: The page belongs to this zspage (safety requirement), whose class lock is held.
         let position = unsafe { page.position() } as usize;
         if !self.is_unused(position) {
             return None;
         }
         let prev = self.prev_page(position as u32)?;
-        // SAFETY: As above.
+        // SAFETY: The page belongs to this zspage (safety requirement).
         if !unsafe { page.try_lock() } {
             return None;
         }
-        // SAFETY: It was just locked, and is the one behind `prev`.
+        // SAFETY: The page at `position`, next to `prev`, was locked above. The class lock is held.
         unsafe { self.unlink(prev, page, position, false) }
     }
 
-    /// Takes a locked page out of the chain. Also returns how many free slots that took away. If something on
-    /// it is in use, the page stays, and is unlocked; or else that is lost, and the counts with it.
+    /// Unlinks a locked page from the chain. Returns it with the number of free slots that went
+    /// with it. If an object is on the page, unlocks it and returns `None`. With `in_use_too` the
+    /// page is unlinked all the same: the object is lost, and `counts` is wrong.
     ///
     /// # Safety
     ///
-    /// The page must be at `position` of this zspage, and the one behind `prev` in the ring; the
-    /// class lock is held, and the caller has the page locked. `in_use_too`: as for
-    /// [`Zspage::detach_pages`].
+    /// The page must be at `position` of this zspage, be the next one of `prev` in the ring, and be
+    /// locked by the caller. The class lock must be held. `in_use_too`: see `detach_pages`.
     #[inline(always)]
     unsafe fn unlink(
         &self,
@@ -512,12 +510,12 @@ impl Zspage {
         position: usize,
         in_use_too: bool,
     ) -> Option<(OwnedPage, usize)> {
-        // Those that it does not back are taken already.
+        // Slots that touch the page and lack another page are taken already.
         let backed = self.backed_slots(position);
         let free_slots = backed.end.saturating_sub(backed.start);
         if !self.slots.take_range(backed.clone()) {
             if !in_use_too {
-                // SAFETY: The caller has it locked.
+                // SAFETY: The caller has the page locked (safety requirement).
                 unsafe { page.unlock() };
                 return None;
             }
@@ -527,7 +525,8 @@ impl Zspage {
         if prev == page {
             self.cursor.set(None);
         } else {
-            // SAFETY: The caller's promise: all these belong to the zspage.
+            // SAFETY: `page` is in the chain, next to `prev` (safety requirement), so by the type
+            // invariants all three pages belong to the zspage.
             unsafe { prev.set_next(page.next()) };
             self.cursor.set(Some(prev));
         }
@@ -537,20 +536,20 @@ impl Zspage {
         Some((OwnedPage::detached(page), free_slots))
     }
 
-    /// Takes out every page that can be locked at once, whatever is on it, and gives each to
-    /// `release`, with how many free slots that took away. Returns a reference to a page that somebody has
-    /// locked, if there is one.
+    /// Detaches all pages except those that are locked, whether in use or not. Passes each to
+    /// `release`, with the number of free slots that went with it. Returns a locked page, if there
+    /// is one, with a reference taken.
     ///
     /// # Safety
     ///
-    /// Nothing in the zspage may be in use, or nobody use the pool any more.
+    /// No object in the zspage may be in use, or nobody may use the pool any more.
     pub(super) unsafe fn strip(
         &self,
         guard: &ClassGuard<'_>,
         release: impl FnMut(OwnedPage, usize),
     ) -> Option<ZsPage> {
         let all = u32::from(self.present.load(Relaxed));
-        // SAFETY: The caller's promise.
+        // SAFETY: The pages in `all` are present. The caller guarantees the same of `in_use_too`.
         let contended = unsafe { self.detach_pages(guard, all, true, release) };
         if let Some(page) = contended {
             // SAFETY: By the type invariants, the page belongs to the zspage.
@@ -559,30 +558,33 @@ impl Zspage {
         contended
     }
 
-    /// The zspage of a page.
+    /// Returns the zspage that a page belongs to.
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage, and either the lock of that zspage's class, the lock of
-    /// the page, or the entry lock of an object that touches it must be held for `'a`.
+    /// The page must belong to a zspage. For all of `'a`, one of these locks must be held: the
+    /// class lock of that zspage, the page lock, or the entry lock of an object on the page.
     pub unsafe fn of<'a>(page: ZsPage) -> Option<&'a Zspage> {
-        // SAFETY: By the safety requirements the page belongs to a zspage, which is its owner,
-        // and which is not released meanwhile: that takes the class lock and all page locks, and
-        // an object whose entry is locked keeps it from being empty.
+        // SAFETY: The page belongs to a zspage (safety requirement), which is its owner. Freeing a
+        // zspage takes the class lock and the page locks of all its pages. A zspage with an object
+        // whose entry is locked is not empty, so it is not freed.
         unsafe { page.owner().map(|owner| owner.cast().as_ref()) }
     }
 
-    /// Puts `new` in the place of `old` in the chain. The class lock and both page locks are held.
+    /// Replaces `old` with `new` in the chain.
     ///
     /// # Safety
     ///
-    /// `old` must belong to this zspage; `new` must belong to nobody and hold the same bytes.
+    /// `old` must belong to this zspage. `new` must belong to none, and have the same contents. The
+    /// class lock and both page locks must be held.
     pub(super) unsafe fn replace_page(&self, old: ZsPage, new: ZsPage) {
         let owner = NonNull::from(self).cast();
-        // SAFETY: `old` belongs to this zspage.
+        // SAFETY: `old` belongs to this zspage (safety requirement).
         let position = unsafe { old.position() };
         let prev = self.prev_page(position).unwrap_or(old);
-        // SAFETY: `old` and `prev` belong to this zspage, `new` to nobody.
+        // SAFETY: `old` belongs to this zspage, `new` to none, and both are locked (safety
+        // requirements). By the type invariants, `prev` belongs to the zspage. The class lock is
+        // held.
         unsafe {
             new.attach(owner, position);
             new.take_link(old);
