@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Atomics. On the host these may be those of `loom`.
+//! Atomics. The host models use the atomics of `loom` instead.
 
 pub use core::hint::spin_loop;
 pub use core::sync::atomic::{

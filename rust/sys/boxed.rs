@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Zeroed memory, and a place for a box that is read under RCU.
+//! Zeroed memory, and an owning pointer that is read under RCU.
 
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -13,18 +13,18 @@ use super::prelude::*;
 use super::sched::RcuRead;
 use crate::bindings;
 
-/// Types of which all bytes zero is a value.
+/// Types for which all-zero bytes are a valid value.
 ///
 /// # Safety
 ///
-/// It is one, and dropping it does nothing.
+/// All-zero bytes must be a valid value, and dropping that value must do nothing.
 pub unsafe trait ZeroInit: Sized + Send + Sync {}
 
-// SAFETY: Zero bits are the number zero.
+// SAFETY: Zero is a valid number. Atomics have no destructor.
 unsafe impl ZeroInit for AtomicU64 {}
-// SAFETY: Zero bits are an empty place. Dropping an empty place does nothing.
+// SAFETY: A null pointer is an empty `RcuBox`. Dropping that does nothing.
 unsafe impl<T: ZeroInit> ZeroInit for RcuBox<T> {}
-// SAFETY: As for the elements.
+// SAFETY: The elements are `ZeroInit`.
 unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {}
 
 /// A box of zeroed memory.
@@ -35,13 +35,13 @@ unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {}
 pub struct ZeroBox<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 
 impl<T: ZeroInit> ZeroBox<T> {
-    /// Allocates; [`ENOMEM`] if there is no memory. Context: as `gfp` says.
+    /// Allocates zeroed memory, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn new(gfp: Gfp) -> Result<Self> {
         const { assert!(size_of::<T>().is_power_of_two() && align_of::<T>() <= size_of::<T>()) };
-        // SAFETY: Any size and flags may be asked for.
+        // SAFETY: `kzalloc` takes any size and flags.
         let raw = unsafe { bindings::zs_helper_kzalloc(size_of::<T>(), gfp.for_metadata()) };
-        // INVARIANT: The memory is fresh, zeroed and, as kmalloc sizes of powers of two are
-        // naturally aligned, aligned for `T`.
+        // INVARIANT: The memory is newly allocated and zeroed. kmalloc aligns sizes that are a
+        // power of two to their size, which is at least the alignment of `T`.
         NonNull::new(raw.cast())
             .map(|raw| Self(raw, PhantomData))
             .ok_or(ENOMEM)
@@ -56,14 +56,14 @@ impl<T: ZeroInit> Deref for ZeroBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to a `T` that the box owns.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl<T: ZeroInit> Drop for ZeroBox<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants this owns a value in a kmalloc allocation.
+        // SAFETY: By the type invariants the box owns a `T` in a kmalloc allocation.
         unsafe {
             core::ptr::drop_in_place(self.0.as_ptr());
             bindings::zs_helper_kfree(self.0.as_ptr().cast());
@@ -71,28 +71,29 @@ impl<T: ZeroInit> Drop for ZeroBox<T> {
     }
 }
 
-/// A place for one box, which readers find without a lock.
+/// An owning pointer that readers follow under RCU. May be empty.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from a [`ZeroBox`], which the place owns. What [`RcuBox::take`]
-/// takes out stays valid until all readers that may have found it are done.
+/// The pointer is null or came from a [`ZeroBox`], and owns its allocation. An allocation that
+/// [`RcuBox::take`] removed stays valid until the read-side sections that may have found it have
+/// ended.
 #[repr(transparent)]
 pub struct RcuBox<T: ZeroInit>(AtomicPtr<T>);
 
-// SAFETY: Zero bits are a null pointer: an empty place.
+// SAFETY: A null pointer is an empty `RcuBox`.
 unsafe impl<T: ZeroInit> Zeroable for RcuBox<T> {}
 
 impl<T: ZeroInit> RcuBox<T> {
-    /// What is in the place. Any context.
+    /// Returns the value, or `None` if empty. Any context.
     #[inline]
     pub fn get<'a>(&'a self, _section: RcuRead<'a>) -> Option<&'a T> {
-        // SAFETY: By the type invariants the pointer is null or valid for as long as the read-side
-        // section goes on. Acquire pairs with `set`.
+        // SAFETY: By the type invariants the pointer is null, or valid until the read-side section
+        // ends. The acquire load pairs with the release in `set`.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Puts a box in the place. If there is one already, the new one is freed.
+    /// Stores a box. If there is one already, frees the new one instead. Any context.
     pub fn set(&self, value: ZeroBox<T>) {
         let raw = value.into_raw();
         if self
@@ -100,15 +101,15 @@ impl<T: ZeroInit> RcuBox<T> {
             .compare_exchange(null_mut(), raw, Ordering::Release, Ordering::Relaxed)
             .is_err()
         {
-            // SAFETY: `raw` is what `into_raw` gave up above. It is not null.
+            // SAFETY: `into_raw` returned `raw` above, and a box is not null.
             drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
         }
     }
 
-    /// Takes the box out. Any context; what is returned may sleep when it is dropped.
+    /// Removes the box. Any context. Dropping the result may sleep.
     pub fn take(&self) -> Option<Retired<T>> {
         let raw = self.0.swap(null_mut(), Ordering::AcqRel);
-        // INVARIANT: The pointer came from a `ZeroBox`, and nobody finds it from here on.
+        // INVARIANT: The pointer came from a `ZeroBox`, and no new reader finds it.
         NonNull::new(raw).map(|raw| Retired(raw, PhantomData))
     }
 }
@@ -121,20 +122,20 @@ impl<T: ZeroInit> Drop for RcuBox<T> {
     }
 }
 
-/// A box that no new reader finds.
+/// A box that was removed from an [`RcuBox`], so that no new reader finds it.
 ///
-/// Dropping it frees the memory after an RCU grace period; it may sleep. The value itself is not
-/// dropped, as readers may still have it.
+/// Dropping it frees the memory after an RCU grace period, and may sleep. It does not drop the
+/// value, as readers may still use that.
 ///
 /// # Invariants
 ///
-/// `0` is what a [`RcuBox`] gave up: a value in a `kmalloc` allocation.
+/// `0` points to a value in a `kmalloc` allocation, removed from an [`RcuBox`].
 pub struct Retired<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 
 impl<T: ZeroInit> Drop for Retired<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants this is a kmalloc allocation. Only readers that found it
-        // before it was taken out use it, and these end within the grace period.
+        // before its removal use it, and their read-side sections end within the grace period.
         unsafe { bindings::zs_helper_kfree_rcu(self.0.as_ptr().cast()) };
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one mapping that a CPU can have at a time.
+//! The per-CPU mapping area. A CPU can have one object mapped at a time.
 //!
-//! While a [`CpuArea`] exists, preemption and page faults are off, as `kmap_atomic()` leaves them:
-//! `zs_map_object()` has always promised that. Each CPU has a buffer of a page for objects that
-//! have to be copied; CPU hotplug makes and frees them (`helpers/cpu_area.c`).
+//! While a [`CpuArea`] exists, preemption and page faults are off, as they are after
+//! `kmap_atomic()`. Users of `zs_map_object()` rely on that. Each CPU has a buffer of one page for
+//! objects that have to be copied. CPU hotplug (`helpers/cpu_area.c`) allocates and frees it.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -15,17 +15,17 @@ use super::prelude::Result;
 use super::sched::RcuRead;
 use crate::bindings;
 
-/// Buffers on every CPU, as long as it exists.
+/// The mapping areas of all CPUs.
 pub struct CpuAreas(());
 
 impl CpuAreas {
-    /// Makes the buffers and follows CPU hotplug. May sleep.
+    /// Allocates the buffers and registers the CPU hotplug callbacks. May sleep.
     ///
     /// # Safety
     ///
-    /// There must be no other. Every object that is mapped must be mapped while this exists.
+    /// Only one instance may exist. It must exist whenever an object is mapped.
     pub unsafe fn new() -> Result<Self> {
-        // SAFETY: There are no other areas, by the caller's promise.
+        // SAFETY: No other instance exists (safety requirement).
         kernel::error::to_result(unsafe { bindings::zs_helper_cpu_areas_init() })?;
         Ok(Self(()))
     }
@@ -33,32 +33,32 @@ impl CpuAreas {
 
 impl Drop for CpuAreas {
     fn drop(&mut self) {
-        // SAFETY: `new` made them.
+        // SAFETY: `new` set up the areas, and no object is mapped (safety requirement of `new`).
         unsafe { bindings::zs_helper_cpu_areas_exit() };
     }
 }
 
-/// The mapping of this CPU, of the object of a handle.
+/// The mapping area of this CPU, in use for one object.
 ///
-/// Dropping it ends the mapping; [`CpuArea::keep`] leaves it to [`CpuArea::resume`].
+/// Dropping it ends the mapping. [`CpuArea::keep`] leaves it to a later [`CpuArea::resume`].
 ///
 /// # Invariants
 ///
-/// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
-/// [`CpuArea::enter`] on. The area's entry is null or was found in that time, under RCU.
+/// `0` points to the area of this CPU, and nobody else uses that. Preemption is off since
+/// [`CpuArea::enter`]. The entry in the area is null, or was found under RCU since then.
 pub struct CpuArea(NonNull<bindings::zs_cpu_area>, PhantomData<*mut ()>);
 
 impl CpuArea {
-    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its entry.
+    /// Begins a mapping on this CPU, which still needs an entry. Returns `None` if there is one.
     #[inline]
     pub fn enter(handle: u64, mode: u8) -> Option<Self> {
-        // SAFETY: May be called in any context; if this CPU has a mapping, it says so.
+        // SAFETY: The helper may be called in any context. It fails if this CPU has a mapping.
         let area = unsafe { bindings::zs_helper_cpu_area_enter(handle, mode) };
-        // INVARIANT: The helper returned this CPU's area and marked it as used.
+        // INVARIANT: The helper disabled preemption and returned this CPU's unused area.
         NonNull::new(area).map(|area| Self(area, PhantomData))
     }
 
-    /// The RCU read-side section that the mapping is.
+    /// Returns the RCU read-side section that lasts as long as the mapping.
     #[inline]
     pub fn rcu(&self) -> RcuRead<'_> {
         // SAFETY: By the type invariants preemption is off.
@@ -69,62 +69,64 @@ impl CpuArea {
     ///
     /// # Safety
     ///
-    /// The entry must have been looked up in the section of [`CpuArea::rcu`].
+    /// `entry` must have been found in the read-side section of [`CpuArea::rcu`].
     #[inline]
     pub unsafe fn set_entry(&self, entry: &AtomicU64) {
-        // SAFETY: By the type invariants the area is ours.
-        // INVARIANT: The entry was found under RCU, by the caller's promise.
+        // SAFETY: By the type invariants nobody else uses the area.
+        // INVARIANT: `entry` was found under RCU (safety requirement).
         unsafe { (*self.0.as_ptr()).entry = core::ptr::from_ref(entry).cast() };
     }
 
-    /// Leaves the mapping, for [`CpuArea::resume`].
+    /// Leaves the area as it is, for [`CpuArea::resume`].
     #[inline]
     pub fn keep(self) {
         core::mem::forget(self);
     }
 
-    /// Takes back the mapping of `handle` that was kept on this CPU; `None` if there is none.
+    /// Returns the area that was kept on this CPU for `handle`, or `None` if there is none.
     ///
     /// # Safety
     ///
-    /// The area must have been kept.
+    /// Nobody may use the area: it must have been kept.
     #[inline]
     pub unsafe fn resume(handle: u64) -> Option<Self> {
-        // SAFETY: Only reads this CPU's area.
+        // SAFETY: The helper only reads this CPU's area.
         let area = unsafe { bindings::zs_helper_cpu_area_resume(handle) };
-        // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
+        // INVARIANT: The area has an entry, so preemption is off since `enter`. It was kept (safety
+        // requirement), so nobody else uses it.
         NonNull::new(area).map(|area| Self(area, PhantomData))
     }
 
-    /// The entry given to [`CpuArea::set_entry`].
+    /// Returns the entry given to [`CpuArea::set_entry`].
     #[inline]
     pub fn entry(&self) -> Option<&AtomicU64> {
-        // SAFETY: By the type invariants the entry is null or still valid.
+        // SAFETY: By the type invariants the entry is null, or found under RCU and valid.
         unsafe { (*self.0.as_ptr()).entry.cast::<AtomicU64>().as_ref() }
     }
 
-    /// The mode given to [`CpuArea::enter`].
+    /// Returns the mode given to [`CpuArea::enter`].
     pub fn mode(&self) -> u8 {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to this CPU's area.
         unsafe { ((*self.0.as_ptr()).flags & bindings::ZS_AREA_MODE) as u8 }
     }
 
-    /// Whether the buffer is used.
+    /// Returns whether the mapping uses the buffer.
     #[inline]
     pub fn is_bounced(&self) -> bool {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to this CPU's area.
         unsafe { (*self.0.as_ptr()).flags & bindings::ZS_AREA_BOUNCED != 0 }
     }
 
-    /// The CPU's buffer, of a page.
+    /// Returns the buffer of this CPU, one page.
     pub fn buffer(&self) -> NonNull<u8> {
-        // SAFETY: By the type invariants; every CPU that runs has a buffer.
+        // SAFETY: By the type invariants `0` points to this CPU's area. Its buffer is allocated
+        // before the CPU goes online.
         unsafe { NonNull::new_unchecked((*self.0.as_ptr()).buffer.cast()) }
     }
 
-    /// Uses the buffer for this mapping.
+    /// Makes the mapping use the buffer, and returns that.
     pub fn bounce(&mut self) -> NonNull<u8> {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants nobody else uses the area.
         unsafe { (*self.0.as_ptr()).flags |= bindings::ZS_AREA_BOUNCED };
         self.buffer()
     }
@@ -133,10 +135,12 @@ impl CpuArea {
     ///
     /// # Safety
     ///
-    /// The page must be ours, and stay until the area is dropped; `offset` must be inside it.
+    /// The page must belong to a zspage and stay in it until the area is dropped. `offset` must be
+    /// below the page size.
     #[inline]
     pub unsafe fn map_page(&mut self, page: ZsPage, offset: usize) -> NonNull<u8> {
-        // SAFETY: The caller's promise; a mapped page is not at address zero.
+        // SAFETY: The page is allocated, and `offset` is inside it (safety requirements). A mapped
+        // page is not at address zero.
         unsafe {
             NonNull::new_unchecked(
                 bindings::zs_helper_cpu_area_map(self.0.as_ptr(), page.as_ptr(), offset).cast(),
@@ -144,14 +148,14 @@ impl CpuArea {
         }
     }
 
-    /// Maps a page and the next of its chain, if they are neighbours in memory that is always
-    /// mapped. Returns the address of the byte at `offset`.
+    /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
+    /// it in memory, and otherwise `None`.
     ///
     /// # Safety
     ///
     /// As for [`CpuArea::map_page`], for both pages.
     pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both pages belong to a zspage and stay in it (safety requirements).
         NonNull::new(unsafe { bindings::zs_helper_page_neighbours(page.as_ptr(), offset) }.cast())
     }
 }
@@ -159,7 +163,7 @@ impl CpuArea {
 impl Drop for CpuArea {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the area is ours.
+        // SAFETY: By the type invariants nobody else uses the area, and preemption is off.
         unsafe { bindings::zs_helper_cpu_area_exit(self.0.as_ptr()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's `list_head`, as a list that owns what is on it.
+//! A `list_head` list that owns its items.
 //!
 //! C header: [`include/linux/list.h`](srctree/include/linux/list.h)
 
@@ -15,11 +15,11 @@ use super::prelude::*;
 use super::slab::SlabBox;
 use crate::bindings;
 
-/// Links for one list.
+/// The links of an item, for one list.
 pub struct Links(UnsafeCell<list_head>, PhantomPinned);
 
 impl Links {
-    /// Of something that is on no list.
+    /// Creates the links of an item that is on no list.
     pub const fn new() -> Self {
         Self(
             UnsafeCell::new(list_head {
@@ -37,14 +37,13 @@ impl Default for Links {
     }
 }
 
-/// What can be on a [`List`].
+/// An item of a [`List`].
 ///
 /// # Safety
 ///
-/// A [`Links`] is at [`Linked::OFFSET`] bytes from the start of the type, and nobody but the list
-/// uses it.
+/// [`Linked::OFFSET`] must be the offset of a [`Links`] in the type, which only the list uses.
 pub unsafe trait Linked: Sized {
-    /// Where the links are.
+    /// The offset of the links, in bytes.
     const OFFSET: usize;
 }
 
@@ -52,7 +51,7 @@ pub unsafe trait Linked: Sized {
 ///
 /// # Invariants
 ///
-/// The head is linked to itself, or to the links of boxed `T`s, all of which the list owns.
+/// The head is linked to itself, or to the links of `T`s from [`SlabBox`]es. The list owns these.
 #[pin_data]
 pub struct List<T: Linked> {
     #[pin]
@@ -60,67 +59,68 @@ pub struct List<T: Linked> {
     _owned: PhantomData<SlabBox<T>>,
 }
 
-// SAFETY: A list owns its items, and is only used through whatever protects it.
+// SAFETY: The list owns its items, which are `Send`, and is not `Sync`.
 unsafe impl<T: Linked + Send> Send for List<T> {}
 
 impl<T: Linked> List<T> {
-    /// An empty list.
+    /// Creates an empty list.
     pub fn new() -> impl PinInit<Self> {
         // INVARIANT: The head is linked to itself.
         pin_init!(Self {
-            // SAFETY: `slot` is valid, and stays where it is as it is pinned.
+            // SAFETY: `slot` is valid for writes and pinned.
             head <- Opaque::ffi_init(|slot| unsafe { bindings::zs_helper_list_init(slot) }),
             _owned: PhantomData,
         })
     }
 
     fn links(item: NonNull<T>) -> *mut list_head {
-        // SAFETY: By the trait's promise there is a `Links` at that offset.
+        // SAFETY: By the requirements of `Linked` there is a `Links` at that offset.
         unsafe {
             UnsafeCell::raw_get(&raw const (*item.as_ptr().byte_add(T::OFFSET).cast::<Links>()).0)
         }
     }
 
-    /// The links of an item, by the pointer that [`List::push`] stored in its neighbour.
+    /// Returns the links of an item, as the pointer that [`List::push`] stored in its neighbour.
     ///
-    /// The list keeps and returns this one. A pointer that comes from a shared reference must not
-    /// be written through, and so must not become a box.
+    /// That pointer comes from a box, and may become one again. A pointer made from a shared
+    /// reference must not be written through.
     ///
     /// # Safety
     ///
     /// The item must be on a list.
     unsafe fn owned(item: &T) -> *mut list_head {
-        // SAFETY: The item is on a list, by the caller's promise, so its links are valid.
+        // SAFETY: The item is on a list (requirement), so its links and its neighbour's are valid.
         unsafe { (*(*Self::links(NonNull::from(item))).prev).next }
     }
 
-    /// Whether nothing is on the list.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         let head = self.head.get();
         // SAFETY: By the type invariants the head is linked.
         unsafe { (*head).next == head }
     }
 
-    /// The first item.
+    /// Returns the first item.
     pub fn front(&self) -> Option<&T> {
         if self.is_empty() {
             return None;
         }
-        // SAFETY: The head is linked to the links of an item. Who takes that off the list promises
-        // not to free it while what is lent here is in use.
+        // SAFETY: By the type invariants the head is linked to the links of an item. Callers of
+        // `remove` guarantee not to free it while the reference is in use.
         unsafe { Some(&*(*self.head.get()).next.byte_sub(T::OFFSET).cast::<T>()) }
     }
 
-    /// The items, from the first.
+    /// Returns the items, the first one first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let head: *const list_head = self.head.get();
-        // SAFETY: By the type invariants the head is linked, and so are all items.
+        // SAFETY: By the type invariants the head is linked.
         let mut next = unsafe { (*head).next };
         core::iter::from_fn(move || {
             if next.cast_const() == head {
                 return None;
             }
-            // SAFETY: As in `front`.
+            // SAFETY: By the type invariants `next` is the links of an item. Callers of `remove`
+            // guarantee not to free it while the reference is in use.
             unsafe {
                 let item = &*next.byte_sub(T::OFFSET).cast::<T>();
                 next = (*next).next;
@@ -129,11 +129,11 @@ impl<T: Linked> List<T> {
         })
     }
 
-    /// Puts an item in front of all others, or behind them. The list owns it from here on.
+    /// Adds an item at the front or at the tail. The list owns it from now on.
     #[inline]
     pub fn push(&self, item: SlabBox<T>, front: bool) {
         let links = Self::links(item.into_raw());
-        // SAFETY: The item was in a box, so it is on no list, and is valid. The head is linked.
+        // SAFETY: The item comes from a box, so it is valid and on no list. The head is linked.
         unsafe {
             if front {
                 bindings::zs_helper_list_add(links, self.head.get());
@@ -143,15 +143,16 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Moves an item to the front of another list, or of this one, or behind all others there.
+    /// Moves an item to the front or the tail of list `to`, which may be this one.
     ///
     /// # Safety
     ///
     /// The item must be on this list.
     #[inline]
     pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
-        // SAFETY: The item is on this list, by the caller's promise; the other's head is linked.
-        // INVARIANT: What the other list has now it owns.
+        // SAFETY: The item is on this list (safety requirement). By the type invariants the head of
+        // `to` is linked.
+        // INVARIANT: This list no longer has the item, and `to` owns it.
         unsafe {
             let owned = Self::owned(item);
             if front {
@@ -162,14 +163,14 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Takes an item off the list. The caller owns it from here on.
+    /// Removes an item. The caller owns it from now on.
     ///
     /// # Safety
     ///
-    /// The item must be on this list. It may not be freed while a reference to it is in use that the
-    /// list lent.
+    /// The item must be on this list. The caller must not free it while a reference borrowed
+    /// from the list is in use.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
-        // SAFETY: The item is on this list, by the caller's promise, so the list owns it.
+        // SAFETY: The item is on this list (safety requirement), which owns its items.
         unsafe {
             let owned = Self::owned(item);
             bindings::zs_helper_list_del(owned);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lockdep's view of the entry lock, which is a bit of an entry.
+//! Lockdep annotations of the entry lock, a bit in an entry.
 //!
 //! Without `CONFIG_DEBUG_LOCK_ALLOC` these functions do nothing.
 //!
@@ -9,27 +9,27 @@
 /// How an entry was locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquire {
-    /// The caller may have waited for it: lockdep checks the order of the locks.
+    /// The caller may wait for the entry, so lockdep checks the lock order.
     Waited,
     /// The caller gives up if the entry is locked.
     Tried,
 }
 
-/// This context has locked an entry, or several at once. Any context.
+/// Tells lockdep that this context locked an entry, or several at once. Any context.
 #[inline(always)]
 pub fn entry_acquired(_how: Acquire) {
     #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
-    // SAFETY: Only tells lockdep; the map is static.
+    // SAFETY: The helper only tells lockdep, and its map is static.
     unsafe {
         crate::bindings::zs_helper_entry_acquired(_how == Acquire::Tried);
     }
 }
 
-/// This context unlocks what it last said that it had locked. Any context.
+/// Tells lockdep that this context unlocks the entries of the last [`entry_acquired`]. Any context.
 #[inline(always)]
 pub fn entry_released() {
     #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
-    // SAFETY: Only tells lockdep, which complains if nothing was locked; the map is static.
+    // SAFETY: The helper only tells lockdep, and its map is static.
     unsafe {
         crate::bindings::zs_helper_entry_released();
     }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the engine needs of the kernel, one concept per file.
+//! The kernel interface of the engine, one concept per file.
 //!
-//! `rust/host/src/sys` has the same names for the host. All `unsafe` against C that
-//! the engine needs is here.
+//! `rust/host/src/sys` is the same interface for the host. The engine calls C only through this.
 
 pub mod array;
 pub mod atomic;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of zspages, and what `struct page` says about them.
+//! The pages of zspages, and their use of `struct page`.
 //!
 //! ===============  =====================================================
 //! `private`        the zspage
-//! `index`          the next page, behind the last the first; of a huge zspage, the handle
-//! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the page's place in the chain
+//! `index`          the next page, a ring; in a huge zspage, the handle
+//! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the position
 //! `mapping`        the movable operations
 //! ===============  =====================================================
 //!
@@ -18,178 +18,178 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::prelude::Gfp;
 use crate::bindings;
 
-/// Bytes of a page.
+/// Bytes in a page.
 pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
-/// Bits for an offset in a page.
+/// Number of bits of an offset in a page.
 pub const PAGE_SHIFT: usize = kernel::page::PAGE_SHIFT;
-/// Bits for a page frame number. `helpers/page.c` uses no page whose number has more.
+/// Number of bits of a page frame number. `helpers/page.c` rejects pages above that.
 pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 
-/// Names a page. Having one says nothing about who may use the page; hence the unsafe functions.
+/// A pointer to a page. It gives no right to use the page; hence the unsafe functions.
 ///
 /// # Invariants
 ///
-/// Points to a `struct page` of the kernel's memory map. It stays for as long as somebody has the
-/// page: memory hot-remove takes a part of the map away only when all of its pages are free.
+/// `0` points to a `struct page` in the memory map. That stays while the page is allocated: memory
+/// hot-remove frees a part of the map only after all its pages were freed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ZsPage(NonNull<kernel::bindings::page>);
 
 impl ZsPage {
-    /// Allocates a page, marks it as zsmalloc's, counts it and locks it. Context: as `gfp` says.
+    /// Allocates a page. It is locked, marked as zsmalloc's and counted. Context: depends on `gfp`.
     pub fn alloc(gfp: Gfp) -> Option<Self> {
-        // SAFETY: Any flags may be asked for.
+        // SAFETY: The helper takes any flags.
         let raw = unsafe { bindings::zs_helper_page_alloc(gfp.for_pages()) };
-        // INVARIANT: The page allocator returns pages of the memory map.
+        // INVARIANT: The page allocator returns pages in the memory map.
         NonNull::new(raw).map(Self)
     }
 
-    /// Takes a page from C.
+    /// Wraps a page from C.
     ///
     /// # Safety
     ///
-    /// `raw` must point to a `struct page` of the memory map.
+    /// `raw` must be null, or point to a `struct page` in the memory map.
     pub unsafe fn from_raw(raw: *mut kernel::bindings::page) -> Option<Self> {
-        // INVARIANT: The caller's promise.
+        // INVARIANT: The pointer is to a page in the memory map (safety requirement).
         NonNull::new(raw).map(Self)
     }
 
-    /// The page of this frame number.
+    /// Returns the page with frame number `pfn`.
     ///
     /// # Safety
     ///
-    /// The number must be that of a page in the memory map, as [`ZsPage::pfn`] returned it.
+    /// [`ZsPage::pfn`] must have returned `pfn`, for a page that is still allocated.
     #[inline]
     pub unsafe fn from_pfn(pfn: usize) -> Self {
-        // INVARIANT: The caller's promise.
-        // SAFETY: As above; the memory map is not at address zero.
+        // INVARIANT: The page with this number is allocated (safety requirement), so it is in the
+        // memory map.
+        // SAFETY: `pfn` is valid (safety requirement). The memory map is not at address zero.
         unsafe { Self(NonNull::new_unchecked(bindings::zs_helper_pfn_to_page(pfn))) }
     }
 
-    /// The page's frame number.
+    /// Returns the page frame number.
     #[inline]
     pub fn pfn(self) -> usize {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to a `struct page` in the memory map.
         unsafe { bindings::zs_helper_page_to_pfn(self.0.as_ptr()) }
     }
 
-    /// The page at `position` of the chain, a ring, that this one is in, if there is one.
+    /// Returns the page at `position` in the chain of this page, or `None` if there is none.
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::next`], for every page of the chain.
+    /// As for [`ZsPage::next`], for every page in the chain.
     #[inline]
     pub unsafe fn find(self, position: u32) -> Option<Self> {
-        // SAFETY: The pages are ours, by the caller's promise.
+        // SAFETY: All pages of the chain belong to a zspage, and it does not change (requirements).
         let raw = unsafe { bindings::zs_helper_page_find(self.0.as_ptr(), position) };
-        // INVARIANT: As in `next`.
+        // INVARIANT: The helper returns null or a page that `set_next` linked into the chain.
         NonNull::new(raw).map(Self)
     }
 
-    /// Makes the page the one at `position` of `owner`, with no next one.
+    /// Sets the owner and the position of the page. It has no next page.
     ///
     /// # Safety
     ///
     /// The caller must own the page.
     pub unsafe fn attach(self, owner: NonNull<()>, position: u32) {
-        // SAFETY: The caller owns the page.
+        // SAFETY: The caller owns the page (safety requirement).
         unsafe {
             bindings::zs_helper_page_attach(self.0.as_ptr(), owner.as_ptr().cast(), position)
         };
     }
 
-    /// The owner given to [`ZsPage::attach`].
+    /// Returns the owner given to [`ZsPage::attach`].
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage, and must not stop doing so meanwhile.
+    /// The page must belong to a zspage, and stay in it during the call.
     #[inline]
     pub unsafe fn owner(self) -> Option<NonNull<()>> {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage (safety requirement).
         NonNull::new(unsafe { bindings::zs_helper_page_owner(self.0.as_ptr()) }.cast())
     }
 
-    /// The place in the chain.
+    /// Returns the position of the page in its zspage.
     ///
     /// # Safety
     ///
     /// As for [`ZsPage::owner`].
     pub unsafe fn position(self) -> u32 {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage (safety requirement of `owner`).
         unsafe { bindings::zs_helper_page_position(self.0.as_ptr()) }
     }
 
-    /// The next page of the chain; of a huge zspage, none.
+    /// Returns the next page in the chain, or `None` in a huge zspage.
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::owner`]; nobody may change the chain at this place.
+    /// As for [`ZsPage::owner`]. The link of this page must not change during the call.
     #[inline]
     pub unsafe fn next(self) -> Option<Self> {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage (safety requirement).
         let raw = unsafe { bindings::zs_helper_page_next(self.0.as_ptr()) };
         // INVARIANT: The link is null or was written by `set_next`.
         NonNull::new(raw).map(Self)
     }
 
-    /// Links `next`, or nothing, behind this page.
+    /// Sets the next page in the chain.
     ///
     /// # Safety
     ///
-    /// Both must belong to one zspage, which is not huge; nobody else may use the chain at this
-    /// place.
+    /// Both pages must belong to one zspage, not a huge one. Nobody else may use this page's link.
     pub unsafe fn set_next(self, next: Option<Self>) {
         let next = next.map_or(null_mut(), Self::as_ptr);
-        // SAFETY: The pages are ours, by the caller's promise.
+        // SAFETY: The pages belong to a zspage. Nobody else uses the link (requirements).
         unsafe { bindings::zs_helper_page_set_next(self.0.as_ptr(), next) };
     }
 
-    /// The handle that is kept outside a huge object.
+    /// Returns the handle of a huge object, which is stored in `struct page`.
     ///
     /// # Safety
     ///
-    /// The page must be that of a huge zspage, as for [`ZsPage::owner`].
+    /// The page must belong to a huge zspage, and stay in it during the call.
     pub unsafe fn huge_handle(self) -> u32 {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a huge zspage (safety requirement).
         unsafe { bindings::zs_helper_page_huge_handle(self.0.as_ptr()) }
     }
 
-    /// Sets what [`ZsPage::huge_handle`] returns.
+    /// Sets the handle of a huge object.
     ///
     /// # Safety
     ///
-    /// As for it, and nobody else may use it.
+    /// As for [`ZsPage::huge_handle`]. Nobody else may use the handle.
     pub unsafe fn set_huge_handle(self, handle: u32) {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page is of a huge zspage. Nobody else uses the handle (requirements).
         unsafe { bindings::zs_helper_page_set_huge_handle(self.0.as_ptr(), handle) };
     }
 
-    /// Takes over the link, or the huge handle, of `old`.
+    /// Copies the link or the huge handle of `old`.
     ///
     /// # Safety
     ///
-    /// Both pages must be the caller's to change.
+    /// The caller must have both pages locked, and hold the class lock of `old`.
     pub unsafe fn take_link(self, old: Self) {
-        // SAFETY: The pages are the caller's.
+        // SAFETY: The locks keep everybody else from either field (safety requirement).
         unsafe { bindings::zs_helper_page_take_link(self.0.as_ptr(), old.0.as_ptr()) };
     }
 
-    /// Lets the kernel migrate the page.
+    /// Makes the page movable: the kernel may migrate it from now on.
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage, and the caller must have it locked.
+    /// The page must belong to a zspage. The caller must have it locked.
     pub unsafe fn make_movable(self) {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage and is locked (safety requirements).
         unsafe { bindings::zs_helper_page_make_movable(self.0.as_ptr()) };
     }
 
-    /// Locks the page if nobody else has it locked.
+    /// Locks the page unless it is locked. Returns whether it did.
     ///
     /// # Safety
     ///
     /// As for [`ZsPage::owner`].
     pub unsafe fn try_lock(self) -> bool {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage (safety requirement of `owner`), so it is allocated.
         unsafe { bindings::zs_helper_page_trylock(self.0.as_ptr()) }
     }
 
@@ -197,111 +197,112 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The caller must have it locked.
+    /// The caller must have the page locked.
     pub unsafe fn unlock(self) {
-        // SAFETY: The caller has it locked.
+        // SAFETY: The caller has the page locked (safety requirement).
         unsafe { bindings::zs_helper_page_unlock(self.0.as_ptr()) };
     }
 
-    /// Waits until the page is not locked. May sleep.
+    /// Waits until the page is unlocked. May sleep.
     ///
     /// # Safety
     ///
-    /// The caller must own a reference.
+    /// The caller must have a reference to the page.
     pub unsafe fn wait_unlocked(self) {
-        // SAFETY: The caller owns a reference.
+        // SAFETY: The caller has a reference (safety requirement).
         unsafe { bindings::zs_helper_page_wait_unlocked(self.0.as_ptr()) };
     }
 
-    /// Takes a reference.
+    /// Takes a reference to the page.
     ///
     /// # Safety
     ///
     /// As for [`ZsPage::owner`].
     pub unsafe fn get(self) {
-        // SAFETY: The page is ours, by the caller's promise.
+        // SAFETY: The page belongs to a zspage (safety requirement of `owner`), so it is allocated.
         unsafe { bindings::zs_helper_page_get(self.0.as_ptr()) };
     }
 
-    /// Drops a reference.
+    /// Drops a reference to the page.
     ///
     /// # Safety
     ///
-    /// The caller must own one.
+    /// The caller must have a reference to the page, and not use it any more.
     pub unsafe fn put(self) {
-        // SAFETY: The caller owns a reference.
+        // SAFETY: The caller has a reference (safety requirement).
         unsafe { bindings::zs_helper_page_put(self.0.as_ptr()) };
     }
 
-    /// Unlocks and frees a page that was never made movable.
+    /// Unlocks and frees a page that was never movable.
     ///
     /// # Safety
     ///
-    /// The caller must own the page, as it was allocated, and have it locked.
+    /// The caller must own the page, have it locked, and not use it any more.
     pub unsafe fn discard(self) {
-        // SAFETY: The caller owns the page.
+        // SAFETY: The caller owns the page and has it locked (safety requirements).
         unsafe { bindings::zs_helper_page_discard(self.0.as_ptr()) };
     }
 
-    /// Takes the page out of zsmalloc, unlocks it and frees it.
+    /// Unlocks and frees a movable page.
     ///
     /// # Safety
     ///
-    /// The caller must own the page and have it locked.
+    /// The caller must own the page, have it locked, and not use it any more.
     pub unsafe fn release(self) {
-        // SAFETY: The caller owns the page and has it locked.
+        // SAFETY: The caller owns the page and has it locked (safety requirements).
         unsafe { bindings::zs_helper_page_release(self.0.as_ptr()) };
     }
 
-    /// Marks the target of a migration as zsmalloc's.
+    /// Marks the target page of a migration as zsmalloc's.
     ///
     /// # Safety
     ///
-    /// The page must be the fresh, locked target of a migration.
+    /// The page must be the newly allocated, locked target of a migration.
     pub unsafe fn adopt(self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: The page is the locked target of a migration (safety requirement).
         unsafe { bindings::zs_helper_page_adopt(self.0.as_ptr()) };
     }
 
-    /// Ends a migration: this page is movable, counted and held, `old` is none of it.
+    /// Finishes a migration: makes this page movable and takes a reference, and releases `old`.
     ///
     /// # Safety
     ///
-    /// Both pages must be locked, this one in the chain in the place of `old`.
+    /// Both pages must be locked. This page must have replaced `old` in the chain.
     pub unsafe fn finish_adoption(self, old: Self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both pages are locked, and `old` is in no chain (safety requirements).
         unsafe { bindings::zs_helper_page_finish_adoption(self.0.as_ptr(), old.0.as_ptr()) };
     }
 
-    /// Copies `len` bytes out of the page.
+    /// Copies `len` bytes from the page to `to`.
     ///
     /// # Safety
     ///
-    /// The page must be ours, the range inside it, and `to` have room.
+    /// The page must belong to a zspage and contain the range. `to` must be valid for `len` bytes.
     pub unsafe fn read_bytes(self, offset: usize, to: NonNull<u8>, len: usize) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both ranges are valid for `len` bytes (safety requirements).
         unsafe { bindings::zs_helper_page_read(self.0.as_ptr(), offset, to.as_ptr().cast(), len) };
     }
 
-    /// Copies `len` bytes into the page.
+    /// Copies `len` bytes from `from` to the page.
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::read_bytes`], and nobody else may use these bytes.
+    /// As for [`ZsPage::read_bytes`]. Nobody else may use these bytes of the page.
     pub unsafe fn write_bytes(self, offset: usize, from: NonNull<u8>, len: usize) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both ranges are valid, and nobody else uses the destination (requirements).
         unsafe {
             bindings::zs_helper_page_write(self.0.as_ptr(), offset, from.as_ptr().cast(), len)
         };
     }
 
-    /// Copies `len` bytes of this page to another.
+    /// Copies `len` bytes of this page to another, or to another place in this one.
     ///
     /// # Safety
     ///
-    /// Both pages must be ours, the ranges inside them and apart, and used by nobody else.
+    /// Both pages must belong to zspages. The ranges must be inside them and must not overlap.
+    /// Nobody else may use them.
     pub unsafe fn copy_to(self, offset: usize, to: Self, to_offset: usize, len: usize) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both ranges are valid, separate, and not used elsewhere (requirements).
         unsafe {
             bindings::zs_helper_page_copy(to.0.as_ptr(), to_offset, self.0.as_ptr(), offset, len)
         };
@@ -311,9 +312,9 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// Both pages must be the caller's, and used by nobody else.
+    /// The caller must have both pages locked. Nobody else may use their contents.
     pub unsafe fn copy_page_to(self, to: Self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Both pages are locked, and nobody else uses their contents (safety requirements).
         unsafe { bindings::zs_helper_page_copy_all(to.0.as_ptr(), self.0.as_ptr()) };
     }
 
@@ -326,10 +327,10 @@ impl ZsPage {
 ///
 /// # Safety
 ///
-/// The address must be in a page of ours, and a multiple of four.
+/// The address must be in a page of a zspage, and a multiple of four.
 #[inline]
 pub unsafe fn read_u32_at(address: u64) -> u32 {
-    // SAFETY: The caller's promise.
+    // SAFETY: The address is valid and aligned (safety requirements).
     unsafe { bindings::zs_helper_read_u32_at(address) }
 }
 
@@ -337,29 +338,29 @@ pub unsafe fn read_u32_at(address: u64) -> u32 {
 ///
 /// # Safety
 ///
-/// As for [`read_u32_at`], and nobody else may use these bytes.
+/// As for [`read_u32_at`]. Nobody else may use these bytes.
 #[inline]
 pub unsafe fn write_u32_at(address: u64, value: u32) {
-    // SAFETY: The caller's promise.
+    // SAFETY: The address is valid and aligned, and nobody else uses it (requirements).
     unsafe { bindings::zs_helper_write_u32_at(address, value) };
 }
 
-/// A place that names a page, or none.
+/// A variable that holds a page or none.
 pub struct PageCell(AtomicPtr<kernel::bindings::page>);
 
 impl PageCell {
-    /// Names none.
+    /// Creates a variable that holds none.
     pub const fn new() -> Self {
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// The page that it names.
+    /// Returns the page.
     pub fn get(&self) -> Option<ZsPage> {
-        // INVARIANT: It is null or was written by `set`.
+        // INVARIANT: The pointer is null or was written by `set`.
         NonNull::new(self.0.load(Ordering::Relaxed)).map(ZsPage)
     }
 
-    /// Names another page, or none.
+    /// Stores a page or none.
     pub fn set(&self, page: Option<ZsPage>) {
         self.0
             .store(page.map_or(null_mut(), ZsPage::as_ptr), Ordering::Relaxed);

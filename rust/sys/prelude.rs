@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the engine uses everywhere: pinned initialisation, errors, allocation flags.
+//! What most of the engine uses: pinned initialisation, errors and allocation flags.
 
 pub use kernel::init::{pin_init_array_from_fn, pin_init_from_closure, zeroed, PinInit};
 pub use kernel::prelude::{
@@ -17,7 +17,7 @@ use kernel::init::InPlaceInit;
 /// A pinned box.
 pub type PinBox<T> = Pin<KBox<T>>;
 
-/// Allocates and initialises in place. May sleep.
+/// Allocates a pinned box and initialises it in place. May sleep.
 pub fn pin_box<T, E>(init: impl PinInit<T, E>) -> Result<PinBox<T>>
 where
     Error: From<E>,
@@ -25,7 +25,7 @@ where
     KBox::pin_init(init, GFP_KERNEL)
 }
 
-/// The same, with a count of its owners.
+/// Allocates a reference-counted value and initialises it in place. May sleep.
 pub fn pin_arc<T, E>(init: impl PinInit<T, E>) -> Result<Arc<T>>
 where
     Error: From<E>,
@@ -33,7 +33,7 @@ where
     Arc::pin_init(init, GFP_KERNEL)
 }
 
-/// Allocation flags from a C caller (`gfp_t`).
+/// Allocation flags of a C caller (`gfp_t`).
 #[derive(Clone, Copy)]
 pub struct Gfp(bindings::gfp_t);
 
@@ -41,28 +41,28 @@ impl Gfp {
     /// For allocations that may sleep.
     pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
 
-    /// Takes a caller's flags.
+    /// Wraps the flags of a C caller.
     pub fn from_raw(flags: bindings::gfp_t) -> Self {
         Self(flags)
     }
 
-    /// For pages that compaction puts objects into: it cannot sleep, and gives back more.
+    /// Returns the flags for destination pages of compaction: no sleeping, warnings or reserves.
     pub fn for_compaction() -> Gfp {
-        // SAFETY: Just a number.
+        // SAFETY: The helper returns a constant.
         Gfp(unsafe { crate::bindings::zs_helper_gfp_for_compaction() })
     }
 
-    /// The flags for pages of objects.
+    /// Returns the flags for pages of objects.
     ///
-    /// Movable only where pages really are, else they would sit in movable blocks for good.
+    /// Clears `__GFP_MOVABLE` if pages cannot move: they would fragment movable page blocks.
     pub fn for_pages(self) -> bindings::gfp_t {
-        // SAFETY: Computes with the flags.
+        // SAFETY: The helper only computes with the flags.
         unsafe { crate::bindings::zs_helper_gfp_for_pages(self.0) }
     }
 
-    /// The flags for metadata: slabs can be neither high memory nor movable.
+    /// Returns the flags for metadata. Slabs can be neither in high memory nor movable.
     pub fn for_metadata(self) -> bindings::gfp_t {
-        // SAFETY: Computes with the flags.
+        // SAFETY: The helper only computes with the flags.
         unsafe { crate::bindings::zs_helper_gfp_for_metadata(self.0) }
     }
 }

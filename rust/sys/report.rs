@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Telling the kernel log what must not have happened.
+//! Messages to the kernel log.
 
 use kernel::prelude::*;
 use kernel::str::CStr;
 
 use crate::bindings;
 
-/// Warns, with a backtrace, that a caller passed a handle it must not have.
+/// Warns, with a backtrace, that a caller passed a bad handle.
 #[cold]
 pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
-    // SAFETY: `pool` is NUL-terminated; `reason` is as long as said.
+    // SAFETY: `pool` is NUL-terminated. `reason` is valid for `reason.len()` bytes.
     unsafe {
         bindings::zs_helper_warn_handle(
             pool.as_char_ptr(),
@@ -21,7 +21,7 @@ pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
     };
 }
 
-/// Says that a pool is destroyed with objects in it.
+/// Reports that a destroyed pool had zspages in a fullness group.
 #[cold]
 pub fn group_not_empty(size: u32, group: usize) {
     pr_err!("Class-{size} fullness group {group} is not empty\n");
@@ -30,20 +30,20 @@ pub fn group_not_empty(size: u32, group: usize) {
 /// Warns that a zspage was neither put back nor released.
 #[cold]
 pub fn forgotten_zspage() {
-    // SAFETY: May be called anywhere.
+    // SAFETY: The helper may be called in any context.
     unsafe { bindings::zs_helper_warn_forgotten() };
 }
 
-/// Warns that a zspage has no open slot, although it says so.
+/// Warns that a zspage has no free slot although its count says so.
 #[cold]
 pub fn corrupt_zspage() {
-    // SAFETY: May be called anywhere.
+    // SAFETY: The helper may be called in any context.
     unsafe { bindings::zs_helper_warn_corrupt() };
 }
 
-/// Never returns; for what the types rule out, but the compiler cannot see.
+/// Calls `BUG()`. For code that the types make unreachable.
 #[cold]
 pub fn unreachable() -> ! {
-    // SAFETY: May be called anywhere; it does not return.
+    // SAFETY: The helper may be called in any context.
     unsafe { bindings::zs_helper_bug() }
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving way to others, or not.
+//! Preemption, RCU read-side sections and rescheduling.
 
 use core::marker::PhantomData;
 
 use crate::bindings;
 
-/// Until it is dropped, no other task runs on this CPU, and this one may not sleep. Any context.
+/// Disables preemption while it exists. Any context.
 pub struct NoPreemption(PhantomData<*mut ()>);
 
 impl NoPreemption {
-    /// Begins that.
+    /// Disables preemption.
     #[inline]
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        // SAFETY: Dropping it is the other half.
+        // SAFETY: `drop` enables preemption again.
         unsafe { bindings::zs_helper_preempt_disable() };
         Self(PhantomData)
     }
 
-    /// The RCU read-side section that this is.
+    /// Returns the RCU read-side section that lasts as long as preemption is off.
     #[inline]
     pub fn rcu(&self) -> RcuRead<'_> {
         RcuRead(PhantomData)
@@ -29,41 +29,41 @@ impl NoPreemption {
 impl Drop for NoPreemption {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: `new` disabled it, on this CPU: it is not `Send`, and this task could not move.
+        // SAFETY: `new` disabled preemption on this CPU. The task cannot have moved to another CPU
+        // since, and this is not `Send`.
         unsafe { bindings::zs_helper_preempt_enable() };
     }
 }
 
-/// An RCU read-side section, which goes on for `'a`.
+/// An RCU read-side section that lasts for `'a`.
 ///
-/// A stretch without preemption is one: a grace period waits until every CPU was preempted, slept
-/// or idled. The kernel with PREEMPT_RT, where a spinlock does not stop preemption, is not
-/// supported.
+/// Code with preemption off is a read-side section. The exception is a spinlock of a PREEMPT_RT
+/// kernel, which leaves preemption on; that configuration is not supported.
 ///
 /// C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 #[derive(Clone, Copy)]
 pub struct RcuRead<'a>(PhantomData<(&'a (), *mut ())>);
 
 impl RcuRead<'_> {
-    /// The section of something that disables preemption while it lives.
+    /// Creates the read-side section of code that has preemption off.
     ///
     /// # Safety
     ///
-    /// Preemption must be off for the lifetime that the caller gives it.
+    /// Preemption must be off for the whole lifetime of the result.
     #[inline]
     pub(super) unsafe fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-/// Whether somebody else should run on this CPU. Any context.
+/// Returns whether this task should reschedule. Any context.
 pub fn need_resched() -> bool {
-    // SAFETY: May be called anywhere.
+    // SAFETY: The helper may be called in any context.
     unsafe { bindings::zs_helper_need_resched() }
 }
 
-/// Lets others run. May sleep: no lock may be held.
+/// Lets other tasks run if one is waiting. May sleep: no lock may be held.
 pub fn cond_resched() {
-    // SAFETY: Locks are let go before; the kernel's debug checks say so otherwise.
+    // SAFETY: Sleeping with a lock held is not unsound, but a bug that debug kernels report.
     unsafe { bindings::zs_helper_cond_resched() };
 }

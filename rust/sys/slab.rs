@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The slab cache for zspages. One for the module, as all zspages have one size.
+//! The slab cache for zspages. All pools of the module share it.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
@@ -15,20 +15,20 @@ use crate::bindings;
 use crate::engine::geometry::ZSPAGE_SIZE;
 use crate::engine::zspage::Zspage;
 
-// With larger pages there are more slots.
+// Larger pages have more slots, which need a larger bitmap.
 const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
-/// The cache, as long as it exists.
+/// The slab cache for zspages.
 pub struct ZspageCache(());
 
 impl ZspageCache {
-    /// Creates the cache. May sleep.
+    /// Creates the cache, or returns [`ENOMEM`]. May sleep.
     ///
     /// # Safety
     ///
-    /// There must be no other, and this one must outlive every [`SlabBox`].
+    /// Only one instance may exist. It must outlive every [`SlabBox`].
     pub unsafe fn new() -> Result<Self> {
-        // SAFETY: There is no other cache, by the caller's promise.
+        // SAFETY: No other instance exists (safety requirement).
         kernel::error::to_result(unsafe {
             bindings::zs_helper_zspage_cache_create(size_of::<Zspage>(), align_of::<Zspage>())
         })?;
@@ -38,32 +38,33 @@ impl ZspageCache {
 
 impl Drop for ZspageCache {
     fn drop(&mut self) {
-        // SAFETY: `new` created the cache, and by its safety requirements no box is left.
+        // SAFETY: `new` created the cache. No box is left (safety requirement of `new`).
         unsafe { bindings::zs_helper_zspage_cache_destroy() };
     }
 }
 
-/// A value in the cache. It is never moved.
+/// A box in the slab cache. Its value does not move.
 ///
 /// # Invariants
 ///
-/// Points to a valid `T`, in an object of the cache that the box owns.
+/// `0` points to a valid `T` in an object of the cache, which the box owns.
 pub struct SlabBox<T>(NonNull<T>, PhantomData<T>);
 
 impl<T> SlabBox<T> {
-    /// Allocates; [`ENOMEM`] if there is no memory, or no [`ZspageCache`]. Context: as `gfp` says.
+    /// Allocates a box. Returns [`ENOMEM`] if memory ran out, or if there is no [`ZspageCache`].
+    /// Context: depends on `gfp`.
     pub fn new(value: T, gfp: Gfp) -> Result<Self> {
         const {
             assert!(
                 size_of::<T>() <= size_of::<Zspage>() && align_of::<T>() <= align_of::<Zspage>()
             )
         };
-        // SAFETY: Any flags may be asked for; without a cache the helper returns null.
+        // SAFETY: The helper takes any flags, and returns null without a cache.
         let raw = unsafe { bindings::zs_helper_zspage_cache_alloc(gfp.for_metadata()) };
         let raw = NonNull::new(raw.cast::<T>()).ok_or(ENOMEM)?;
-        // SAFETY: The memory is fresh, large and aligned enough for a `T`.
+        // SAFETY: The object is new, and large and aligned enough for a `T`, as asserted above.
         unsafe { raw.as_ptr().write(value) };
-        // INVARIANT: Just allocated and written.
+        // INVARIANT: `raw` was allocated and written above.
         Ok(Self(raw, PhantomData))
     }
 
@@ -72,18 +73,18 @@ impl<T> SlabBox<T> {
         ManuallyDrop::new(self).0
     }
 
-    /// Leaves the value where it is, for good.
+    /// Leaks the value.
     pub fn leak(self) {
         let _ = self.into_raw();
     }
 
-    /// Takes ownership back.
+    /// Takes back ownership.
     ///
     /// # Safety
     ///
-    /// `raw` must come from [`SlabBox::into_raw`], once.
+    /// `raw` must come from [`SlabBox::into_raw`], and be passed to this once.
     pub unsafe fn from_raw(raw: NonNull<T>) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: `raw` came from a box, which gave up ownership (safety requirement).
         Self(raw, PhantomData)
     }
 }
@@ -92,14 +93,14 @@ impl<T> Deref for SlabBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to a `T` that the box owns.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl<T> Drop for SlabBox<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the box owns a valid value in an object of the cache.
+        // SAFETY: By the type invariants the box owns a valid `T` in an object of the cache.
         unsafe {
             core::ptr::drop_in_place(self.0.as_ptr());
             bindings::zs_helper_zspage_cache_free(self.0.as_ptr().cast());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's `spinlock_t`, with the three things that `kernel::sync::SpinLock` lacks in 6.12: to
-//! try, to see that others wait, and to let go of the lock for a moment.
+//! Spinlocks with three operations that `kernel::sync::SpinLock` lacks in 6.12: to trylock, to test
+//! for contention, and to drop the lock for a moment.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
@@ -15,7 +15,7 @@ use super::prelude::*;
 use super::sched::RcuRead;
 use crate::bindings;
 
-/// What lockdep tells apart.
+/// Lockdep classes of spinlocks.
 #[derive(Clone, Copy)]
 pub enum LockClass {
     /// The lock of a size class.
@@ -24,11 +24,11 @@ pub enum LockClass {
     HandleTable = 1,
 }
 
-/// A spinlock and what it protects.
+/// A spinlock and the data that it protects.
 ///
 /// # Invariants
 ///
-/// `raw` is an initialised `spinlock_t`, and `data` is only used by who holds it.
+/// `raw` is an initialised `spinlock_t`. Only its holder uses `data`.
 #[pin_data]
 pub struct SpinLock<T> {
     #[pin]
@@ -37,26 +37,26 @@ pub struct SpinLock<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The lock passes `T` from one context to another.
+// SAFETY: Sending the lock sends the `T`, which is `Send`.
 unsafe impl<T: Send> Send for SpinLock<T> {}
-// SAFETY: Only one context at a time gets at `T`.
+// SAFETY: The lock lets only one context use `T` at a time, and `T` is `Send`.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
-/// The lock, held. It is let go when this is dropped.
+/// A held spinlock. Dropping this unlocks it.
 #[must_use = "the lock is let go when this is dropped"]
 pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
-    // A spinlock is let go on the CPU that took it.
+    // The CPU that took a spinlock has to release it.
     _not_send: PhantomData<*mut ()>,
 }
 
 impl<T> SpinLock<T> {
-    /// An unlocked lock.
+    /// Creates an unlocked spinlock.
     pub fn new(class: LockClass, data: impl PinInit<T>) -> impl PinInit<Self> {
         // INVARIANT: `raw` is initialised here.
         pin_init!(Self {
             raw <- Opaque::ffi_init(move |slot| {
-                // SAFETY: `slot` is valid, and stays where it is as it is pinned.
+                // SAFETY: `slot` is valid for writes and pinned.
                 unsafe { bindings::zs_helper_spin_lock_init(slot, class as _) }
             }),
             data <- pin_cell(data),
@@ -74,12 +74,12 @@ impl<T> SpinLock<T> {
         }
     }
 
-    /// The same, if nobody has it.
+    /// Takes the lock unless it is held.
     #[inline]
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         // SAFETY: By the type invariants the lock is initialised.
         let taken = unsafe { bindings::zs_helper_spin_trylock(self.raw.get()) };
-        // Not `then_some`: a guard that is made only to be dropped lets go of the lock.
+        // Not `then_some`: dropping a guard that was created in vain would release the lock.
         taken.then(|| SpinGuard {
             lock: self,
             _not_send: PhantomData,
@@ -88,7 +88,7 @@ impl<T> SpinLock<T> {
 }
 
 fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
-    // SAFETY: On success the slot was initialised by `data`; a cell has the layout of its value.
+    // SAFETY: On success `data` has initialised the slot. A cell has the layout of its value.
     unsafe {
         kernel::init::pin_init_from_closure(move |slot: *mut UnsafeCell<T>| {
             data.__pinned_init(slot.cast::<T>())
@@ -97,26 +97,26 @@ fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
 }
 
 impl<T> SpinGuard<'_, T> {
-    /// The RCU read-side section that lasts while the lock is held.
+    /// Returns the RCU read-side section that lasts while the lock is held.
     #[inline]
     pub fn rcu(&self) -> RcuRead<'_> {
-        // SAFETY: Preemption is off while a spinlock is held; [`SpinGuard::unlocked`] borrows the
-        // guard exclusively.
+        // SAFETY: Preemption is off while a spinlock is held. [`SpinGuard::unlocked`] borrows the
+        // guard exclusively, so no section outlives the lock.
         unsafe { RcuRead::new() }
     }
 
-    /// Whether somebody else waits for the lock.
+    /// Returns whether another CPU waits for the lock.
     pub fn is_contended(&self) -> bool {
-        // SAFETY: The lock is initialised.
+        // SAFETY: By the type invariants of `SpinLock` the lock is initialised.
         unsafe { bindings::zs_helper_spin_is_contended(self.lock.raw.get()) }
     }
 
-    /// Lets go of the lock, calls `f`, takes the lock again.
+    /// Releases the lock, calls `f` and takes the lock again.
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: The guard holds the lock; nothing is borrowed from it, as it is borrowed here.
+        // SAFETY: The guard holds the lock. The exclusive borrow ends all references to the data.
         unsafe { bindings::zs_helper_spin_unlock(self.lock.raw.get()) };
         let result = f();
-        // SAFETY: The lock is initialised.
+        // SAFETY: By the type invariants of `SpinLock` the lock is initialised.
         unsafe { bindings::zs_helper_spin_lock(self.lock.raw.get()) };
         result
     }
@@ -127,14 +127,14 @@ impl<T> Deref for SpinGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: The lock is held.
+        // SAFETY: The guard holds the lock, so nobody else uses the data.
         unsafe { &*self.lock.data.get() }
     }
 }
 
 impl<T: Unpin> DerefMut for SpinGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: The lock is held, the guard is borrowed mutably, and `T` may be moved.
+        // SAFETY: The guard holds the lock and is borrowed mutably. `T` is `Unpin`.
         unsafe { &mut *self.lock.data.get() }
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that is done later, by a kernel worker.
+//! Work items on the system workqueue.
 //!
-//! `kernel::workqueue` of 6.12 wants its item in an `Arc`, and cannot be flushed.
+//! `kernel::workqueue` of 6.12 requires an `Arc`, and has no flush.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -14,17 +14,17 @@ use kernel::types::Opaque;
 use super::prelude::*;
 use crate::bindings;
 
-/// What has something to do later.
+/// A type with work to do later.
 pub trait WorkItem: Sync {
-    /// Does it. May sleep.
+    /// Does the work. May sleep.
     fn run(&self);
 }
 
-/// Something to do later, at most once at a time.
+/// A work item. The kernel runs it on one CPU at a time.
 ///
 /// # Invariants
 ///
-/// `raw` is initialised, and its target outlives it.
+/// `raw` is initialised. The target is valid whenever the work runs.
 #[pin_data]
 pub struct Work<T: WorkItem> {
     #[pin]
@@ -32,22 +32,22 @@ pub struct Work<T: WorkItem> {
     _target: core::marker::PhantomData<T>,
 }
 
-// SAFETY: A worker uses the target from another context, and targets are `Sync`.
+// SAFETY: A worker uses the target from another context. Targets are `Sync`.
 unsafe impl<T: WorkItem> Send for Work<T> {}
-// SAFETY: The kernel's work functions may be called from anywhere, at the same time.
+// SAFETY: Work items may be scheduled and flushed from any context, concurrently.
 unsafe impl<T: WorkItem> Sync for Work<T> {}
 
 impl<T: WorkItem> Work<T> {
-    /// Work that calls `target`'s [`WorkItem::run`].
+    /// Creates a work item that calls [`WorkItem::run`] of `target`.
     ///
     /// # Safety
     ///
-    /// `target` must be valid whenever the work runs: it must flush the work before it goes.
+    /// `target` must be valid whenever the work runs: it must flush the work before it is dropped.
     pub unsafe fn new(target: NonNull<T>) -> impl PinInit<Self> {
-        // INVARIANT: Initialised here, the rest is the caller's promise.
+        // INVARIANT: `raw` is initialised here. `target` is valid when the work runs (requirement).
         pin_init!(Self {
             raw <- Opaque::ffi_init(move |slot| {
-                // SAFETY: `slot` is valid, and stays where it is as it is pinned.
+                // SAFETY: `slot` is valid for writes and pinned.
                 unsafe {
                     bindings::zs_helper_work_init(slot, Some(Self::run), target.as_ptr().cast())
                 }
@@ -60,19 +60,19 @@ impl<T: WorkItem> Work<T> {
     ///
     /// Only the kernel calls this, with the target that [`Work::new`] was given.
     unsafe extern "C" fn run(target: *mut c_void) {
-        // SAFETY: By the type invariants, the target is valid while the work runs.
+        // SAFETY: By the type invariants the target is valid while the work runs.
         unsafe { &*target.cast::<T>() }.run();
     }
 
-    /// Has the work done, if it does not wait to be done already. Any context.
+    /// Schedules the work unless it is pending. Any context.
     pub fn schedule(&self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `raw` is initialised.
         unsafe { bindings::zs_helper_work_schedule(self.raw.get()) };
     }
 
-    /// Waits until work that was scheduled is done. May sleep.
+    /// Waits until scheduled work has finished. May sleep.
     pub fn flush(&self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `raw` is initialised.
         unsafe { bindings::zs_helper_work_flush(self.raw.get()) };
     }
 }
