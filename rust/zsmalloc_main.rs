@@ -2,7 +2,7 @@
 
 //! zsmalloc, the allocator for compressed memory, in Rust.
 //!
-//! Start reading at [`engine::pool`]. `Documentation/design.rst` has the whole picture.
+//! Start reading at [`engine::pool`]. `Documentation/design.rst` describes the design.
 
 use kernel::prelude::*;
 
@@ -22,7 +22,8 @@ module! {
     alias: ["zpool-zsmalloc_rs"],
 }
 
-// Dropped from top to bottom: first nobody can make a pool, last the memory of pools goes.
+// Fields are dropped in order. Unregistering the zpool driver comes first: no new pools. The slab
+// cache comes last: pools use it.
 struct ZsmallocModule {
     _zpool: ffi::ZpoolDriver,
     _debugfs: ffi::DebugfsRoot,
@@ -32,11 +33,11 @@ struct ZsmallocModule {
 
 impl kernel::Module for ZsmallocModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: A module is initialised once. Zspages are in pools, each of which keeps the module
-        // loaded until it is destroyed; the cache is dropped when the module is unloaded.
+        // SAFETY: Called once per module. Only pools have boxes. The module is unloaded after all
+        // pools are gone: zpool holds a reference to it, and other users depend on its symbols.
         let cache = unsafe { ZspageCache::new() }?;
-        // SAFETY: A module is initialised once. An object that is mapped is in a pool, which keeps
-        // the module loaded.
+        // SAFETY: Called once per module. Only objects in pools are mapped. The module is unloaded
+        // after all pools are gone: see `cache`.
         let areas = unsafe { CpuAreas::new() }?;
         let debugfs = ffi::DebugfsRoot::new();
         Ok(Self {

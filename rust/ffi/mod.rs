@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C face: thin conversions between C and [`crate::engine::pool`].
+//! The C interface: conversions between C and [`crate::engine::pool`].
 
 mod registration;
 mod trace;
@@ -8,8 +8,8 @@ pub mod zs_pool;
 
 pub(crate) use registration::{DebugfsRoot, ZpoolDriver};
 
-/// Makes sure at compile time that a Rust function is what its C declaration says: both arms have
-/// to be of one type.
+/// Checks at compile time that Rust functions have the types of their C declarations: both branches
+/// of an `if` must have one type.
 macro_rules! check_prototype {
     ($($name:ident),* $(,)?) => {
         $(const _: () = {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the module registers for as long as it is loaded. The C part is in `rust/glue`.
+//! The zpool driver and the debugfs directory of the module. Their C parts are in `rust/glue`.
 
 use kernel::prelude::*;
 
 use crate::bindings;
 
-/// The zpool type `zsmalloc_rs`. Where the kernel has no zpool this does nothing.
+/// The zpool driver `zsmalloc_rs`. Does nothing in kernels without zpool.
 pub(crate) struct ZpoolDriver(());
 
 impl ZpoolDriver {
-    /// Registers it. From here on zswap may make pools. Context: may sleep; once per module.
+    /// Registers the driver: zswap may create pools. Context: may sleep; called once per module.
     pub(crate) fn register() -> Self {
-        // SAFETY: Called once, when everything that a pool needs is there.
+        // SAFETY: Called once, after everything that a pool needs was set up.
         unsafe { bindings::zs_glue_zpool_init() };
         Self(())
     }
@@ -20,19 +20,19 @@ impl ZpoolDriver {
 
 impl Drop for ZpoolDriver {
     fn drop(&mut self) {
-        // SAFETY: The driver was registered by `register`.
+        // SAFETY: `register` registered the driver.
         if unsafe { bindings::zs_glue_zpool_exit() } != 0 {
-            // A pool holds a reference to the module, so it cannot be unloaded.
+            // zpool holds a reference to the module for every pool, so this is a bug.
             pr_err!("zpool driver is in use while the module is unloaded\n");
         }
     }
 }
 
-/// The debugfs directory `zsmalloc_rs`. Where there is no debugfs this does nothing.
+/// The debugfs directory `zsmalloc_rs`. Does nothing in kernels without debugfs.
 pub(crate) struct DebugfsRoot(());
 
 impl DebugfsRoot {
-    /// Makes it. Context: may sleep; once per module.
+    /// Creates the directory. Context: may sleep; called once per module.
     pub(crate) fn new() -> Self {
         // SAFETY: Called once, when the module is loaded.
         unsafe { bindings::zs_glue_debugfs_init() };
@@ -42,7 +42,7 @@ impl DebugfsRoot {
 
 impl Drop for DebugfsRoot {
     fn drop(&mut self) {
-        // SAFETY: `new` made it, and all pools are gone.
+        // SAFETY: `new` created the directory. All pools have been destroyed.
         unsafe { bindings::zs_glue_debugfs_exit() };
     }
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `zs_rs_*`: the functions of `<linux/zsmalloc.h>`.
+//! `zs_rs_*`: the functions of `<linux/zsmalloc.h>`, and those that `rust/glue` calls.
 //!
-//! Each does what its namesake there does, with the same errors and in the same contexts, for
-//! which [`Pool`]'s functions are the reference; here it says what C sees of them.
+//! Each function of `<linux/zsmalloc.h>` behaves like its C namesake: it returns the same errors
+//! and may be called in the same contexts. The methods of [`Pool`] have the details.
 //!
 //! C header: [`include/linux/zsmalloc.h`](srctree/include/linux/zsmalloc.h)
 //!
-//! A pool pointer from C is believed, as the kernel's own is: C got it from `zs_rs_create_pool`.
-//! A handle is not: see [`crate::engine::handle_table`].
+//! Pool pointers from C are trusted, as they are in C zsmalloc. Handles are validated: see
+//! [`crate::engine::handle_table`].
 
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -27,9 +27,9 @@ use crate::sys::page::ZsPage;
 use crate::sys::prelude::Gfp;
 use crate::sys::shrinker::{Shrinkable, Shrinker};
 
-/// A pool as C has it.
+/// A pool with its shrinker and its debugfs directory.
 ///
-/// Fields are dropped from top to bottom: nobody looks at the pool any more when it goes.
+/// Fields are dropped in order: the pool is last, when nobody else can reach it.
 #[pin_data]
 struct ZsPool {
     _shrinker: Option<Shrinker>,
@@ -40,14 +40,14 @@ struct ZsPool {
 
 impl ZsPool {
     fn new(name: &CStr) -> Result<Pin<KBox<Self>>> {
-        // SAFETY: May be called any time.
+        // SAFETY: The helper may be called in any context.
         let chain_limit = unsafe { bindings::zs_glue_chain_limit() } as usize;
         KBox::pin_init(
             try_pin_init!(&this in Self {
                 pool <- Pool::new(name, chain_limit),
-                // A pool without these two works. They are dropped before the pool.
+                // Optional: the pool works without them. They are dropped before it.
                 _debugfs: DebugfsDirectory::new(pool_of(this).cast(), name),
-                // SAFETY: The pool is initialised, pinned, and outlives the shrinker.
+                // SAFETY: The pool is initialised, pinned, and dropped after the shrinker.
                 _shrinker: unsafe { Shrinker::register(name, pool_of(this)) }.ok(),
             }),
             GFP_KERNEL,
@@ -56,7 +56,7 @@ impl ZsPool {
 }
 
 fn pool_of(this: NonNull<ZsPool>) -> NonNull<Pool> {
-    // SAFETY: `this` is allocated, if not yet initialised: the address of a field is not null.
+    // SAFETY: `this` is allocated, so the address of a field is not null.
     unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).pool) }
 }
 
@@ -64,7 +64,7 @@ struct DebugfsDirectory(NonNull<kernel::bindings::dentry>);
 
 impl DebugfsDirectory {
     fn new(pool: NonNull<zs_rs_pool>, name: &CStr) -> Option<Self> {
-        // SAFETY: The pool outlives the directory.
+        // SAFETY: `name` is NUL-terminated. The directory is dropped before the pool.
         let raw = unsafe { bindings::zs_glue_debugfs_add(pool.as_ptr(), name.as_char_ptr()) };
         NonNull::new(raw).map(Self)
     }
@@ -72,7 +72,7 @@ impl DebugfsDirectory {
 
 impl Drop for DebugfsDirectory {
     fn drop(&mut self) {
-        // SAFETY: The directory is the one that was added.
+        // SAFETY: `zs_glue_debugfs_add` returned the directory, and this removes it once.
         unsafe { bindings::zs_glue_debugfs_remove(self.0.as_ptr()) };
     }
 }
@@ -87,7 +87,7 @@ impl Shrinkable for Pool {
     }
 }
 
-// Pages freed. Every compaction of a pool comes through here.
+// Compacts a pool and returns the number of pages freed. All compactions of a pool are traced here.
 fn compact(pool: &Pool) -> usize {
     trace::compact_start(pool);
     let done = pool.compact();
@@ -95,59 +95,59 @@ fn compact(pool: &Pool) -> usize {
     done.pages
 }
 
-/// The pool that C has: the address of the `pool` field, as all calls but two need just that.
+/// Returns the pool of a C pointer: the address of the `pool` field, as most calls need only that.
 ///
 /// # Safety
 ///
-/// `raw` must come from [`zs_rs_create_pool`], and not have been destroyed.
+/// `raw` must be a pool that [`zs_rs_create_pool`] returned and that exists throughout `'a`.
 unsafe fn pool<'a>(raw: *mut zs_rs_pool) -> &'a Pool {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is the address of the `pool` field of a live `ZsPool` (safety requirement).
     unsafe { &*raw.cast::<Pool>() }
 }
 
 fn error_handle(error: Error) -> c_ulong {
-    // As `ERR_PTR()` has it.
+    // As `ERR_PTR()` does.
     error.to_errno() as isize as c_ulong
 }
 
 fn is_no_handle(handle: c_ulong) -> bool {
-    // As `IS_ERR_OR_NULL()` has it.
+    // As `IS_ERR_OR_NULL()` does.
     handle == 0 || handle >= (-4095isize) as c_ulong
 }
 
-/// Creates a pool, with its shrinker and its directory in debugfs. Null if there is no memory.
+/// Creates a pool, its shrinker and its debugfs directory. Returns null if memory ran out.
 ///
-/// The chain limit is that of the module's parameter now. Context: may sleep.
+/// The pool gets the current chain limit of the module parameter `chain_size`. Context: may sleep.
 ///
 /// # Safety
 ///
 /// `name` must be a NUL-terminated string.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_create_pool(name: *const c_char) -> *mut zs_rs_pool {
-    // SAFETY: The caller's promise.
+    // SAFETY: `name` is a NUL-terminated string (safety requirement).
     let name = unsafe { CStr::from_char_ptr(name) };
     match ZsPool::new(name) {
         Ok(this) => {
-            // SAFETY: The box is not moved out of: C has the address of a field, by which it
-            // returns to `zs_rs_destroy_pool`.
+            // SAFETY: Nothing moves out of the box. C returns the address to `zs_rs_destroy_pool`.
             let raw = KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) });
-            // SAFETY: `raw` is valid.
+            // SAFETY: `raw` came from a box, so it is valid.
             unsafe { (&raw mut (*raw).pool).cast() }
         }
         Err(_) => null_mut(),
     }
 }
 
-/// Destroys a pool. What is still in it is lost, with an error line per class and fullness group.
+/// Destroys a pool. Objects still in it are lost. Reports each fullness group with zspages.
 ///
-/// Context: may sleep; waits for who looks at the pool, and for page locks.
+/// Context: may sleep. Waits for the shrinker, for readers of the debugfs files, for the
+/// deferred-free work, and for page locks.
 ///
 /// # Safety
 ///
-/// `raw` must come from [`zs_rs_create_pool`] and not be used any more.
+/// `raw` must be a pool that [`zs_rs_create_pool`] returned, and must not be used any more.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_destroy_pool(raw: *mut zs_rs_pool) {
-    // SAFETY: The address is that of the `pool` field of a boxed `ZsPool`.
+    // SAFETY: `raw` is the `pool` field of a `ZsPool` from `zs_rs_create_pool` (requirement).
     drop(unsafe {
         Pin::new_unchecked(KBox::from_raw(
             raw.byte_sub(core::mem::offset_of!(ZsPool, pool))
@@ -156,21 +156,21 @@ pub unsafe extern "C" fn zs_rs_destroy_pool(raw: *mut zs_rs_pool) {
     });
 }
 
-/// Allocates `size` bytes. Returns a handle, or [`EINVAL`], [`ENOSPC`] or [`ENOMEM`] as an error
-/// pointer, which is traced.
+/// Allocates an object of `size` bytes. Returns its handle, or an error as `ERR_PTR()` has it:
+/// [`EINVAL`], [`ENOSPC`], [`ENOMEM`], or [`EIO`] if a zspage is corrupt. Failures are traced.
 ///
-/// Context: as `gfp` says; not an interrupt.
+/// Context: depends on `gfp`. Not in an interrupt.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_malloc(
     raw: *mut zs_rs_pool,
     size: usize,
     gfp: kernel::bindings::gfp_t,
 ) -> c_ulong {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     let pool = unsafe { pool(raw) };
     match pool.malloc(size, Gfp::from_raw(gfp)) {
         Ok(handle) => handle.into_raw() as c_ulong,
@@ -181,115 +181,114 @@ pub unsafe extern "C" fn zs_rs_malloc(
     }
 }
 
-/// Frees. Null and error pointers are ignored; a handle that is none is reported and refused.
+/// Frees an object. Ignores null and error pointers. Warns about a bad handle and does nothing.
 ///
-/// Context: any but an interrupt; does not sleep.
+/// Context: any but an interrupt. Does not sleep.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_free(raw: *mut zs_rs_pool, handle: c_ulong) {
     if is_no_handle(handle) {
         return;
     }
-    // SAFETY: The caller's promise. What is wrong with a handle was reported.
+    // SAFETY: `raw` is a live pool (safety requirement). `free` has reported the error.
     let _ = unsafe { pool(raw) }.free(Handle::from_raw(handle));
 }
 
-/// The smallest request that gets a page of its own, in bytes. Any context.
+/// Returns the smallest request in bytes that gets a page of its own. Any context.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_huge_class_size(raw: *mut zs_rs_pool) -> usize {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     unsafe { pool(raw) }.huge_class_size()
 }
 
-/// Maps an object on this CPU, for what `mode` (an `enum zs_mapmode`) says. Null, and a warning, if
-/// the handle is none, or this CPU has an object mapped.
+/// Maps an object on this CPU. `mode` is an `enum zs_mapmode`. Warns and returns null if the handle
+/// is bad, or if this CPU has an object mapped.
 ///
-/// Context: any but an interrupt. Preemption and page faults are off until the object is unmapped;
-/// spins while another CPU has it mapped, moves it or frees it.
+/// Context: any but an interrupt. Preemption and page faults stay off until the object is unmapped.
+/// Spins while the object is mapped on another CPU, or being moved or freed.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool, and what is done with the memory must fit `mode`.
+/// `raw` must be a pool that has not been destroyed. Only accesses that `mode` names are allowed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_map_object(
     raw: *mut zs_rs_pool,
     handle: c_ulong,
     mode: c_int,
 ) -> *mut c_void {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     let pool = unsafe { pool(raw) };
     let handle = Handle::from_raw(handle);
     pool.map_raw(handle, MapMode::from_number(mode as u8))
         .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
 }
 
-/// Ends [`zs_rs_map_object`] on the CPU that called it. If the object is not mapped there, that is
-/// reported.
+/// Unmaps an object that [`zs_rs_map_object`] mapped. Warns if it is not mapped on this CPU.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool, and the memory must not be used any more.
+/// `raw` must be a pool that has not been destroyed. The mapped memory must not be used any more.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulong) {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool, and the memory is not used any more (requirements).
     unsafe { pool(raw).unmap_raw(Handle::from_raw(handle)) };
 }
 
-/// Pages that objects take; those of the handle table are not counted. Any context.
+/// Returns the number of pages in zspages. Pages of the handle table are not counted. Any context.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_get_total_pages(raw: *mut zs_rs_pool) -> c_ulong {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     unsafe { pool(raw) }.total_pages() as c_ulong
 }
 
-/// Compacts; returns the pages freed: none, if the pool is being compacted. Traced.
+/// Compacts a pool and returns the pages freed: zero if a compaction is running. Traced.
 ///
-/// Context: may sleep, between two objects.
+/// Context: may sleep between objects.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_compact(raw: *mut zs_rs_pool) -> c_ulong {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     compact(unsafe { pool(raw) }) as c_ulong
 }
 
-/// The index of the class for requests of `size` bytes. Any context.
+/// Returns the class index for requests of `size` bytes. Any context.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_lookup_class_index(raw: *mut zs_rs_pool, size: c_uint) -> c_uint {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     unsafe { pool(raw) }.lookup_class_index(size as usize) as c_uint
 }
 
-/// Pages that compaction freed since the pool was created. Any context.
+/// Returns the number of pages that compaction freed since the pool was created. Any context.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool.
+/// `raw` must be a pool that has not been destroyed.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_pages_compacted(raw: *mut zs_rs_pool) -> c_ulong {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     let events = unsafe { pool(raw) }.events();
     events.pages_compacted.load(Relaxed) as c_ulong
 }
 
-/// The kernel migrates a page; see [`migrate_page`]. 0, or a negative error number.
+/// Migrates a page for the kernel; see [`migrate_page`]. Returns 0 or a negative error number.
 ///
 /// # Safety
 ///
@@ -299,7 +298,8 @@ pub unsafe extern "C" fn zs_rs_migrate_page(
     new: *mut kernel::bindings::page,
     old: *mut kernel::bindings::page,
 ) -> c_int {
-    // SAFETY: The kernel passes a fresh page and one of ours, both locked.
+    // SAFETY: The kernel passes a newly allocated page and a movable page of a zspage, both locked
+    // (safety requirement).
     let result = unsafe {
         match (ZsPage::from_raw(new), ZsPage::from_raw(old)) {
             (Some(new), Some(old)) => migrate_page(new, old),
@@ -312,11 +312,11 @@ pub unsafe extern "C" fn zs_rs_migrate_page(
     }
 }
 
-/// Fills in a row of the `classes` table; false if there is no such class. Takes the class lock.
+/// Fills in a row of the `classes` table. Returns false without class `index`. Takes its lock.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool, `row` valid for writes.
+/// `raw` must be a pool that has not been destroyed. `row` must be valid for writes.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_class_row(
     raw: *mut zs_rs_pool,
@@ -324,7 +324,7 @@ pub unsafe extern "C" fn zs_rs_class_row(
     row: *mut bindings::zs_class_row,
 ) -> bool {
     const _: () = assert!(bindings::ZS_NR_GROUPS as usize == NR_GROUPS);
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     let Some((shape, stats)) = unsafe { pool(raw) }.class_stats(index as usize) else {
         return false;
     };
@@ -338,22 +338,22 @@ pub unsafe extern "C" fn zs_rs_class_row(
         pages: stats.pages as c_ulong,
         freeable: stats.freeable as c_ulong,
     };
-    // SAFETY: The caller's promise.
+    // SAFETY: `row` is valid for writes (safety requirement).
     unsafe { row.write(filled) };
     true
 }
 
-/// Fills in what happened so far, since the pool was created. Any context.
+/// Fills in the event counters since the pool was created. Any context.
 ///
 /// # Safety
 ///
-/// `raw` must be a pool, `counts` valid for writes.
+/// `raw` must be a pool that has not been destroyed. `counts` must be valid for writes.
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_event_counts(
     raw: *mut zs_rs_pool,
     counts: *mut bindings::zs_event_counts,
 ) {
-    // SAFETY: The caller's promise.
+    // SAFETY: `raw` is a live pool (safety requirement).
     let pool = unsafe { pool(raw) };
     let events = pool.events();
     let get = |counter: &AtomicUsize| counter.load(Relaxed) as c_ulong;
@@ -367,7 +367,7 @@ pub unsafe extern "C" fn zs_rs_event_counts(
         migrations_refused: get(&events.migrations_refused),
         deferred_frees: get(&events.deferred_frees),
     };
-    // SAFETY: The caller's promise.
+    // SAFETY: `counts` is valid for writes (safety requirement).
     unsafe { counts.write(filled) };
 }
 
