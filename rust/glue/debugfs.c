@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs: zsmalloc_rs/<pool>/classes, with the columns of CONFIG_ZSMALLOC_STAT,
- * and zsmalloc_rs/<pool>/stats.
+ * debugfs files: zsmalloc_rs/<pool>/classes has the columns of
+ * CONFIG_ZSMALLOC_STAT, zsmalloc_rs/<pool>/stats the event counters.
  */
 
 #include <linux/debugfs.h>
@@ -9,7 +9,7 @@
 
 #include "glue.h"
 
-/* The most there can be, whatever the page size. */
+/* MAX_CLASSES in rust/engine/geometry.rs. */
 #define ZS_MAX_CLASSES 512
 
 static struct dentry *zs_debugfs_root;
@@ -30,7 +30,7 @@ static int zs_classes_show(struct seq_file *s, void *v)
 			continue;
 
 		seq_printf(s, " %5u %5u ", i, row.size);
-		/* As in C, the empty group has no column. */
+		/* Like C zsmalloc, do not print the empty group. */
 		for (group = 1; group < ZS_NR_GROUPS; group++) {
 			seq_printf(s, "%9lu ", row.zspages[group]);
 			total.zspages[group] += row.zspages[group];
@@ -81,7 +81,7 @@ void zs_glue_debugfs_exit(void)
 	debugfs_remove(zs_debugfs_root);
 }
 
-/* NULL if there is no debugfs, or a directory of that name. */
+/* Returns NULL without debugfs, or if a directory of that name exists. */
 struct dentry *zs_glue_debugfs_add(struct zs_rs_pool *pool, const char *name)
 {
 	struct dentry *dir = debugfs_create_dir(name, zs_debugfs_root);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The functions of zsmalloc_rs.ko for other modules: Rust in 6.12 cannot export. */
+/* Exports of zsmalloc_rs.ko. Rust code cannot export symbols in 6.12. */
 
 #include <linux/export.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the Rust code and the C files of zsmalloc_rs.ko call of each other. */
+/* The interface between Rust and C code in zsmalloc_rs.ko. */
 #ifndef ZS_GLUE_H
 #define ZS_GLUE_H
 
@@ -11,7 +11,7 @@ struct zs_rs_pool;
 
 #define ZS_NR_GROUPS 12
 
-/* A row of the classes table. */
+/* A row of the debugfs file classes. */
 struct zs_class_row {
 	unsigned int size;
 	unsigned int pages_per_zspage;
@@ -23,7 +23,7 @@ struct zs_class_row {
 	unsigned long freeable;
 };
 
-/* What a pool did so far. */
+/* The contents of the debugfs file stats. */
 struct zs_event_counts {
 	unsigned long pages;
 	unsigned long handle_pages;
@@ -35,13 +35,13 @@ struct zs_event_counts {
 	unsigned long deferred_frees;
 };
 
-/* Rust, for C. */
+/* Rust functions that C calls. */
 int zs_rs_migrate_page(struct page *newpage, struct page *page);
 bool zs_rs_class_row(struct zs_rs_pool *pool, unsigned int index,
 		     struct zs_class_row *row);
 void zs_rs_event_counts(struct zs_rs_pool *pool, struct zs_event_counts *counts);
 
-/* C, for Rust. */
+/* C functions that Rust calls. */
 void zs_glue_debugfs_init(void);
 void zs_glue_debugfs_exit(void);
 struct dentry *zs_glue_debugfs_add(struct zs_rs_pool *pool, const char *name);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Module parameters. module! of 6.12 has none. */
+/* Module parameters, which the module! macro of 6.12 does not support. */
 
 #include <linux/moduleparam.h>
 
 #include "glue.h"
 
-/* The bounds are those of CONFIG_ZSMALLOC_CHAIN_SIZE; as in rust/engine/geometry.rs. */
+/* The range of CONFIG_ZSMALLOC_CHAIN_SIZE, as in rust/engine/geometry.rs. */
 #define ZS_CHAIN_MIN 4
 #define ZS_CHAIN_MAX 16
 #define ZS_CHAIN_DEFAULT 16
@@ -25,7 +25,7 @@ static const struct kernel_param_ops zs_chain_size_ops = {
 module_param_cb(chain_size, &zs_chain_size_ops, &chain_size, 0644);
 __MODULE_PARM_TYPE(chain_size, "uint");
 MODULE_PARM_DESC(chain_size,
-		 "Longest chain of pages in a zspage, 4 to 16, of pools created from now on");
+		 "Maximum number of pages in a zspage, 4 to 16, for pools created from now on");
 
 unsigned int zs_glue_chain_limit(void)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Tracepoints for the Rust code: 6.12 can neither make nor hit them in Rust. */
+/* Tracepoints for Rust code, which can neither define nor call them in 6.12. */
 
 #define CREATE_TRACE_POINTS
 #include "tracepoints.h"
@@ -12,7 +12,7 @@ void zs_glue_trace_malloc_fail(const char *pool, size_t size, gfp_t gfp,
 	trace_zs_malloc_fail(pool, size, gfp, error);
 }
 
-/* Whether somebody wants to know: what there is to free has to be counted. */
+/* Lets the caller count freeable pages only if the tracepoint is enabled. */
 bool zs_glue_trace_compact_start_enabled(void)
 {
 	return trace_zs_compact_start_enabled();

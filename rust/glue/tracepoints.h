@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The tracepoints, in events/zsmalloc_rs/ of tracefs. Their names and fields are
- * those that Ganesh Mahendran proposed for mm/zsmalloc.c in 2016, where there is
- * one. Without CONFIG_TRACEPOINTS, <linux/tracepoint.h> makes nothing of them.
+ * Tracepoints, in events/zsmalloc_rs/ of tracefs. Names and fields follow the
+ * patches that Ganesh Mahendran sent for mm/zsmalloc.c in 2016, where those have
+ * an equivalent. Without CONFIG_TRACEPOINTS they compile to nothing.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM zsmalloc_rs
@@ -14,7 +14,7 @@
 #include <linux/types.h>
 #include <trace/events/mmflags.h>
 
-/* An allocation failed: with -ENOMEM, or because nobody can have that size. */
+/* An allocation failed, most often with -ENOMEM or for an invalid size. */
 TRACE_EVENT(zs_malloc_fail,
 	TP_PROTO(const char *pool, size_t size, gfp_t gfp, int error),
 	TP_ARGS(pool, size, gfp, error),
@@ -34,7 +34,7 @@ TRACE_EVENT(zs_malloc_fail,
 		  __entry->size, show_gfp_flags(__entry->gfp), __entry->error)
 );
 
-/* A compaction begins; so many pages it can free, if no object is mapped. */
+/* A compaction starts. pages_freeable is an estimate of what it can free. */
 TRACE_EVENT(zs_compact_start,
 	TP_PROTO(const char *pool, unsigned long pages_freeable),
 	TP_ARGS(pool, pages_freeable),
@@ -50,7 +50,7 @@ TRACE_EVENT(zs_compact_start,
 		  __entry->pages_freeable)
 );
 
-/* It ends, and did this much. */
+/* A compaction ended. */
 TRACE_EVENT(zs_compact_end,
 	TP_PROTO(const char *pool, unsigned long pages_compacted,
 		 unsigned long objects_moved),
@@ -72,7 +72,7 @@ TRACE_EVENT(zs_compact_end,
 
 #endif /* ZS_TRACEPOINTS_H */
 
-/* Kbuild has this folder searched for headers. */
+/* Kbuild adds this directory to the include path. */
 #undef TRACE_INCLUDE_PATH
 #define TRACE_INCLUDE_PATH .
 #undef TRACE_INCLUDE_FILE

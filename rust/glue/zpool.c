@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The zpool type zsmalloc_rs, where the kernel has zpool (until 6.17). */
+/* The zpool driver zsmalloc_rs. Kernels up to 6.17 have zpool. */
 
 #include <linux/kconfig.h>
 

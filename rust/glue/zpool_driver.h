@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A zpool driver on top of the zs_* functions. Whoever includes this says which
- * type it is (ZS_ZPOOL_TYPE) and what the functions are called (ZS).
+ * A zpool driver on top of the zs_* functions. The includer defines the name of
+ * the driver (ZS_ZPOOL_TYPE) and the names of the functions (ZS).
  */
 
 #include <linux/atomic.h>
