@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The one mapping of each CPU, and its buffer for objects that span pages.
+ * Per-CPU mapping areas, each with a buffer for objects that span pages.
  */
 
 #include <linux/cpuhotplug.h>
@@ -19,7 +19,7 @@ static int zs_cpu_area_prepare(unsigned int cpu)
 {
 	struct zs_cpu_area *area = &per_cpu(zs_cpu_area, cpu);
 
-	/* A CPU may be prepared again after a later step had failed. */
+	/* The CPU keeps its buffer if a later hotplug step fails. */
 	if (!area->buffer)
 		area->buffer = kzalloc_node(PAGE_SIZE, GFP_KERNEL,
 					    cpu_to_node(cpu));
@@ -37,7 +37,7 @@ static int zs_cpu_area_dead(unsigned int cpu)
 
 int zs_helper_cpu_areas_init(void)
 {
-	/* Not CPUHP_MM_ZS_PREPARE: that is for the kernel's own zsmalloc. */
+	/* CPUHP_MM_ZS_PREPARE belongs to the kernel's own zsmalloc. */
 	int ret = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "mm/zsmalloc_rs:prepare",
 				    zs_cpu_area_prepare, zs_cpu_area_dead);
 
@@ -53,8 +53,9 @@ void zs_helper_cpu_areas_exit(void)
 }
 
 /*
- * kmap_atomic() leaves preemption and page faults off. Where the kernel counts
- * preemption, the one means the other: see faulthandler_disabled().
+ * Users rely on preemption and page faults being off, as after kmap_atomic().
+ * With CONFIG_PREEMPT_COUNT, disabled preemption disables page faults as well:
+ * see faulthandler_disabled().
  */
 static __always_inline void zs_cpu_area_pin(void)
 {
@@ -70,7 +71,7 @@ static __always_inline void zs_cpu_area_unpin(void)
 	preempt_enable();
 }
 
-/* No such pointer is null: then NULL is told from it without a look. */
+/* A per-CPU pointer is never NULL. Tell the compiler, which then drops checks. */
 static __always_inline struct zs_cpu_area *zs_cpu_area_of(struct zs_cpu_area *area)
 {
 	if (!area)
@@ -78,7 +79,10 @@ static __always_inline struct zs_cpu_area *zs_cpu_area_of(struct zs_cpu_area *ar
 	return area;
 }
 
-/* The mapping has no entry yet: nobody else can begin one on this CPU meanwhile. */
+/*
+ * Returns with preemption disabled, so that nobody else uses the area before the
+ * caller sets the entry. Returns NULL if this CPU has an object mapped.
+ */
 struct zs_cpu_area *zs_helper_cpu_area_enter(u64 handle, u8 mode)
 {
 	struct zs_cpu_area *area;
@@ -99,7 +103,7 @@ struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 {
 	struct zs_cpu_area *area;
 
-	/* Who has a mapping cannot be preempted. */
+	/* With preemption enabled, this task has no mapping. */
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preempt_count())
 		return NULL;
 	area = zs_cpu_area_of(raw_cpu_ptr(&zs_cpu_area));

@@ -3,8 +3,8 @@
 #include <linux/gfp.h>
 
 /*
- * Without CONFIG_COMPACTION nothing ever moves our pages: in movable blocks
- * they would be in the way.
+ * Without CONFIG_COMPACTION nothing migrates zsmalloc pages. They would fragment
+ * movable page blocks.
  */
 gfp_t zs_helper_gfp_for_pages(gfp_t gfp)
 {
@@ -18,7 +18,7 @@ gfp_t zs_helper_gfp_for_metadata(gfp_t gfp)
 
 gfp_t zs_helper_gfp_for_compaction(void)
 {
-	/* Reclaim calls us: its reserves are not for this. */
+	/* The shrinker runs in reclaim. Do not use its memory reserves. */
 	return GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC | __GFP_HIGHMEM |
 	       __GFP_MOVABLE;
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * All thunks in one unit, as in the kernel's rust/helpers/helpers.c: the
- * kernel's headers are parsed once, and the compiler sees all of it.
+ * All helpers in one translation unit, as in the kernel's
+ * rust/helpers/helpers.c. The kernel's headers are parsed once.
  */
 
 #include "helpers.h"
 
 #ifdef CONFIG_PREEMPT_RT
-/* Who has an object mapped must not be preempted by who waits for it. */
+/* A task that spins on an entry must not preempt the task that has it locked. */
 #error "zsmalloc-rs does not support PREEMPT_RT"
 #endif
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Thunks for what Rust cannot call: inline functions and macros of the
- * kernel's headers. One file per concept, all included by helpers.c.
+ * Wrappers for inline functions and macros, which Rust cannot call. One file
+ * per concept, all included by helpers.c.
  */
 #ifndef ZS_HELPERS_H
 #define ZS_HELPERS_H
@@ -13,9 +13,9 @@
 #include <linux/workqueue.h>
 
 /*
- * With LLVM bitcode of both sides at hand (see Kbuild), what is called often is
- * inlined into Rust. Not left to the compiler, which does not inline across
- * the different target features that clang and rustc note.
+ * When C and Rust are linked as LLVM bitcode (see Kbuild), hot helpers are
+ * inlined into Rust. This needs always_inline: clang and rustc record different
+ * target features, across which LLVM does not inline by itself.
  */
 #ifdef ZS_INLINE_HELPERS
 #define __zs_inline __attribute__((__always_inline__))
@@ -28,13 +28,13 @@
 #define ZS_AREA_BOUNCED 0x100
 
 struct zs_cpu_area {
-	/* What is mapped. The entry is NULL if nothing is. */
+	/* The mapped object. entry is NULL if this CPU has none. */
 	u64 handle;
 	const void *entry;
-	/* The mode, and whether the buffer is used: one store for both. */
+	/* ZS_AREA_MODE and ZS_AREA_BOUNCED, in one word to set both at once. */
 	u32 flags;
 	void *buffer;
-	/* For kunmap_local(), where pages are not always mapped. */
+	/* For kunmap_local(), with CONFIG_HIGHMEM. */
 	void *page_address;
 };
 

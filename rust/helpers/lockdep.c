@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The entry lock is a bit. This tells lockdep when it is taken, as mainline's
- * zsmalloc tells it of the zspage lock.
+ * Lockdep annotations of the entry lock, which is a bit. Mainline zsmalloc
+ * annotates its zspage lock the same way.
  */
 
 #include <linux/lockdep.h>

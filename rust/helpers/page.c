@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages of zspages. rust/sys/page.rs says what each field means.
+ * Pages of zspages. rust/sys/page.rs documents the use of struct page.
  */
 
 #include <linux/highmem.h>
@@ -11,13 +11,13 @@
 
 #include "../glue/glue.h"
 
-/* The part of page_type that is ours. */
+/* The bits of page_type that PGTY_zsmalloc leaves to its owner. */
 #define ZS_POSITION_MASK 0xffffff
 
-/* As in rust/sys/page.rs. */
+/* PFN_BITS in rust/sys/page.rs. */
 #define ZS_PFN_BITS (48 - PAGE_SHIFT)
 
-/* Without the kernel's own zsmalloc there is no such counter. */
+/* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
 static void zs_count_page(struct page *page, int delta)
 {
 #if IS_ENABLED(CONFIG_ZSMALLOC)
@@ -28,23 +28,23 @@ static void zs_count_page(struct page *page, int delta)
 #endif
 }
 
-/* All but always: machines have memory below 256 terabytes so far. */
+/* Handle entries have 48 bits for an address: pages up to 256 TiB. */
 static bool zs_page_is_usable(struct page *page)
 {
 	return likely(!(page_to_pfn(page) >> ZS_PFN_BITS));
 }
 
-/* Makes a new page, which is locked, one of zsmalloc's. */
+/* @page is newly allocated and locked. */
 static void zs_page_begin(struct page *page)
 {
 	__SetPageZsmalloc(page);
 	zs_count_page(page, 1);
 }
 
-/* Locks it, too; or frees it, if it cannot be one. */
+/* Returns NULL and frees the page if it cannot be used. */
 static struct page *zs_page_lock_and_begin(struct page *page)
 {
-	/* A new page is locked only by who looks at pages by their number. */
+	/* PFN walkers may have a new page locked. */
 	if (unlikely(!zs_page_is_usable(page) || !trylock_page(page))) {
 		__free_page(page);
 		return NULL;
@@ -90,7 +90,7 @@ u32 zs_helper_page_position(struct page *page)
 
 struct page *zs_helper_page_next(struct page *page)
 {
-	/* Of a huge zspage the field is a handle, with the lowest bit set. */
+	/* In a huge zspage index is the handle, with the lowest bit set. */
 	unsigned long next = READ_ONCE(page->index);
 
 	return next & 1 ? NULL : (struct page *)next;
@@ -102,7 +102,10 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 	struct page *at = page;
 
 	while (at->page_type != type) {
-		/* A ring has no end. That of a huge zspage is one page, at position 0. */
+		/*
+		 * The chain is a ring. A huge zspage has no link, but only
+		 * position 0, which matches at once.
+		 */
 		at = (struct page *)READ_ONCE(at->index);
 		if (at == page)
 			return NULL;
@@ -134,11 +137,11 @@ void zs_helper_page_take_link(struct page *page, struct page *old)
 
 static bool zs_isolate_page(struct page *page, isolate_mode_t mode)
 {
-	/* The page is locked, so its zspage cannot be released. */
+	/* The kernel has the page locked, so its zspage is not freed. */
 	return true;
 }
 
-/* Here, not in Rust: under kCFI an enum is not an int. */
+/* A C function, as kCFI tells enum migrate_mode from the int of bindgen. */
 static int zs_migrate_page(struct page *newpage, struct page *page,
 			   enum migrate_mode mode)
 {
@@ -243,7 +246,7 @@ void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 	put_page(page);
 }
 
-/* There is no highmem where words have 64 bits. */
+/* 64-bit kernels have no highmem, so __va() works for all pages. */
 u32 zs_helper_read_u32_at(u64 address)
 {
 	return READ_ONCE(*(u32 *)__va(address));
@@ -255,10 +258,9 @@ void zs_helper_write_u32_at(u64 address, u32 value)
 }
 
 /*
- * Offsets and sizes of objects are multiples of eight; without the handle
- * behind it, one is four bytes shorter. The kernel's memcpy() copies byte by
- * byte, or in a loop of moves; half a page and more is copied faster by one
- * instruction that goes by words. Sanitizers have to see memcpy().
+ * Object offsets are multiples of eight, and sizes of four. The kernel's
+ * memcpy() copies with "rep movsb" or a loop of moves. "rep movsq" is faster for
+ * half a page or more. Sanitizers instrument memcpy() only.
  */
 static __always_inline void zs_copy(void *to, const void *from, size_t len)
 {
@@ -312,8 +314,9 @@ void zs_helper_page_copy_all(struct page *to, struct page *from)
 }
 
 /*
- * The address at @offset of @page, if the page behind it in memory is its next
- * one too. So must be its struct page: users make scatterlists of the address.
+ * Returns the address at @offset of @page if the next page of its chain follows
+ * it in memory, and NULL otherwise. The struct pages must be contiguous as well:
+ * users pass the address to sg_init_one().
  */
 void *zs_helper_page_neighbours(struct page *page, size_t offset)
 {

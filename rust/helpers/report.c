@@ -17,7 +17,7 @@ void zs_helper_warn_forgotten(void)
 
 void zs_helper_warn_corrupt(void)
 {
-	WARN_ONCE(1, "zsmalloc_rs: a zspage has no open slot, although it says so\n");
+	WARN_ONCE(1, "zsmalloc_rs: a zspage has no free slot although its count says so\n");
 }
 
 void zs_helper_bug(void)

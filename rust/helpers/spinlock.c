@@ -2,7 +2,7 @@
 
 #include <linux/spinlock.h>
 
-/* Each use of spin_lock_init() is a class of its own to lockdep. */
+/* Every call site of spin_lock_init() is a lockdep class. */
 void zs_helper_spin_lock_init(spinlock_t *lock, int class)
 {
 	if (class == 0)
