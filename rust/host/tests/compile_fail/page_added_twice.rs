@@ -6,7 +6,12 @@ use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;
 use zsmalloc_host::engine::owned_page::OwnedPage;
 
-pub fn grow(guard: &ClassGuard<'_>, a: &IsolatedZspage<'_>, b: &IsolatedZspage<'_>, page: OwnedPage) {
+pub fn grow(
+    guard: &ClassGuard<'_>,
+    a: &IsolatedZspage<'_>,
+    b: &IsolatedZspage<'_>,
+    page: OwnedPage,
+) {
     let _ = guard.add_page(a, page, 0);
     let _ = guard.add_page(b, page, 0); //~ E0382
 }
