@@ -101,6 +101,12 @@ struct zs_gang {
 	u64 did;
 };
 
+static u64 zs_ledger_did(const struct zs_ledger *ledger)
+{
+	return READ_ONCE(ledger->ops) + READ_ONCE(ledger->pages_compacted) +
+	       READ_ONCE(ledger->pages_moved) + READ_ONCE(ledger->pools);
+}
+
 static int zs_gang_start(struct zs_gang *gang, const struct zs_stress *stress)
 {
 	unsigned int i;
@@ -144,10 +150,29 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->pages_moved += ledger->pages_moved;
 		total->pages_refused += ledger->pages_refused;
 		total->pools += ledger->pools;
-		gang->did += ledger->ops + ledger->pages_compacted +
-			     ledger->pages_moved + ledger->pools;
+		gang->did += zs_ledger_did(ledger);
 	}
 	kfree(gang->worker);
+}
+
+static bool zs_gang_idles(const struct zs_gang *gang)
+{
+	u64 did = 0;
+	unsigned int i;
+
+	for (i = 0; i < gang->count; i++)
+		did += zs_ledger_did(&gang->worker[i].ledger);
+	return !did && gang->count && !gang->may_idle;
+}
+
+/* In a short run the workers may leave the others no time. */
+static void zs_gangs_wait(const struct zs_gang *gangs, unsigned int nr_gangs)
+{
+	unsigned int i, tries;
+
+	for (i = 0; i < nr_gangs; i++)
+		for (tries = 0; tries < 500 && zs_gang_idles(&gangs[i]); tries++)
+			msleep(20);
 }
 
 /* What did not happen was not tested. */
@@ -259,6 +284,8 @@ static int __init zs_stress_init(void)
 	if (!err)
 		err = wait_event_interruptible(zs_all_done,
 					       !atomic_read(&zs_workers_left));
+	if (!err)
+		zs_gangs_wait(gangs, ARRAY_SIZE(gangs));
 	for (i = 0; i < ARRAY_SIZE(gangs); i++)
 		zs_gang_stop(&gangs[i], &total);
 	left = zs_pools_destroy(&stress);
