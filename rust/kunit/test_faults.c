@@ -328,6 +328,21 @@ static void no_allocation_to_fail(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
+/*
+ * Whether to keep the object of this number: a half of most zspages at random. Of
+ * the last one the front stays, which makes it the fullest, and its pages have
+ * no free slot: compaction begins with a page for it.
+ */
+static bool is_kept(const struct zs_objects *objects, unsigned int number,
+		    u64 *state)
+{
+	unsigned int last = objects->count - objects->per_zspage;
+
+	if (number < last)
+		return zs_random(state) & 1024;
+	return number - last < objects->per_zspage * 7 / 10;
+}
+
 /* It may want a page to free others, and does what it can without. */
 static void compaction(struct kunit *test)
 {
@@ -344,7 +359,7 @@ static void compaction(struct kunit *test)
 			zs_objects_full(test, pool, &objects, sizes[i], 10);
 			left = 0;
 			for (j = 0; j < objects.count; j++) {
-				if (zs_random(&state) & 1024)
+				if (is_kept(&objects, j, &state))
 					left++;
 				else
 					zs_object_free(pool, &objects.object[j]);
