@@ -10,7 +10,6 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn.h>
-#include <linux/vmalloc.h>
 
 #include "kunit.h"
 
@@ -348,21 +347,46 @@ static unsigned int pages_gone(const struct zs_pages *before,
 	return gone;
 }
 
-#define ZS_ROOM (64UL << 20)
+#define ZS_ROOM 32
+#define ZS_ROOM_ORDER 9
 
-/* Pages go up, to where allocation begins: there has to be room. */
+/* Blocks of memory in which movable pages may be. */
+static void room_take(struct page **room)
+{
+	unsigned int i;
+
+	for (i = 0; i < ZS_ROOM; i++)
+		room[i] = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN,
+				      ZS_ROOM_ORDER);
+}
+
+static unsigned int room_give(struct page **room)
+{
+	unsigned int blocks = 0, i;
+
+	for (i = 0; i < ZS_ROOM; i++) {
+		if (!room[i])
+			continue;
+		blocks++;
+		__free_pages(room[i], ZS_ROOM_ORDER);
+	}
+	return blocks;
+}
+
+/* Pages go up: there has to be room, whichever end allocation begins at. */
 static void by_compact_memory(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_pages before, after;
 	struct zs_objects objects;
 	unsigned int i;
-	void *room;
+	struct page *room[2][ZS_ROOM];
 
-	room = vmalloc(ZS_ROOM);
-	KUNIT_ASSERT_NOT_NULL(test, room);
+	room_take(room[0]);
 	zs_objects_mixed(test, pool, &objects, 3000, 4);
-	vfree(room);
+	room_take(room[1]);
+	KUNIT_EXPECT_GT(test, room_give(room[0]), 0);
+	KUNIT_EXPECT_GT(test, room_give(room[1]), 0);
 	for (i = 0; i < objects.count; i += 3)
 		zs_object_free(pool, &objects.object[i]);
 	pages_find(test, pool, &before);
