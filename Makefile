@@ -30,7 +30,7 @@ soak: ## make soak T=<minutes>, 10: swap on zswap and zram, every byte checked, 
 	@T="$(T)" scripts/soak
 
 .PHONY: test-install
-test-install: ## install the modules in a Debian in QEMU, try Documentation/examples (as root)
+test-install: ## the package of make deb in a whole Debian 13 in QEMU, with its own kernel (as root)
 	@scripts/test-install
 
 .PHONY: bench
@@ -66,6 +66,10 @@ modules: ## build the modules: make modules KDIR=<kernel build tree> OUT=<folder
 .PHONY: modules_install
 modules_install: ## install them for that kernel under updates/, for modprobe
 	@scripts/build-modules --install "$(KDIR)" "$(OUT)"
+
+.PHONY: deb
+deb: ## zsmalloc-rs-dkms_<version>_all.deb for Debian 12 and 13, in build/deb
+	@scripts/deb
 
 .PHONY: list-corruption
 list-corruption: ## how a zspage put back twice made "next is NULL" in 2023, scene by scene
