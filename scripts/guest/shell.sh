@@ -4,11 +4,13 @@
 . "$(dirname "$0")/lib.sh"
 load_allocator
 load_zram 2
+zswap="none in this kernel"
+[ ! -d $ZSWAP ] || zswap="echo $ZPOOL >$ZSWAP/zpool; echo Y >$ZSWAP/enabled"
 cat <<EOF
 
   Loaded: $(awk '{ printf "%s ", $1 }' /proc/modules)
   zram:   echo 64M >/sys/block/zram0/disksize; then use /dev/zram0
-  zswap:  echo $ZPOOL >$ZSWAP/zpool; echo Y >$ZSWAP/enabled
+  zswap:  $zswap
   disks:  /dev/zs-data (136 MiB of data, read only), /dev/zs-swap (512 MiB, empty)
   stats:  $DEBUGFS/zsmalloc_rs/, dmesg
 
