@@ -9,7 +9,6 @@
 
 #include "kunit.h"
 
-#define ZS_BACKEND "/sys/module/zsmalloc/parameters/backend"
 #define ZS_CHAIN_SIZE "/sys/module/zsmalloc_rs/parameters/chain_size"
 
 const enum zs_allocator zs_allocators[ZS_NR_ALLOCATORS] = { ZS_RUST, ZS_C };
@@ -34,8 +33,15 @@ int zs_write_file(const char *path, const char *text)
 
 int zs_allocator_choose(enum zs_allocator allocator)
 {
-	int err = zs_write_file(ZS_BACKEND, zs_allocator_names[allocator]);
+	/* Of the drop-in, or of the takeover. */
+	static const char * const backends[] = {
+		"/sys/module/zsmalloc/parameters/backend",
+		"/sys/module/zsmalloc_takeover/parameters/backend",
+	};
+	int i, err = -ENOENT;
 
+	for (i = 0; i < ARRAY_SIZE(backends) && err == -ENOENT; i++)
+		err = zs_write_file(backends[i], zs_allocator_names[allocator]);
 	/* The kernel's own zsmalloc has no such parameter. */
 	return err == -ENOENT && allocator == ZS_C ? 0 : err;
 }
