@@ -7,7 +7,9 @@
 //! It counts what is allocated, fails allocations on demand, collects what would go to the kernel
 //! log, and panics where a debug kernel would complain.
 
+pub mod codec;
 #[path = "../../engine/mod.rs"]
 pub mod engine;
+pub mod fewest_moves;
 pub mod model;
 pub mod sys;

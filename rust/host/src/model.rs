@@ -12,12 +12,13 @@ use core::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::events::BadHandle;
-use crate::engine::fullness::{Grouping, NR_GROUPS};
+use crate::engine::fullness::{Group, Grouping, NR_GROUPS};
 use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
 use crate::engine::handle_table::Handle;
 use crate::engine::map::{MapMode, Mapping};
 use crate::engine::pool::Pool;
 use crate::engine::zspage::Zspage;
+use crate::fewest_moves::fewest_moves;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::cpu_area::{on_cpu, preempt_depth};
 use crate::sys::machine::{boot, Booted, Config, Placement, Point, Random};
@@ -26,9 +27,6 @@ use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report::Report;
 use crate::sys::sched;
-
-/// How much [`decode`] makes of long input.
-const MOST_OPS: usize = 500;
 
 /// CPUs on which objects can be left mapped, beside the one that does everything.
 const OTHER_CPUS: usize = 3;
@@ -95,67 +93,6 @@ pub enum Op {
     EndIsolation(usize, bool),
     /// Runs the work that is scheduled.
     Work,
-}
-
-/// What to do, written as bytes: for the fuzzer, and its corpus.
-///
-/// Any bytes say something. They are as short as possible, so that little changes of them are
-/// little changes of what is done.
-pub fn decode(bytes: &[u8]) -> (Setup, Vec<Op>) {
-    let mut bytes = bytes.iter().copied();
-    let mut byte = || bytes.next();
-    let head = byte().unwrap_or(0);
-    let mut setup = Setup {
-        chain: usize::from(4 + head % 13),
-        packed: byte().unwrap_or(0) % 2 == 1,
-        sizes: Vec::new(),
-        destroy_full: false,
-    };
-    setup.destroy_full = head >= 128;
-    for _ in 0..3 {
-        let size = u16::from_le_bytes([byte().unwrap_or(0), byte().unwrap_or(0)]);
-        setup.sizes.push(usize::from(size) % (PAGE_SIZE + 1));
-    }
-    let mut ops = Vec::new();
-    while let Some(code) = byte() {
-        // The same for the same bytes.
-        let mut which = || byte().map(usize::from);
-        let Some(op) = (|| {
-            Some(match code % 24 {
-                0..=2 => Op::Malloc(usize::from(code / 24)),
-                3 => Op::MallocBytes(which()? * 17),
-                4 => Op::MallocFailing(usize::from(code / 24), which()?),
-                5 | 6 => Op::Free(which()?),
-                7 => Op::FreeAgain(which()?),
-                8 => {
-                    let number = [which()?, which()?, which()?].map(|n| n as u64);
-                    Op::Bogus(number[0] | (number[1] << 8) | (number[2] << 16))
-                }
-                9 => Op::Read(which()?),
-                10 => Op::Update(which()?, ops.len() as u64),
-                11 => Op::Overwrite(which()?, ops.len() as u64),
-                12 => Op::Hold(usize::from(code / 24), which()?, code >= 128),
-                13 => Op::LetGo(usize::from(code / 24)),
-                14 => Op::Nest(which()?, which()?),
-                15 => Op::Compact,
-                16 => Op::CompactAmid(which()? % 16),
-                17 | 18 => Op::Migrate(which()?),
-                19 => Op::MigrateAll,
-                20 => Op::LockPage(which()?),
-                21 => Op::UnlockPages,
-                22 => Op::Isolate(which()?),
-                _ if code < 128 => Op::EndIsolation(which()?, code % 2 == 1),
-                _ => Op::Work,
-            })
-        })() else {
-            break;
-        };
-        ops.push(op);
-        if ops.len() == MOST_OPS {
-            break;
-        }
-    }
-    (setup, ops)
 }
 
 struct Object {
@@ -893,8 +830,6 @@ impl Model {
 
     /// Takes every zspage off its list and puts it back: the lists are whole.
     fn walk_lists(&self) {
-        use crate::engine::fullness::Group;
-
         for class in self.pool().classes() {
             let guard = class.lock();
             for group in (0..NR_GROUPS).filter_map(Group::new) {
@@ -955,70 +890,12 @@ impl Drop for Model {
     }
 }
 
-/// The fewest objects that compaction has to move to free all pages that are not needed, if what does
-/// not fill a zspage ends up on a run of pages; and how many more it may, as it chooses by groups
-/// of a tenth, and may have to leave a mapped object where it is. Of all pools of the machine;
-/// nothing else may run.
-pub fn fewest_moves() -> (usize, usize) {
-    let mut classes: BTreeMap<u16, (ClassShape, Vec<Vec<usize>>)> = BTreeMap::new();
-    for chain in mm::chains() {
-        let zspage = owner(&chain);
-        let shape = *zspage.class().shape();
-        let (_, used) = classes
-            .entry(shape.index)
-            .or_insert_with(|| (shape, Vec::new()));
-        used.push(used_slots(zspage).collect());
-    }
-    let (mut fewest, mut slack) = (0, 0);
-    for (shape, mut zspages) in classes.into_values() {
-        let objs = usize::from(shape.objs);
-        zspages.sort_by_key(|used| std::cmp::Reverse(used.len()));
-        let inuse = |rank: usize| zspages.get(rank).map_or(0, Vec::len);
-        let all: usize = zspages.iter().map(Vec::len).sum();
-        let full = all / objs;
-        let staying: usize = (0..full).map(inuse).sum();
-        // That of the one more, whichever it is; if it is one of the full, another is full for it.
-        let more = zspages.iter().enumerate().map(|(rank, used)| {
-            let run = best_run(&shape, used, all % objs) as isize;
-            let cost = if rank < full {
-                used.len() - inuse(full)
-            } else {
-                0
-            };
-            run - cost as isize
-        });
-        let more = more.max().unwrap_or(0).max(0) as usize;
-        fewest += all - staying - more;
-        let sources = zspages.len() - all.div_ceil(objs);
-        slack += sources * objs.div_ceil(10) + objs;
-    }
-    (fewest, slack)
-}
-
-// How many of these objects are on the best run of as few pages as `rest` objects need.
-fn best_run(shape: &ClassShape, used: &[usize], rest: usize) -> usize {
-    let size = shape.size as usize;
-    let bytes = (rest * size).div_ceil(PAGE_SIZE) * PAGE_SIZE;
-    (0..=usize::from(shape.pages) * PAGE_SIZE - bytes)
-        .step_by(PAGE_SIZE)
-        .map(|start| {
-            let is_in = |index: usize| index * size >= start && (index + 1) * size <= start + bytes;
-            let places = (0..shape.objs.into()).filter(|&index| is_in(index)).count();
-            if places < rest {
-                return 0;
-            }
-            used.iter().filter(|&&index| is_in(index)).count().min(rest)
-        })
-        .max()
-        .unwrap_or(0)
-}
-
-fn owner(chain: &Chain) -> &Zspage {
+pub(crate) fn owner(chain: &Chain) -> &Zspage {
     // SAFETY: The owner of a page is a zspage, and one thread does everything here.
     unsafe { chain.owner.cast::<Zspage>().as_ref() }
 }
 
-fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
+pub(crate) fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
     (0..usize::from(zspage.class().shape().objs)).filter(|&index| zspage.is_used(index))
 }
 

@@ -10,7 +10,7 @@
 
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::pool::Pool;
-use zsmalloc_host::model::fewest_moves;
+use zsmalloc_host::fewest_moves::fewest_moves;
 use zsmalloc_host::sys::machine::{boot, Config, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;

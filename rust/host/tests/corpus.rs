@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use zsmalloc_host::model::{decode, Model, Op};
+use zsmalloc_host::codec::decode;
+use zsmalloc_host::model::{Model, Op};
 
 #[test]
 fn the_corpus_of_the_fuzzer() {

@@ -4,7 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zsmalloc_host::model::{decode, Model};
+use zsmalloc_host::codec::decode;
+use zsmalloc_host::model::Model;
 
 fuzz_target!(|bytes: &[u8]| {
     let (setup, ops) = decode(bytes);
