@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * zsmalloc_bench.ko: measures whatever answers for <linux/zsmalloc.h>, through
- * that header's calls only.
+ * zsmalloc_bench.ko: measures the zsmalloc behind <linux/zsmalloc.h>, through
+ * that header only.
  *
  * There is one pool at a time, with an array of objects. User space writes
- * commands to debugfs, each a word and key=value pairs, and so decides what is
- * done in which order and which of the drop-in's backends the pool is of; see
- * commands.c. Nothing here is random but by seed.
+ * commands to debugfs, each a word followed by key=value pairs. It thus decides
+ * the order of operations and the backend of the drop-in. See commands.c. All
+ * random choices depend on the seed only.
  */
 #ifndef ZSMALLOC_BENCH_H
 #define ZSMALLOC_BENCH_H
@@ -17,10 +17,10 @@
 #include <linux/types.h>
 #include <linux/zsmalloc.h>
 
-/* More than an allocator has, whatever the page size. */
+/* More than any allocator has, for every page size. */
 #define ZB_MAX_CLASSES 512
 
-/* As zram asks for memory. */
+/* The flags of zram. */
 #define ZB_GFP (__GFP_KSWAPD_RECLAIM | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE)
 
 enum zb_span {
@@ -38,17 +38,20 @@ struct zb_bench {
 	struct zs_pool *pool;
 	struct zb_object *objects;
 	u32 nr;
-	/* What the order of a timed loop is drawn into beforehand. */
+	/*
+	 * The objects of a timed loop in their order, drawn before the loop
+	 * starts.
+	 */
 	u32 *order;
 	u16 *new_sizes;
 	u32 nr_order;
-	/* Empty ones, by "pools". */
+	/* Empty pools created by "pools". */
 	struct zs_pool **pools;
 	u32 nr_pools;
 	struct seq_buf out;
 };
 
-/* A command's arguments: the rest of the line. */
+/* Looks up a key=value pair in the arguments of a command. */
 u64 zb_arg(const char *args, const char *key, u64 otherwise);
 bool zb_arg_is(const char *args, const char *key, const char *value);
 
@@ -60,7 +63,7 @@ struct zb_random {
 void zb_seed(struct zb_random *r, u64 seed);
 u64 zb_next(struct zb_random *r);
 
-/* Below @n, which is not 0. */
+/* Returns a number below @n, which must not be 0. */
 static inline u32 zb_below(struct zb_random *r, u32 n)
 {
 	return ((u64)(u32)zb_next(r) * n) >> 32;

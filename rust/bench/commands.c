@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debugfs: zsmalloc_bench/sizes takes a histogram of sizes, zsmalloc_bench/run a
- * command. Reading run returns what the last command measured.
+ * debugfs: zsmalloc_bench/sizes takes a histogram of sizes, zsmalloc_bench/run
+ * takes a command. Reading run returns the results of the last command.
  */
 
 #include <linux/debugfs.h>
@@ -45,7 +45,7 @@ static char zb_text[SZ_16K];
 static DEFINE_MUTEX(zb_mutex);
 static struct dentry *zb_dir;
 
-/* The value of " key=", NULL if it is not there. */
+/* Returns the value of " key=", or NULL if it is missing. */
 static const char *zb_value(const char *args, const char *key)
 {
 	size_t len = strlen(key);
@@ -67,7 +67,7 @@ u64 zb_arg(const char *args, const char *key, u64 otherwise)
 	if (!value)
 		return otherwise;
 	strscpy(digits, value, min(strcspn(value, " ") + 1, sizeof(digits)));
-	/* There may be a word in its place. */
+	/* The value may be a word instead of a number. */
 	return kstrtoull(digits, 0, &number) ? otherwise : number;
 }
 
@@ -91,7 +91,7 @@ static int zb_run(char *line)
 	return -EINVAL;
 }
 
-/* All of what is written, in one piece. */
+/* Copies the whole write. */
 static char *zb_copy(const char __user *from, size_t len)
 {
 	return len > ZB_MAX_WRITE ? ERR_PTR(-E2BIG) : memdup_user_nul(from, len);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Freeing in patterns, and compaction. */
+/* Frees objects in patterns, and compacts. */
 
 #include <linux/slab.h>
 
 #include "timed.h"
 
-/* Which objects of a class are kept, by their number @k of @n in the class. */
+/* Whether object @k of the @n objects in a class is kept. */
 static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, u32 n)
 {
 	if (zb_arg_is(args, "keep", "alternate"))
@@ -13,7 +13,9 @@ static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, 
 	if (zb_arg_is(args, "keep", "halves"))
 		return zb_below(r, 100) < (k < n / 2 ? 20 : 80);
 	if (zb_arg_is(args, "keep", "skewed")) {
-		/* From all but empty to full, most of it rather empty. */
+		/*
+		 * From almost empty to full, with more of the sparse zspages.
+		 */
 		u64 share = (u64)k * 1000 / n;
 
 		return zb_below(r, 1000 * 1000) < share * share;
@@ -55,9 +57,9 @@ static int zb_free_loop(struct zb_bench *b, u32 from, u32 to)
 }
 
 /*
- * punch keep=PERCENT seed=S [lap=N]: frees the other objects, in random order. Instead
- * of a percentage: keep=random, one of 20 to 80 for each class; or alternate,
- * halves, skewed, runs, third, older.
+ * punch keep=PERCENT seed=S [lap=N]: frees the other objects in random order.
+ * Instead of a percentage, keep= takes "random" (20 to 80 percent, drawn for
+ * each class), alternate, halves, skewed, runs, third or older.
  */
 int zb_cmd_punch(struct zb_bench *b, const char *args)
 {
@@ -96,38 +98,42 @@ int zb_cmd_punch(struct zb_bench *b, const char *args)
 }
 
 /*
- * Where the C allocator says that an object is. Its handle is the address of a
- * word; there is no other way to see its compaction move an object. A page
- * migrated by the kernel meanwhile would count, too.
+ * Returns the location of an object as the C allocator stores it. The handle of
+ * C is the address of that word. There is no other way to see which objects its
+ * compaction moves. Objects on pages that the kernel migrates in the meantime
+ * would count, too.
  */
-static unsigned long zb_c_place(const struct zb_object *o)
+static unsigned long zb_c_location(const struct zb_object *o)
 {
 	return READ_ONCE(*(unsigned long *)o->handle);
 }
 
-/* compact [c=1]: with c=1 it also counts the objects that moved; C pools only. */
+/*
+ * compact [c=1]: compacts. With c=1, also counts moved objects, for C pools
+ * only.
+ */
 int zb_cmd_compact(struct zb_bench *b, const char *args)
 {
-	unsigned long *places = NULL, pages;
+	unsigned long *locations = NULL, pages;
 	u32 i, moved = 0;
 	u64 ns;
 
 	if (!b->pool)
 		return -EINVAL;
 	if (zb_arg(args, "c", 0)) {
-		places = kvcalloc(b->nr, sizeof(*places), GFP_KERNEL);
-		if (!places)
+		locations = kvcalloc(b->nr, sizeof(*locations), GFP_KERNEL);
+		if (!locations)
 			return -ENOMEM;
 		for (i = 0; i < b->nr; i++)
 			if (b->objects[i].handle)
-				places[i] = zb_c_place(&b->objects[i]);
+				locations[i] = zb_c_location(&b->objects[i]);
 	}
 	ns = ktime_get_ns();
 	pages = zs_compact(b->pool);
 	ns = ktime_get_ns() - ns;
-	for (i = 0; places && i < b->nr; i++)
-		moved += b->objects[i].handle && places[i] != zb_c_place(&b->objects[i]);
-	kvfree(places);
+	for (i = 0; locations && i < b->nr; i++)
+		moved += b->objects[i].handle && locations[i] != zb_c_location(&b->objects[i]);
+	kvfree(locations);
 	seq_buf_printf(&b->out, "pages=%lu ns=%llu moved=%u\n", pages, ns, moved);
 	return 0;
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * zsmalloc_histogram.ko: what sizes pages compress to, by the kernel's own
- * compressors with zram's parameters.
+ * zsmalloc_histogram.ko: counts the sizes that pages compress to, with the
+ * kernel's compressors and zram's parameters.
  *
- * Pages are written to debugfs zsmalloc_histogram/pages; opening it forgets
- * those before. zsmalloc_histogram/counts then has a line "SIZE COUNT..." for
- * each size, one count per compressor. What does not get smaller than a page
- * counts as a page. Pages that hold one word all over are counted apart: zram
- * does not store them.
+ * Write pages to debugfs zsmalloc_histogram/pages. Opening the file resets the
+ * counts. zsmalloc_histogram/counts has a line "SIZE COUNT..." for each size,
+ * with one count per compressor. A page that does not compress counts with the
+ * size of a page. Pages filled with one repeated word are counted separately,
+ * because zram does not store them.
  */
 
 #include <linux/debugfs.h>
@@ -22,7 +22,7 @@
 #include <linux/vmalloc.h>
 #include <linux/zstd.h>
 
-/* A compressor may need more room than it is given data. */
+/* A compressor may need more room than the size of its input. */
 #define ZH_ROOM (2 * PAGE_SIZE)
 
 static DEFINE_MUTEX(zh_mutex);
@@ -161,7 +161,7 @@ static int __init zh_init(void)
 {
 	size_t len;
 
-	/* As zram's backend_zstd.c has it. */
+	/* Same as in zram's backend_zstd.c. */
 	zh_zstd_parameters = zstd_get_params(zstd_default_clevel(), PAGE_SIZE);
 	len = zstd_cctx_workspace_bound(&zh_zstd_parameters.cParams);
 	zh_page = kmalloc(PAGE_SIZE, GFP_KERNEL);

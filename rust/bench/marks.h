@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Marks around operations, for scripts/bench/plugin/watch.c, which sees what
- * instructions QEMU runs. To everybody else they are long no-operations.
+ * Markers around operations, for scripts/bench/plugin/watch.c, which observes
+ * the instructions that QEMU executes. On the CPU, they are long NOPs.
  */
 #ifndef ZSMALLOC_BENCH_MARKS_H
 #define ZSMALLOC_BENCH_MARKS_H
@@ -9,16 +9,16 @@
 #include <linux/compiler.h>
 #include <linux/types.h>
 
-/* What is done. For a pool of the Rust allocator, ZB_MARK_RUST more. */
+/* The operation. Pools of the Rust allocator add ZB_MARK_RUST. */
 #define ZB_MARK_MALLOC	0
 #define ZB_MARK_MAP	1
 #define ZB_MARK_FREE	2
 #define ZB_MARK_COMPACT	3
 #define ZB_MARK_RUST	8
-/* Of those but the last: it only shows which locks there are. */
+/* Added to all operations except the last: only report the locks taken. */
 #define ZB_MARK_LOCKS	4
 
-/* "nopl N(%rax)": the low byte of N says whether it begins. */
+/* "nopl N(%rax)": the low byte of N is 1 at the begin of an operation. */
 static __always_inline void zb_mark_one(const u32 code, const u32 begins)
 {
 #ifdef CONFIG_X86_64

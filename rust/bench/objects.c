@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The pool and its objects: filling it, and what the objects hold. */
+/* The pool and its objects: allocation and contents. */
 
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -9,7 +9,7 @@
 
 #include "timed.h"
 
-/* Room for @nr objects, none of which exist. */
+/* Makes room for @nr objects, which are not allocated yet. */
 int zb_resize(struct zb_bench *b, u32 nr)
 {
 	zb_free_all(b);
@@ -24,7 +24,7 @@ int zb_resize(struct zb_bench *b, u32 nr)
 	return 0;
 }
 
-/* Room for a timed loop of @nr rounds. */
+/* Makes room for a timed loop of @nr rounds. */
 int zb_order_resize(struct zb_bench *b, u32 nr)
 {
 	if (nr <= b->nr_order)
@@ -40,7 +40,7 @@ int zb_order_resize(struct zb_bench *b, u32 nr)
 	return 0;
 }
 
-/* Puts the indexes of all objects there are into ->order; says how many. */
+/* Stores the indexes of all live objects in ->order. Returns their number. */
 u32 zb_list_live(struct zb_bench *b)
 {
 	u32 i, n = 0;
@@ -56,7 +56,7 @@ u32 zb_class(struct zb_bench *b, u16 size)
 	return min(zs_lookup_class_index(b->pool, size), ZB_MAX_CLASSES - 1U);
 }
 
-/* The largest request that each class takes; 0 where there is no class. */
+/* Finds the largest request of each class, 0 for classes that do not exist. */
 void zb_class_sizes(struct zb_bench *b, u16 *max_sizes)
 {
 	u32 size;
@@ -77,7 +77,7 @@ void zb_free_all(struct zb_bench *b)
 	}
 }
 
-/* create: an empty pool, of the backend that the drop-in is set to. */
+/* create: creates an empty pool with the backend that the drop-in uses. */
 int zb_cmd_create(struct zb_bench *b, const char *args)
 {
 	if (b->pool)
@@ -96,7 +96,7 @@ int zb_cmd_destroy(struct zb_bench *b, const char *args)
 	return 0;
 }
 
-/* pools n=N: so many empty pools, in place of those of the last time. */
+/* pools n=N: replaces the extra pools by N empty ones. */
 int zb_cmd_pools(struct zb_bench *b, const char *args)
 {
 	u32 n = zb_arg(args, "n", 0);
@@ -120,7 +120,7 @@ int zb_cmd_pools(struct zb_bench *b, const char *args)
 	return 0;
 }
 
-/* One object after the other; the timed part has nothing else in it. */
+/* The timed loop contains nothing but the allocation. */
 static int zb_fill(struct zb_bench *b, u32 from, u32 to)
 {
 	u32 i;
@@ -154,7 +154,7 @@ static int zb_fill_loop(struct zb_bench *b, u32 from, u32 to)
 	return 0;
 }
 
-/* Draws the sizes: @nr from the histogram, or @per_class in each class. */
+/* Draws @nr sizes from the histogram, or @per_class sizes in each class. */
 static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 {
 	u16 *max_sizes;
@@ -189,8 +189,8 @@ static int zb_draw_sizes(struct zb_bench *b, u32 nr, u32 per_class, u64 seed)
 }
 
 /*
- * fill n=N seed=S, or fill per_class=N, [lap=N]: allocates into the pool, after
- * everything that was in it is freed.
+ * fill n=N seed=S, or fill per_class=N, [lap=N]: frees all objects, then
+ * allocates new ones.
  */
 int zb_cmd_fill(struct zb_bench *b, const char *args)
 {
@@ -205,7 +205,7 @@ int zb_cmd_fill(struct zb_bench *b, const char *args)
 	return zb_time(b, args, zb_fill, zb_fill_loop, b->nr);
 }
 
-/* What object @i holds depends on its number and its size. */
+/* The contents of an object depend on its number and its size. */
 static u64 zb_word(u32 i, u16 size, u32 at)
 {
 	return ((u64)i << 32 ^ (u64)size << 16 ^ at) * 0x9e3779b97f4a7c15ULL;
@@ -235,7 +235,7 @@ static bool zb_has_content(const u64 *from, u32 i, u16 size)
 	return !memcmp(from, &word, size - at);
 }
 
-/* write: fills every object with what "verify" expects of it. */
+/* write: writes the contents that "verify" expects. */
 int zb_cmd_write(struct zb_bench *b, const char *args)
 {
 	u32 i;
@@ -254,7 +254,7 @@ int zb_cmd_write(struct zb_bench *b, const char *args)
 	return 0;
 }
 
-/* verify: fails if an object does not hold what "write" put there. */
+/* verify: fails if an object does not have the contents that "write" wrote. */
 int zb_cmd_verify(struct zb_bench *b, const char *args)
 {
 	u32 i, good = 0, bad = 0;
@@ -277,7 +277,7 @@ int zb_cmd_verify(struct zb_bench *b, const char *args)
 	return bad ? -EIO : 0;
 }
 
-/* stat: how much is stored in how many pages. */
+/* stat: prints the number of objects, their bytes and their pages. */
 int zb_cmd_stat(struct zb_bench *b, const char *args)
 {
 	u32 i, live = 0;

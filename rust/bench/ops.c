@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Timed: mapping, and a pool in its steady state. */
+/* Timed mappings, and a pool in steady state. */
 
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -9,7 +9,7 @@
 
 #include "timed.h"
 
-/* This many objects are enough to see an address twice. */
+/* Enough objects to find two that are mapped at the same address. */
 #define ZB_SAMPLE 4096
 
 static int zb_compare(const void *a, const void *b)
@@ -29,9 +29,9 @@ static unsigned long zb_address(struct zb_bench *b, u32 i)
 }
 
 /*
- * The address at which this CPU maps objects that have to be copied, 0 if there
- * seem to be none: objects lie in different places, so only a buffer can be the
- * address of two. The caller stays on its CPU.
+ * Returns the address at which this CPU maps objects through a buffer, or 0 if
+ * there are none. Two objects can be mapped at the same address only if both
+ * are copied to the buffer. The caller must stay on its CPU.
  */
 static unsigned long zb_buffer(struct zb_bench *b, unsigned long *sample)
 {
@@ -48,10 +48,10 @@ static unsigned long zb_buffer(struct zb_bench *b, unsigned long *sample)
 }
 
 /*
- * classify [ref=1]: finds out which objects span pages. An object does if it is
- * copied to be mapped, or else if it is mapped across the border of two pages.
- * With ref=1 it is also kept for the next pool, whose objects of the same
- * number can then be chosen by what they were here.
+ * classify [ref=1]: finds objects that span pages. An object spans pages if it
+ * is mapped through the buffer, or if its mapping crosses a page boundary. With
+ * ref=1, the result is also kept as a reference, by which objects with the same
+ * numbers can be selected in the next pool.
  */
 int zb_cmd_classify(struct zb_bench *b, const char *args)
 {
@@ -83,7 +83,7 @@ int zb_cmd_classify(struct zb_bench *b, const char *args)
 		address = zb_address(b, i);
 		is_copied = address == buffer;
 		o->span &= ~ZB_SPANS;
-		/* The whole slot counts: that is what is mapped. */
+		/* The mapping covers the whole slot. */
 		if (is_copied ||
 		    offset_in_page(address) + max_sizes[zb_class(b, o->size)] > PAGE_SIZE)
 			o->span |= ZB_SPANS;
@@ -101,7 +101,9 @@ int zb_cmd_classify(struct zb_bench *b, const char *args)
 	return 0;
 }
 
-/* Which objects: set=all, in, span, or as in the reference: ref_in, ref_span. */
+/*
+ * The objects to map: set=all, in or span, or by reference: ref_in or ref_span.
+ */
 static bool zb_in_set(const struct zb_object *o, const char *args)
 {
 	if (zb_arg_is(args, "set", "in"))
@@ -129,7 +131,7 @@ static int zb_map(struct zb_bench *b, u32 from, u32 to)
 	return 0;
 }
 
-/* And reads what its user would read first: on its way there it may miss the cache. */
+/* Also reads the first bytes, as a user would. The read may miss the cache. */
 static int zb_map_read(struct zb_bench *b, u32 from, u32 to)
 {
 	u32 i;
@@ -157,8 +159,8 @@ static int zb_map_loop(struct zb_bench *b, u32 from, u32 to)
 }
 
 /*
- * map n=ROUNDS set=SET seed=S [read=1] [lap=N]: maps a random object to read it,
- * which it does with read=1, and unmaps it.
+ * map n=ROUNDS set=SET seed=S [read=1] [lap=N]: maps and unmaps random objects.
+ * With read=1, reads them while mapped.
  */
 int zb_cmd_map(struct zb_bench *b, const char *args)
 {
@@ -180,7 +182,7 @@ int zb_cmd_map(struct zb_bench *b, const char *args)
 	}
 	if (!n)
 		return -ENOENT;
-	/* Each object about as often as any other, in no order. */
+	/* Uses each object about equally often, in random order. */
 	for (i = n; i < rounds; i++)
 		b->order[i] = b->order[i - n];
 	zb_seed(&r, zb_arg(args, "seed", 1));
@@ -227,8 +229,8 @@ static int zb_churn_loop(struct zb_bench *b, u32 from, u32 to)
 }
 
 /*
- * churn n=ROUNDS seed=S [lap=N]: frees a random object, and allocates one of
- * another size.
+ * churn n=ROUNDS seed=S [lap=N]: replaces random objects by objects of other
+ * sizes.
  */
 int zb_cmd_churn(struct zb_bench *b, const char *args)
 {

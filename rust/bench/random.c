@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* xorshift64*: the same numbers for the same seed, everywhere. */
+/* xorshift64*. The same seed yields the same numbers on every machine. */
 
 #include <linux/minmax.h>
 
@@ -9,7 +9,7 @@ void zb_seed(struct zb_random *r, u64 seed)
 {
 	int i;
 
-	/* Seeds are small numbers; zero is the one state that must not be. */
+	/* Seeds are small numbers. The state must not be zero. */
 	r->state = (seed + 1) * 0x9e3779b97f4a7c15ULL;
 	for (i = 0; i < 8; i++)
 		zb_next(r);
@@ -29,7 +29,7 @@ u64 zb_next(struct zb_random *r)
 void zb_shuffle(struct zb_random *r, u32 *what, u32 n)
 {
 	for (; n > 1; n--) {
-		/* swap() looks at its arguments more than once. */
+		/* swap() evaluates its arguments more than once. */
 		u32 other = zb_below(r, n);
 
 		swap(what[n - 1], what[other]);

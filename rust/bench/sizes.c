@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How large objects are: a histogram from user space, lines of "size count". */
+/* A histogram of object sizes from user space, one "size count" per line. */
 
 #include <linux/mm.h>
 #include <linux/slab.h>

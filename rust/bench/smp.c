@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Several CPUs on one pool: what they get done, and how long one makes another wait. */
+/*
+ * Several CPUs use one pool: throughput, and how long they wait for each other.
+ */
 
 #include <linux/completion.h>
 #include <linux/cpumask.h>
@@ -14,7 +16,9 @@
 
 #define ZB_MAX_CPUS 8
 
-/* Waiting times: eight buckets for each power of two nanoseconds. */
+/*
+ * Histogram of waiting times: eight buckets for each power of two nanoseconds.
+ */
 #define ZB_SUB_BITS 3
 #define ZB_BUCKETS (40 << ZB_SUB_BITS)
 
@@ -44,7 +48,7 @@ static u32 zb_bucket(u64 ns)
 		     ((ns >> (power - ZB_SUB_BITS)) & (BIT(ZB_SUB_BITS) - 1)), ZB_BUCKETS - 1);
 }
 
-/* The least that is in bucket @i. */
+/* The lower bound of bucket @i. */
 static u64 zb_bucket_start(u32 i)
 {
 	u32 power = i >> ZB_SUB_BITS, sub = i & (BIT(ZB_SUB_BITS) - 1);
@@ -52,7 +56,9 @@ static u64 zb_bucket_start(u32 i)
 	return power ? (u64)(BIT(ZB_SUB_BITS) | sub) << (power - 1) : sub;
 }
 
-/* One operation on an object of the worker's own: half of them replace it. */
+/*
+ * One operation on an object of this worker. Half of the operations replace it.
+ */
 static int zb_mixed_op(struct zb_worker *w, struct zb_random *r)
 {
 	struct zb_bench *b = w->b;
@@ -100,7 +106,7 @@ static int zb_mixed_worker(void *data)
 	return 0;
 }
 
-/* How long it took to get at an object, or to be rid of it. */
+/* Measures how long it takes to map or to free an object. */
 static int zb_waiting_op(struct zb_worker *w, u32 i, u64 *ns)
 {
 	struct zb_object *o = &w->b->objects[i];
@@ -135,7 +141,10 @@ static int zb_waiting_worker(void *data)
 		w->waits[zb_bucket(ns)]++;
 		w->longest = max(w->longest, ns);
 		w->ops++;
-		/* Frees end when all is freed, maps only with the compaction. */
+		/*
+		 * Frees end when all objects are freed, maps end with the
+		 * compaction.
+		 */
 		if (!w->frees && i == live)
 			i = 0;
 		if (!(w->ops % 256))
@@ -156,7 +165,7 @@ static int zb_start(struct zb_worker *w, int (*run)(void *), const atomic_t *go)
 	return 0;
 }
 
-/* Every object holds its handle, which is not known before it is there. */
+/* Each object contains its handle, so it is written after all allocations. */
 static void zb_write_handles(struct zb_bench *b)
 {
 	u32 i;
@@ -174,8 +183,8 @@ static void zb_write_handles(struct zb_bench *b)
 }
 
 /*
- * mixed cpus=N ms=T seed=S: for so long, each CPU maps objects and replaces
- * others. All of them are there, from "fill".
+ * mixed cpus=N ms=T seed=S: for T milliseconds, each CPU maps and replaces
+ * objects. "fill" must have allocated them.
  */
 int zb_cmd_mixed(struct zb_bench *b, const char *args)
 {
@@ -215,7 +224,7 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 	return ret;
 }
 
-/* The waiting time that a part of all, in millionths, is not longer than. */
+/* Returns the quantile of the waiting times, given in millionths. */
 static u64 zb_quantile(const struct zb_worker *w, u32 millionths)
 {
 	u64 count = 0;
@@ -244,9 +253,9 @@ static void zb_print_waits(struct seq_buf *out, const struct zb_worker *w)
 }
 
 /*
- * waits what=map|free seed=S: compacts the pool on the first CPU, while another
- * maps or frees objects in random order. Says how long it waited: quantiles, and
- * a histogram with the least of each bucket.
+ * waits what=map|free seed=S: compacts the pool on the first CPU while another
+ * CPU maps or frees objects in random order. Prints the waiting times of the
+ * latter: quantiles, and a histogram with the lower bound of each bucket.
  */
 int zb_cmd_waits(struct zb_bench *b, const char *args)
 {

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The locks of a kernel for several CPUs, in one for one CPU.
+ * SMP locks for a kernel built without CONFIG_SMP.
  *
- * User Mode Linux is such a kernel: its spinlocks and rwlocks compile to
- * nothing, while atomic operations of Rust stay atomic. A comparison of native
- * time says something about the kernels that people run only if both
- * allocators have locks. So this is included, by Kbuild, before everything else
- * in both when they are built to be measured there: what both lock costs as
- * much as the fast paths of qspinlock and qrwlock. There is no slow path: on
- * one CPU nobody waits.
+ * User Mode Linux is such a kernel. Its spinlocks and rwlocks compile to
+ * nothing, while Rust's atomic operations stay atomic. Comparing native times
+ * there is meaningful only if both allocators take locks. Kbuild includes this
+ * file first in both allocators for these measurements. Each lock then costs as
+ * much as the fast path of a qspinlock or a qrwlock. There is no slow path,
+ * because nobody waits on a single CPU.
  *
- * All headers that define something with a lock in it come first: those keep
- * the kernel's.
+ * Headers that define structures with locks come first, so that these keep the
+ * kernel's locks.
  */
 #ifndef ZSMALLOC_BENCH_SMP_LOCKS_H
 #define ZSMALLOC_BENCH_SMP_LOCKS_H
@@ -47,7 +46,7 @@ struct zs_smp_rwlock {
 	unsigned int wait_lock;
 };
 
-/* Out of line, as _raw_spin_lock() and its like are on x86. */
+/* Out of line, like _raw_spin_lock() on x86. */
 static noinline __maybe_unused void zs_smp_spin_lock(struct zs_smp_spinlock *lock)
 {
 	unsigned int free = 0;
@@ -116,7 +115,7 @@ static __always_inline bool zs_smp_rwlock_is_contended(struct zs_smp_rwlock *loc
 	return __atomic_load_n(&lock->wait_lock, __ATOMIC_RELAXED);
 }
 
-/* Of those who include this, each says what it prints. */
+/* Each file that includes this one defines its own pr_fmt. */
 #undef pr_fmt
 
 #undef spin_lock_init

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Timed loops. In one piece where time is instructions; in laps where it is
- * time, as the median of laps that are shorter than a time slice of the host's
- * scheduler does not see that others run there, too.
+ * Timed loops. If the unit is instructions, the loop runs in one piece. If the
+ * unit is time, it runs in laps shorter than a time slice of the host, and the
+ * median lap does not include the time of other tasks.
  */
 
 #include <linux/minmax.h>
@@ -18,7 +18,7 @@ static int zb_compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Time of all rounds, and of the median lap. */
+/* Returns the time of all rounds and of the median lap. */
 static int zb_time_laps(struct zb_bench *b, zb_loop run, u32 rounds, u32 lap, u64 *laps, u64 *ns,
 			u64 *lap_ns)
 {
@@ -35,7 +35,7 @@ static int zb_time_laps(struct zb_bench *b, zb_loop run, u32 rounds, u32 lap, u6
 		if (ret)
 			return ret;
 		*ns += laps[n];
-		/* One that is shorter does not count. */
+		/* A shorter last lap does not count. */
 		n += end - i == lap;
 	}
 	sort(laps, n, sizeof(*laps), zb_compare_u64, NULL);
@@ -44,8 +44,8 @@ static int zb_time_laps(struct zb_bench *b, zb_loop run, u32 rounds, u32 lap, u6
 }
 
 /*
- * Runs @loop, which is @run without what is measured, and @run. Argument lap=N:
- * in laps of N rounds.
+ * Times @run, and @loop, which is @run without the measured call. With argument
+ * lap=N, in laps of N rounds.
  */
 int zb_time(struct zb_bench *b, const char *args, zb_loop run, zb_loop loop, u32 rounds)
 {

@@ -5,7 +5,7 @@
 
 #include "bench.h"
 
-/* Rounds from @from to before @to; 0 or an error. */
+/* Runs rounds @from to @to - 1. Returns 0 or an error. */
 typedef int (*zb_loop)(struct zb_bench *b, u32 from, u32 to);
 
 int zb_time(struct zb_bench *b, const char *args, zb_loop run, zb_loop loop, u32 rounds);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Operations for scripts/bench/plugin/watch.c to see: two CPUs on one pool that
- * have no object and no class in common. What both write to nevertheless is
- * shared by the whole pool.
+ * Operations for scripts/bench/plugin/watch.c: two CPUs use one pool but have
+ * no objects and no classes in common. Whatever both write to is shared by the
+ * whole pool.
  */
 
 #include <linux/cpumask.h>
@@ -75,12 +75,12 @@ static void zb_watched_compact(struct zb_bench *b, bool is_rust)
 }
 
 /*
- * watched op=malloc|map|free of=c|rust cpu=0|1 n=N seed=S [locks=1]: does it on that CPU
- * with N objects of each other class: all of the even ones, or all of the odd
- * ones. No interrupt gets in between. "malloc" is for objects that were freed.
- * With locks=1, what it writes does not count, but its locks get known.
+ * watched op=malloc|map|free of=c|rust cpu=0|1 n=N seed=S [locks=1]: performs N
+ * operations on that CPU, with interrupts disabled. CPU 0 uses the objects of
+ * even classes, CPU 1 those of odd classes. "malloc" reallocates freed objects.
+ * With locks=1, only the locks are recorded, not the writes.
  *
- * watched op=compact of=c|rust: the pool.
+ * watched op=compact of=c|rust: compacts the pool.
  */
 int zb_cmd_watched(struct zb_bench *b, const char *args)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Operations that QEMU watches, see watched.c. */
+/* Operations that QEMU observes, see watched.c. */
 #ifndef ZSMALLOC_BENCH_WATCHED_H
 #define ZSMALLOC_BENCH_WATCHED_H
 
