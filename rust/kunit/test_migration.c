@@ -355,22 +355,36 @@ static void room_take(struct page **room)
 {
 	unsigned int i;
 
-	for (i = 0; i < ZS_ROOM; i++)
+	for (i = 0; i < ZS_ROOM; i++) {
 		room[i] = alloc_pages(GFP_HIGHUSER_MOVABLE | __GFP_NOWARN,
 				      ZS_ROOM_ORDER);
+		if (room[i])
+			split_page(room[i], ZS_ROOM_ORDER);
+	}
 }
 
+/* But for a page of each: the kernel moves nothing to a block that is all free. */
 static unsigned int room_give(struct page **room)
 {
-	unsigned int blocks = 0, i;
+	unsigned int blocks = 0, i, j;
 
 	for (i = 0; i < ZS_ROOM; i++) {
 		if (!room[i])
 			continue;
 		blocks++;
-		__free_pages(room[i], ZS_ROOM_ORDER);
+		for (j = 1; j < 1 << ZS_ROOM_ORDER; j++)
+			__free_page(room[i] + j);
 	}
 	return blocks;
+}
+
+static void room_end(struct page **room)
+{
+	unsigned int i;
+
+	for (i = 0; i < ZS_ROOM; i++)
+		if (room[i])
+			__free_page(room[i]);
 }
 
 /* Pages go up: there has to be room, whichever end allocation begins at. */
@@ -393,6 +407,8 @@ static void by_compact_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, zs_write_file("/proc/sys/vm/compact_memory",
 					       "1"));
 	pages_find(test, pool, &after);
+	room_end(room[0]);
+	room_end(room[1]);
 	KUNIT_EXPECT_EQ(test, after.count, before.count);
 	KUNIT_EXPECT_GT(test, pages_gone(&before, &after), 0);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
