@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 use super::class::SizeClass;
-use super::compactor::{Compactor, PageBatch};
+use super::compactor::Compactor;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
@@ -39,9 +39,8 @@ impl Pool {
         let Some(_compacting) = self.begin_compaction() else {
             return total;
         };
-        let mut freed = PageBatch::default();
         for class in self.classes() {
-            let done = self.compact_class(class, &mut freed);
+            let done = self.compact_class(class);
             total.pages = total.pages.saturating_add(done.pages);
             total.objects = total.objects.saturating_add(done.objects);
         }
@@ -51,13 +50,13 @@ impl Pool {
         total
     }
 
-    fn compact_class(&self, class: &SizeClass, freed: &mut PageBatch) -> Compacted {
+    fn compact_class(&self, class: &SizeClass) -> Compacted {
         if class.freeable_pages() == 0 {
             return Compacted::default();
         }
         // Unused pages that the class kept are free to go.
         let released = self.release_empty(class);
-        let mut compactor = Compactor::new(self, class, freed);
+        let mut compactor = Compactor::new(self, class);
         compactor.empty_zspages();
         let handles = compactor.guard.take_handles();
         let mut done = compactor.finish();
@@ -67,7 +66,7 @@ impl Pool {
     }
 }
 
-impl Compactor<'_, '_> {
+impl Compactor<'_> {
     // Moves objects from the emptiest zspages to the fullest until no page can be freed.
     fn empty_zspages(&mut self) {
         // The destination, kept across sources until it is full.

@@ -11,11 +11,12 @@ use super::compact::Compacted;
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::isolated::IsolatedZspage;
 use super::object::Object;
-use super::owned_page::OwnedPage;
+use super::page_batch::PageBatch;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep::{self, Acquire};
+use crate::sys::page::{DetachedPage, OwnedPage};
 use crate::sys::prelude::*;
 use crate::sys::sched;
 
@@ -33,75 +34,60 @@ enum Step {
 /// How many detached pages are collected before the class lock is dropped to free them.
 const BATCH: usize = 8;
 
-/// Locked pages that were detached from zspages and are still to be freed.
-///
-/// Freeing a page can take long, so it happens without the class lock.
-#[derive(Default)]
-pub(super) struct PageBatch {
-    // The first `count` are set. A batch is freed before a tail is detached, and a tail can add a
-    // whole chain to a batch that is almost full.
-    pages: [Option<OwnedPage>; BATCH + MAX_CHAIN_LIMIT],
-    count: usize,
+// A batch is freed before a tail is detached, and a tail can add a whole chain to a batch that is
+// almost full.
+const BATCH_ROOM: usize = BATCH + MAX_CHAIN_LIMIT;
+
+// Pages on their way from sources to destinations, or to the page allocator.
+struct Freed<'c> {
+    pages: PageBatch<'c, BATCH_ROOM>,
     // Pages detached from sources minus pages added to destinations.
     balance: isize,
 }
 
-impl PageBatch {
-    fn add(&mut self, page: OwnedPage) {
+impl Freed<'_> {
+    fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
         self.balance = self.balance.saturating_add(1);
-        if let Some(slot) = self.pages.get_mut(self.count) {
-            *slot = Some(page);
-            self.count = self.count.saturating_add(1);
-        }
+        self.pages.add(guard, page);
     }
 
     // Returns a page for a destination: a detached one, or a new one.
-    fn take(&mut self) -> Option<OwnedPage> {
-        let last = self.count.checked_sub(1).and_then(|last| {
-            self.count = last;
-            self.pages.get_mut(last)?.take()
-        });
-        let page = last.or_else(|| OwnedPage::alloc(Gfp::for_compaction()).ok())?;
+    fn take(&mut self) -> Option<DetachedPage> {
+        let page = self.pages.take().or_else(|| {
+            let new = OwnedPage::alloc(Gfp::for_compaction()).ok()?;
+            Some(new.into())
+        })?;
         self.balance = self.balance.saturating_sub(1);
         Some(page)
     }
 
     fn is_batch(&self) -> bool {
-        self.count >= BATCH
-    }
-
-    // Frees the pages. No lock is held.
-    fn give_back(&mut self) {
-        for page in self.pages.iter_mut().take(self.count) {
-            *page = None;
-        }
-        self.count = 0;
+        self.pages.len() >= BATCH
     }
 
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
-        guard.unlocked(|| {
-            self.give_back();
-            sched::cond_resched();
-        });
+        self.pages.free_unlocked(guard, sched::cond_resched);
     }
 }
 
 /// A compactor that holds the lock of its class.
-pub(super) struct Compactor<'c, 'f> {
+pub(super) struct Compactor<'c> {
     pool: &'c Pool,
     pub(super) guard: ClassGuard<'c>,
-    freed: &'f mut PageBatch,
+    freed: Freed<'c>,
     moved: usize,
 }
 
-impl<'c, 'f> Compactor<'c, 'f> {
-    /// Takes the class lock. `freed` must be empty.
-    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, freed: &'f mut PageBatch) -> Self {
-        freed.balance = 0;
+impl<'c> Compactor<'c> {
+    /// Takes the class lock.
+    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass) -> Self {
         Self {
             pool,
             guard: class.lock(),
-            freed,
+            freed: Freed {
+                pages: PageBatch::new(class),
+                balance: 0,
+            },
             moved: 0,
         }
     }
@@ -114,12 +100,11 @@ impl<'c, 'f> Compactor<'c, 'f> {
     pub(super) fn finish(self) -> Compacted {
         let Self {
             guard,
-            freed,
+            mut freed,
             moved,
             ..
         } = self;
-        drop(guard);
-        freed.give_back();
+        freed.pages.unlock_and_free(guard, None);
         Compacted {
             pages: freed.balance.try_into().unwrap_or(0),
             objects: moved,
@@ -153,15 +138,15 @@ impl<'c, 'f> Compactor<'c, 'f> {
                 freed.unlocked(guard);
             }
             let came_free = freed.balance;
-            let old = guard.detach_tail(source, &from, end, |page| freed.add(page));
+            let last = guard.detach_tail(source, &from, end, |page| freed.add(guard, page));
             if freed.balance != came_free && class.freeable_pages() == 0 {
                 break;
             }
-            let Some(old) = old else {
+            let Some(last) = last else {
                 break;
             };
-            end = old.index().wrapping_add(1);
-            match step(guard, freed, &old, destination, &to) {
+            end = last.wrapping_add(1);
+            match step(guard, freed, source, last, destination, &to) {
                 Step::Moved => {
                     moved = moved.saturating_add(1);
                     if guard.is_contended() || sched::need_resched() {
@@ -174,8 +159,8 @@ impl<'c, 'f> Compactor<'c, 'f> {
                     busy = busy.saturating_add(1);
                     if busy > BUSY_RETRIES {
                         // Leave it behind.
-                        from.end = old.index();
-                        end = from.end;
+                        from.end = last;
+                        end = last;
                     }
                     freed.unlocked(guard);
                 }
@@ -197,19 +182,23 @@ impl<'c, 'f> Compactor<'c, 'f> {
         }
         // A page freed while it was isolated may have been kept.
         let objs = usize::from(guard.class().shape().objs);
-        guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(page));
+        guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(guard, page));
         self.pool.putback_empty_zspage(guard, isolated);
     }
 }
 
-// Moves an object to a free slot in `to`, adding pages as needed.
+// Moves the object in slot `last` to a free slot in `to`, adding pages as needed.
 fn step(
     guard: &ClassGuard<'_>,
-    freed: &mut PageBatch,
-    old: &Object<'_>,
+    freed: &mut Freed<'_>,
+    source: &Zspage,
+    last: usize,
     destination: &Zspage,
     to: &Range<usize>,
 ) -> Step {
+    let Some(old) = Object::used(guard, source, last) else {
+        return Step::Busy;
+    };
     let entries = guard.entries(guard.class().shared().table());
     let location = old.location();
     // An object whose handle was overwritten can never be moved.
@@ -221,7 +210,7 @@ fn step(
     };
     lockdep::entry_acquired(Acquire::Tried);
     let new = loop {
-        if let Some(new) = destination.take_object_in(guard, to) {
+        if let Some(new) = Object::take_in(guard, destination, to) {
             break new;
         }
         // One page is not enough if every slot in `to` spans pages.

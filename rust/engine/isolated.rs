@@ -3,49 +3,60 @@
 //! Isolated zspages.
 //!
 //! The ownership rule: **a zspage is on one list, or isolated.** Isolating a zspage yields an
-//! [`IsolatedZspage`], its only owner, which cannot be copied.
-//! [`super::class::ClassGuard::putback_zspage`] and [`IsolatedZspage::release`] consume it. A
-//! second `list_add` of a zspage, the bug of the fine-grained fullness series, therefore does not
-//! compile. Dropping an isolated zspage warns.
+//! [`IsolatedZspage`], its only owner, which cannot be copied. [`ClassGuard::putback_zspage`] and
+//! the functions that free it consume it. A second `list_add` of a zspage, the bug of the
+//! fine-grained fullness series, therefore does not compile. Dropping an isolated zspage warns.
+
+#![forbid(unsafe_code)]
 
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-use super::class::SizeClass;
+use super::class::{ClassGuard, SizeClass};
 use super::zspage::Zspage;
+use crate::sys::list::List;
 use crate::sys::report;
 use crate::sys::slab::SlabBox;
 
 /// The only owner of a zspage that is on no list. The class outlives `'c`.
-#[must_use = "an isolated zspage has to be put back or released"]
+#[must_use = "an isolated zspage has to be put back or freed"]
 pub struct IsolatedZspage<'c>(Option<SlabBox<Zspage>>, PhantomData<&'c SizeClass>);
 
 impl<'c> IsolatedZspage<'c> {
     /// Wraps a zspage that came off a list of `class`, or a new one.
-    pub(super) fn from_box(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
+    pub fn new(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
         Self(Some(zspage), PhantomData)
     }
 
-    /// Unwraps the zspage.
-    ///
-    /// # Safety
-    ///
-    /// The box must go on a list, or no reference borrowed from a guard of the class may be in use.
-    pub(super) unsafe fn into_box(mut self) -> Option<SlabBox<Zspage>> {
-        self.0.take()
+    /// Adds the zspage to a list, which owns it from now on.
+    pub(super) fn put_on(mut self, list: &List<Zspage>, front: bool) {
+        if let Some(zspage) = self.0.take() {
+            list.push(zspage, front);
+        }
     }
 
-    /// Frees a zspage without pages. A zspage with pages is leaked, with a warning.
-    ///
-    /// # Safety
-    ///
-    /// No reference borrowed from a guard of the class while the zspage was on a list may be in
-    /// use: the guard must have been dropped, or be borrowed exclusively.
-    pub unsafe fn release(self) {
-        if self.page_count() == 0 {
-            // SAFETY: The caller guarantees that no reference from a guard is in use.
-            drop(unsafe { self.into_box() });
+    /// Drops the class lock, and frees a zspage without pages. A zspage with pages, or of another
+    /// class, is leaked with a warning.
+    pub fn unlock_and_free(mut self, guard: ClassGuard<'_>) {
+        // A reference to the zspage that the guard lent ends here, with the guard.
+        if self.is_free(&guard) {
+            drop(guard);
+            self.0 = None;
         }
+    }
+
+    /// Frees a zspage without pages. A zspage with pages, or of another class, is leaked with a
+    /// warning.
+    pub fn free(mut self, guard: &mut ClassGuard<'_>) {
+        // A reference to the zspage that the guard lent has ended: the guard is borrowed
+        // exclusively.
+        if self.is_free(guard) {
+            self.0 = None;
+        }
+    }
+
+    fn is_free(&self, guard: &ClassGuard<'_>) -> bool {
+        self.is_of(guard.class()) && self.page_count() == 0
     }
 }
 
@@ -55,7 +66,7 @@ impl Deref for IsolatedZspage<'_> {
     fn deref(&self) -> &Zspage {
         match &self.0 {
             Some(zspage) => zspage,
-            // Only `into_box` and `drop` take the box, and `self` ends with both.
+            // Only functions that consume `self` take the box.
             None => report::unreachable(),
         }
     }

@@ -6,6 +6,8 @@
 //! entries of all objects on the page are locked; if one is locked already, the migration is
 //! refused. From then on nobody can map objects on the page until their entries are updated.
 
+#![forbid(unsafe_code)]
+
 use core::ops::Range;
 
 use super::class::ClassGuard;
@@ -16,7 +18,7 @@ use super::object::Object;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep::{self, Acquire};
-use crate::sys::page::{ZsPage, PAGE_SIZE};
+use crate::sys::page::{Migration, PAGE_SIZE};
 use crate::sys::prelude::*;
 
 fn used<'a>(
@@ -24,7 +26,7 @@ fn used<'a>(
     zspage: &'a Zspage,
     range: Range<usize>,
 ) -> impl Iterator<Item = Object<'a>> {
-    range.filter_map(move |index| zspage.used_object(guard, index))
+    range.filter_map(move |index| Object::used(guard, zspage, index))
 }
 
 // By slot: the index of the handle whose entry was locked. The handle after an object is read only
@@ -80,42 +82,34 @@ impl LockedEntries {
     }
 }
 
-/// Moves the contents of `old` to `new`, and replaces it in its zspage.
+/// Moves the contents of the old page of a migration to the new one, and replaces it in its zspage.
 ///
 /// Returns [`EBUSY`] if an object on the page is mapped or being freed, and [`EINVAL`] if a handle
-/// on it was overwritten. On error nothing has changed. On success `old` belongs to no zspage.
+/// on it was overwritten. On error nothing has changed. On success the old page is in no zspage.
 ///
 /// Context: as for `migrate_page` in `struct movable_operations`. Takes the class lock.
-///
-/// # Safety
-///
-/// `old` must be a movable page of a zspage, and `new` a newly allocated page, both locked.
-pub unsafe fn migrate_page(new: ZsPage, old: ZsPage) -> Result {
-    // SAFETY: The caller has `old` locked, so it stays in its zspage, and the zspage stays.
-    let zspage = unsafe { Zspage::of(old) }.ok_or(EINVAL)?;
+pub fn migrate_page(migration: Migration) -> Result {
+    replace_page(&migration)?;
+    migration.finish();
+    Ok(())
+}
+
+fn replace_page(migration: &Migration) -> Result {
+    let old = migration.old();
+    let zspage = Zspage::of(old).ok_or(EINVAL)?;
     let class = zspage.class();
-    let shared = class.shared();
+    let (table, events) = (class.shared().table(), class.shared().events());
     let guard = class.lock();
-    // SAFETY: The caller has `old` locked, so it stays in its zspage.
-    let position = unsafe { old.position() } as usize;
-    let range = class.layout().touching(position);
-    let locked =
-        LockedEntries::lock(&guard, shared.table(), zspage, range.clone()).inspect_err(|_| {
-            shared.events().migrations_refused.fetch_add(1, Relaxed);
-        })?;
-    // SAFETY: Both pages are locked and `new` is newly allocated (safety requirements). The entries
-    // of all objects on `old` are locked, so none is mapped.
-    unsafe {
-        new.adopt();
-        old.copy_page_to(new);
-        zspage.replace_page(old, new);
+    let range = class.layout().touching(old.position() as usize);
+    let locked = LockedEntries::lock(&guard, table, zspage, range.clone()).inspect_err(|_| {
+        events.migrations_refused.fetch_add(1, Relaxed);
+    })?;
+    // No object on the page is mapped: the entries of all of them are locked.
+    let replaced = zspage.replace_page(&guard, migration);
+    locked.unlock(&guard, table, zspage, range);
+    if !replaced {
+        return Err(EINVAL);
     }
-    locked.unlock(&guard, shared.table(), zspage, range);
-    drop(guard);
-    // SAFETY: Both pages are locked (safety requirement), and `new` has replaced `old`.
-    unsafe {
-        new.finish_adoption(old);
-    }
-    shared.events().pages_migrated.fetch_add(1, Relaxed);
+    events.pages_migrated.fetch_add(1, Relaxed);
     Ok(())
 }

@@ -2,99 +2,120 @@
 
 //! An object: a slot of a zspage, and the handle stored after the object.
 
+use core::ops::Range;
+
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::HANDLE_SIZE;
 use super::handle_entry::ObjLocation;
+use super::locked_entry::LockedEntry;
 use super::zspage::Zspage;
-use crate::sys::page::{read_u32_at, write_u32_at, ZsPage, PAGE_SHIFT, PAGE_SIZE};
+use crate::sys::chain::Chain;
+use crate::sys::page::{PageWord, ZsPage, PAGE_SHIFT, PAGE_SIZE};
 
 /// An object in its zspage. It stays there while the class lock is held.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
+    chain: &'a Chain,
     // The location of the first byte, its page, and the page that the object continues on.
     location: ObjLocation,
-    page: ZsPage,
-    next: Option<ZsPage>,
+    page: ZsPage<'a>,
+    next: Option<ZsPage<'a>>,
     index: usize,
 }
 
 impl<'a> Object<'a> {
-    /// Returns the object in slot `index` of `zspage`, which begins at `offset` of `page`. Returns
-    /// `None` if it spans pages and the second page is missing.
-    ///
-    /// # Safety
-    ///
-    /// `page` must belong to `zspage` as long as the object is used.
+    /// Takes the first free slot of `zspage`. Returns its object, which has no handle yet.
     #[inline(always)]
-    pub(super) unsafe fn new(
-        class: &'a SizeClass,
+    pub(super) fn take_first(guard: &'a ClassGuard<'_>, zspage: &'a Zspage) -> Option<Self> {
+        let chain = zspage.chain(guard)?;
+        let object = Self::in_slot(guard, zspage, chain, zspage.take_first()?)?;
+        zspage.object_allocated();
+        Some(object)
+    }
+
+    /// Takes a free slot among `slots`. Returns its object, which has no handle yet.
+    pub(super) fn take_in(
+        guard: &'a ClassGuard<'_>,
         zspage: &'a Zspage,
-        page: ZsPage,
-        offset: usize,
+        slots: &Range<usize>,
+    ) -> Option<Self> {
+        let chain = zspage.chain(guard)?;
+        let index = zspage.first_free_in(slots)?;
+        let object = Self::in_slot(guard, zspage, chain, index)?;
+        zspage.take(index);
+        zspage.object_allocated();
+        Some(object)
+    }
+
+    /// Returns the object in slot `index` if it is in use.
+    pub(super) fn used(
+        guard: &'a ClassGuard<'_>,
+        zspage: &'a Zspage,
         index: usize,
     ) -> Option<Self> {
-        let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
-        let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
-        // SAFETY: `page` belongs to `zspage` (safety requirement). `address` is the object's.
-        unsafe {
-            Self::of(
-                class,
-                zspage,
-                page,
-                class.location_flags().at(address, spans),
-                index,
-            )
+        let chain = zspage.chain(guard)?;
+        if zspage.is_used(index) {
+            Self::in_slot(guard, zspage, chain, index)
+        } else {
+            None
         }
     }
 
-    /// Returns the object of `zspage` at `location`, on `page`.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have locked the entry that `location` came from. `page` must belong to
-    /// `zspage`, and that to the class of `guard`.
+    // Returns the object in slot `index`, in use or not, if its pages are present.
     #[inline(always)]
-    pub(super) unsafe fn at(
+    fn in_slot(
         guard: &'a ClassGuard<'_>,
         zspage: &'a Zspage,
-        page: ZsPage,
-        location: ObjLocation,
+        chain: &'a Chain,
+        index: usize,
     ) -> Option<Self> {
-        // SAFETY: `page` belongs to `zspage` while the entry is locked (safety requirements).
-        let position = unsafe { page.position() } as usize;
         let class = guard.class();
-        let index = class
-            .layout()
-            .index_at((position << PAGE_SHIFT) | location.offset());
-        // SAFETY: `page` belongs to `zspage` (safety requirement). `location` came from its entry.
-        unsafe { Self::of(class, zspage, page, location, index) }
+        let start = class.layout().offset(index);
+        let page = chain.find((start >> PAGE_SHIFT) as u32)?;
+        let offset = start & (PAGE_SIZE - 1);
+        let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
+        let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
+        let location = class.location_flags().at(address, spans);
+        Self::new(class, zspage, chain, page, location, index)
     }
 
-    /// # Safety
-    ///
-    /// As for [`Object::new`]. `location` must be the location of slot `index` of `zspage`.
+    /// Returns the object of a locked entry. Returns `None` if it is not of the class of `guard`.
     #[inline(always)]
-    unsafe fn of(
+    pub(super) fn of_entry(guard: &'a ClassGuard<'_>, entry: &LockedEntry<'_>) -> Option<Self> {
+        // SAFETY: The zspage exists while the entry is locked. `chain` checks that it is of the
+        // class of `guard`. Then it exists for `'a`: a zspage of the class is freed only with the
+        // guard consumed or borrowed exclusively (`IsolatedZspage`).
+        let zspage: &'a Zspage = unsafe { &*core::ptr::from_ref(entry.zspage()?) };
+        let chain = zspage.chain(guard)?;
+        let (page, location) = (chain.own(entry.page())?, entry.location());
+        let class = guard.class();
+        let start = (page.position() as usize) << PAGE_SHIFT;
+        let index = class.layout().index_at(start | location.offset());
+        Self::new(class, zspage, chain, page, location, index)
+    }
+
+    #[inline(always)]
+    fn new(
         class: &'a SizeClass,
         zspage: &'a Zspage,
-        page: ZsPage,
+        chain: &'a Chain,
+        page: ZsPage<'a>,
         location: ObjLocation,
         index: usize,
     ) -> Option<Self> {
         let next = if location.spans() {
-            // SAFETY: `page` belongs to a zspage (safety requirement of `Object::new`), which is
-            // not huge. The class lock is held, so the chain does not change.
-            Some(unsafe { page.next() }?)
+            Some(chain.next(page)?)
         } else {
             None
         };
         Some(Self {
             class,
             zspage,
-            page,
+            chain,
             location,
+            page,
             next,
             index,
         })
@@ -117,10 +138,11 @@ impl<'a> Object<'a> {
         self.location.offset()
     }
 
-    /// Returns the position of the page that the object begins on.
-    pub fn position(&self) -> u32 {
-        // SAFETY: The page belongs to the zspage while the object is used (requirement of `new`).
-        unsafe { self.page.position() }
+    /// Returns the positions of the pages of the object, one or two.
+    #[inline]
+    pub(super) fn positions(&self) -> Range<u32> {
+        let first = self.page.position();
+        first..first.wrapping_add(if self.next.is_some() { 2 } else { 1 })
     }
 
     /// Returns the slot of the object.
@@ -128,15 +150,24 @@ impl<'a> Object<'a> {
         self.index
     }
 
-    // Returns the physical address of the handle after the object. Sizes and locations are
-    // multiples of eight, so if the object spans pages, its handle is on the second.
+    // Returns the handle after the object. Sizes and locations are multiples of eight, so if the
+    // object spans pages, its handle is on the second.
     #[inline]
-    fn handle_address(&self) -> u64 {
+    fn word(&self) -> PageWord<'a> {
         let behind = (self.class.shape().size as usize).wrapping_sub(HANDLE_SIZE);
-        let offset = self.offset().wrapping_add(behind);
-        match self.next {
-            Some(next) => ((next.pfn() as u64) << PAGE_SHIFT) | (offset & (PAGE_SIZE - 1)) as u64,
-            None => self.location.address().wrapping_add(behind as u64),
+        // SAFETY: The object is inside its pages, and a handle is four bytes at its end. So each
+        // address is inside its page. It is a multiple of four, as sizes and locations are.
+        unsafe {
+            match self.next {
+                Some(next) => {
+                    let offset = self.offset().wrapping_add(behind) & (PAGE_SIZE - 1);
+                    next.word(((next.pfn() as u64) << PAGE_SHIFT) | offset as u64)
+                }
+                None => {
+                    let address = self.location.address().wrapping_add(behind as u64);
+                    self.page.word(address)
+                }
+            }
         }
     }
 
@@ -144,37 +175,29 @@ impl<'a> Object<'a> {
     /// Meaningless for a free slot.
     #[inline]
     pub fn handle(&self) -> u32 {
-        // SAFETY: The pages belong to the zspage as long as the object is used, by the requirements
-        // of `new`. Sizes and locations are multiples of eight, so the address is a multiple of
-        // four.
-        unsafe {
-            if self.location.is_huge() {
-                self.page.huge_handle()
-            } else {
-                read_u32_at(self.handle_address())
-            }
+        if self.location.is_huge() {
+            self.page.huge_handle()
+        } else {
+            self.word().get()
         }
     }
 
     /// Stores the handle after the object.
     #[inline]
     pub(super) fn set_handle(&self, handle: u32) {
-        // SAFETY: The pages belong to the zspage, and the address is a multiple of four: see
-        // `handle`. The caller holds the class lock, which protects these bytes, and mappings leave
-        // them out.
-        unsafe {
-            if self.location.is_huge() {
-                self.page.set_huge_handle(handle);
-            } else {
-                write_u32_at(self.handle_address(), handle);
-            }
+        if self.location.is_huge() {
+            self.page.set_huge_handle(handle);
+        } else {
+            self.word().set(handle);
         }
     }
 
     /// Frees the slot of the object in its zspage.
     #[inline(always)]
     pub(super) fn release(&self) {
-        self.zspage.release(self.index, self.page);
+        if self.zspage.release(self.index) {
+            self.chain.set_cursor(self.page);
+        }
     }
 
     /// Returns whether objects next to this one are in use on all of its pages.
@@ -193,19 +216,13 @@ impl<'a> Object<'a> {
             return keeps(before, after, end);
         }
         // A neighbour is in use if its slot is taken, and the other page that it spans is present.
-        let position = self.position() as usize;
+        let position = self.page.position() as usize;
         let last = position.wrapping_add(usize::from(end > PAGE_SIZE));
         let before = before && (start >= size || zspage.is_present(position.wrapping_sub(1)));
         let after = after
             && ((end & (PAGE_SIZE - 1)).wrapping_add(size) <= PAGE_SIZE
                 || zspage.is_present(last.wrapping_add(1)));
         keeps(before, after, end)
-    }
-
-    /// Returns the pages of the object, one or two.
-    #[inline]
-    pub(super) fn pages(&self) -> (ZsPage, Option<ZsPage>) {
-        (self.page, self.next)
     }
 
     /// Copies the object, including the handle after it, to `to`, an object of the same class.
@@ -224,9 +241,7 @@ impl<'a> Object<'a> {
             let bytes = left
                 .min(PAGE_SIZE.saturating_sub(from_offset))
                 .min(PAGE_SIZE.saturating_sub(to_offset));
-            // SAFETY: Both pages belong to zspages of a class whose lock is held. The ranges are
-            // inside them, and apart. Neither object is mapped, as the caller guarantees.
-            unsafe { from_page.copy_to(from_offset, to_page, to_offset, bytes) };
+            from_page.copy_to(from_offset, to_page, to_offset, bytes);
             left = left.saturating_sub(bytes);
             if left == 0 {
                 return;

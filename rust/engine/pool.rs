@@ -10,15 +10,16 @@
 //!
 //! `malloc`, `map` and `free` write data that classes share only when pages or handles come or go.
 
-use super::class::{ClassGuard, ClassStats, Missing, SizeClass};
+use super::class::{ClassGuard, ClassStats, SizeClass};
 use super::events::{BadHandle, Events};
-use super::fullness::{Group, NR_GROUPS};
-use super::geometry::{ClassShape, Geometry, MAX_CLASSES};
-use super::handle_entry::{HandleEntry, ObjLocation, Refused};
+use super::fullness::Group;
+use super::geometry::{ClassShape, MAX_CLASSES};
+use super::handle_entry::{HandleEntry, Refused};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::isolated::IsolatedZspage;
+use super::locked_entry::LockedEntry;
+use super::malloc::Missing;
 use super::object::Object;
-use super::owned_page::OwnedPage;
 use super::shared::Shared;
 use super::zspage::Zspage;
 use crate::sys::array::{try_array_from_fn, try_init_with};
@@ -26,10 +27,11 @@ use crate::sys::atomic::{
     spin_loop, AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::page::{ZsPage, PAGE_SIZE};
+use crate::sys::page::{OwnedPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::sched::NoPreemption;
+use crate::sys::slab::SlabBox;
 use crate::sys::work::Work;
 
 // How often `free` retries a locked entry before it considers the object mapped.
@@ -37,17 +39,16 @@ const LOCK_SPINS: usize = 256;
 
 // What the slow path of `malloc` allocated and the class does not have yet.
 #[derive(Default)]
-struct Growth<'c> {
+struct Growth {
     handles: Option<FreeHandles>,
     page: Option<OwnedPage>,
-    zspage: Option<IsolatedZspage<'c>>,
+    zspage: Option<SlabBox<Zspage>>,
 }
 
 /// A pool of size classes.
 #[pin_data(PinnedDrop)]
 pub struct Pool {
     name: CString,
-    geometry: Geometry,
     #[pin]
     classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
     shared: Arc<Shared>,
@@ -63,12 +64,10 @@ impl Pool {
     pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
         // Initialised in place: the tables are too large for the stack.
         try_init_with(move || {
-            let shared = pin_arc(Shared::new())?;
+            let shared = pin_arc(Shared::new(chain_limit))?;
             Ok(try_pin_init!(&this in Self {
                 name: CString::try_from(name)?,
-                geometry: Geometry::new(PAGE_SIZE, chain_limit),
-                // SAFETY: `geometry` was initialised above, and `this` is valid.
-                classes <- new_classes(unsafe { &(*this.as_ptr()).geometry }, shared.clone()),
+                classes <- new_classes(shared.clone()),
                 shared,
                 compacting: AtomicBool::new(false),
                 // SAFETY: The pool is pinned, and its `drop` flushes the work.
@@ -87,7 +86,8 @@ impl Pool {
         self.shared.events()
     }
 
-    pub(super) fn table(&self) -> &HandleTable {
+    /// Returns the handle table.
+    pub fn table(&self) -> &HandleTable {
         self.shared.table()
     }
 
@@ -114,14 +114,14 @@ impl Pool {
 
     /// Returns the smallest request in bytes that gets a page of its own.
     pub fn huge_class_size(&self) -> usize {
-        self.geometry.huge_size()
+        self.shared.geometry().huge_size()
     }
 
     /// Returns the class index for a request of `size` bytes.
     ///
     /// The handle after the object is added to `size`.
     pub fn lookup_class_index(&self, size: usize) -> usize {
-        self.geometry.class_index(size)
+        self.shared.geometry().class_index(size)
     }
 
     /// Allocates an object of `size` bytes.
@@ -163,19 +163,15 @@ impl Pool {
         if let Some(handles) = growth.handles {
             self.give_back_handles(handles);
         }
-        if let Some(zspage) = growth.zspage {
-            // SAFETY: The zspage is new and was never on a list, so no guard lent it.
-            unsafe { zspage.release() };
-        }
         result
     }
 
     // Allocates what is missing, unless `growth` has it already.
     #[inline]
-    fn add_missing<'c>(
+    fn add_missing(
         &self,
-        class: &'c SizeClass,
-        growth: &mut Growth<'c>,
+        class: &SizeClass,
+        growth: &mut Growth,
         missing: Missing,
         gfp: Gfp,
     ) -> Result {
@@ -206,7 +202,7 @@ impl Pool {
 
     // Adds what `growth` has to the class, and allocates an object.
     #[inline]
-    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Result<Handle, Missing> {
+    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth) -> Result<Handle, Missing> {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(self.table(), handles);
         }
@@ -218,13 +214,14 @@ impl Pool {
             return Err(missing);
         }
         // A new zspage needs its first page too. With only one of the two, allocate the other.
-        let (page, isolated) = match (growth.page.take(), growth.zspage.take()) {
-            (Some(page), Some(isolated)) => (page, isolated),
-            (page, isolated) => {
-                (growth.page, growth.zspage) = (page, isolated);
+        let (page, zspage) = match (growth.page.take(), growth.zspage.take()) {
+            (Some(page), Some(zspage)) => (page, zspage),
+            (page, zspage) => {
+                (growth.page, growth.zspage) = (page, zspage);
                 return Err(missing);
             }
         };
+        let isolated = IsolatedZspage::new(guard.class(), zspage);
         growth.page = guard.add_page(&isolated, page, 0).err();
         let handle = guard.malloc_in(&isolated, self.table());
         guard.putback_zspage(isolated);
@@ -246,40 +243,33 @@ impl Pool {
         let no_preemption = NoPreemption::new();
         let entries = self.table().entries(no_preemption.rcu());
         let entry = entries.entry(handle).ok_or(BadHandle::NotAllocated)?;
-        let location = match entry.try_lock(handle.generation()) {
-            Ok(location) => location,
+        let locked = match LockedEntry::try_lock(entry, handle.generation()) {
+            Ok(locked) => locked,
             Err(why) => lock_to_free(handle, entry, why)?,
         };
-        // SAFETY: By the type invariant of `HandleEntry` this is the page of an object. Its entry
-        // is locked, so the page and its zspage stay.
-        let (page, zspage) = unsafe {
-            let page = ZsPage::from_pfn(location.pfn());
-            (page, Zspage::of(page))
-        };
-        let Some(zspage) = zspage else {
-            entry.unlock();
+        let Some(class) = locked.zspage().map(Zspage::class) else {
+            locked.unlock();
             return Err(BadHandle::Mismatch);
         };
-        let class = zspage.class();
+        // SAFETY: The zspage has an object of an entry of this pool, so its class is one of
+        // `self.classes`. These exist as long as the pool.
+        let class: &SizeClass = unsafe { &*core::ptr::from_ref(class) };
         let guard = class.lock();
-        // SAFETY: The entry that `location` came from is locked. The page belongs to `zspage`, and
-        // that to the class of `guard`.
-        let object = unsafe { Object::at(&guard, zspage, page, location) };
+        let object = Object::of_entry(&guard, &locked);
         let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
-            entry.unlock();
+            locked.unlock();
             return Err(BadHandle::Mismatch);
         };
+        let entry = locked.into_entry();
         guard.handles().push_retired(entries, handle, entry);
         object.release();
         guard.object_freed();
-        if (!guard.keeps_pages() && !object.keeps_its_pages()) || guard.has_spare_handles() {
-            let mut unused = self.take_unused(&guard, object);
-            drop(guard);
+        if (guard.keeps_pages() || object.keeps_its_pages()) && !guard.has_spare_handles() {
+            guard.fix_fullness_group(object.zspage());
+        } else if let Some(unused) = self.take_unused(&guard, &object) {
             drop(no_preemption);
-            self.give_back(class, &mut unused);
-            return Ok(());
+            self.unlock_and_free(guard, unused);
         }
-        guard.fix_fullness_group(zspage);
         Ok(())
     }
 
@@ -336,7 +326,7 @@ fn lock_to_free(
     handle: Handle,
     entry: HandleEntry<'_>,
     mut why: Refused,
-) -> Result<ObjLocation, Refused> {
+) -> Result<LockedEntry<'_>, Refused> {
     let mut tries = 0..LOCK_SPINS;
     loop {
         match why {
@@ -345,19 +335,18 @@ fn lock_to_free(
             _ => return Err(why),
         }
         spin_loop();
-        match entry.try_lock(handle.generation()) {
+        match LockedEntry::try_lock(entry, handle.generation()) {
             Err(again) => why = again,
-            Ok(location) => return Ok(location),
+            locked => return locked,
         }
     }
 }
 
 fn new_classes(
-    geometry: &Geometry,
     shared: Arc<Shared>,
-) -> impl PinInit<[Option<PinBox<SizeClass>>; MAX_CLASSES], Error> + '_ {
+) -> impl PinInit<[Option<PinBox<SizeClass>>; MAX_CLASSES], Error> {
     try_array_from_fn(move |index| {
-        let Some(shape) = geometry.shape(index) else {
+        let Some(shape) = shared.geometry().shape(index) else {
             return Ok(None);
         };
         pin_box(SizeClass::new(shape, shared.clone())).map(Some)
@@ -369,13 +358,14 @@ impl PinnedDrop for Pool {
     fn drop(self: Pin<&mut Self>) {
         self.deferred_free.flush();
         for class in self.classes() {
-            for group in (0..NR_GROUPS).filter_map(Group::new) {
-                if class.stats().zspages.get(group.number()) != Some(&0) {
-                    report::group_not_empty(class.shape().size, group.number());
-                }
-                // Objects that are left are lost, but no page may keep pointing to the pool.
-                self.release_group(class, group, true);
+            let zspages = class.stats().zspages;
+            for (group, _) in zspages.iter().enumerate().filter(|(_, &count)| count != 0) {
+                report::group_not_empty(class.shape().size, group);
             }
+            // Objects that are left are lost, but no page may keep pointing to the pool.
+            // SAFETY: Nobody else uses the pool, as it is borrowed exclusively.
+            unsafe { class.lock().forget_objects() };
+            self.release_group(class, Group::EMPTY, true);
         }
     }
 }

@@ -8,23 +8,76 @@
 //! list. It stays there until `malloc` uses it, or until the last object of its class is freed,
 //! compaction runs, or the deferred-free work does.
 
+#![forbid(unsafe_code)]
+
+use core::ops::Range;
+
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::Group;
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::handle_table::FreeHandles;
 use super::isolated::IsolatedZspage;
 use super::object::Object;
-use super::owned_page::OwnedPage;
+use super::page_batch::PageBatch;
 use super::pool::Pool;
+use super::zspage::Zspage;
+use crate::sys::page::{DetachedPage, PinnedPage};
 use crate::sys::work::WorkItem;
 
 // What a class no longer needs.
 pub(super) struct Unused<'c> {
     handles: FreeHandles,
     zspage: Option<IsolatedZspage<'c>>,
-    pages: [Option<OwnedPage>; 2],
+    pages: PageBatch<'c, 2>,
     // The `ZS_INUSE_RATIO_0` list may have zspages to free.
     empty_left: bool,
+}
+
+impl<'c> ClassGuard<'c> {
+    /// Detaches the pages of a freed object that hold no other object. Skips pages that are locked.
+    ///
+    /// The caller must then call [`ClassGuard::fix_fullness_group`] on the zspage.
+    fn detach_unused(&self, freed: &Object<'_>) -> PageBatch<'c, 2> {
+        let mut pages = PageBatch::new(self.class());
+        for position in freed.positions() {
+            if let Some((page, free_slots)) = freed.zspage().detach_unused(self, position) {
+                self.page_gone(free_slots);
+                pages.add(self, page);
+            }
+        }
+        pages
+    }
+
+    /// Returns the last slot in use in `slots` and below `end`. Detaches the unused pages after it
+    /// that hold no part of a slot outside `slots`, and passes each to `release`. Skips pages that
+    /// are locked.
+    ///
+    /// The caller must then call [`ClassGuard::fix_fullness_group`] or put the zspage back.
+    pub(super) fn detach_tail(
+        &self,
+        zspage: &Zspage,
+        slots: &Range<usize>,
+        end: usize,
+        mut release: impl FnMut(DetachedPage),
+    ) -> Option<usize> {
+        zspage.detach_tail(self, slots, end, |page, free_slots| {
+            self.page_gone(free_slots);
+            release(page);
+        })
+    }
+
+    // Detaches the unused pages of a zspage, and adds them to `pages`. Returns one that is locked.
+    fn detach_all(
+        &self,
+        zspage: &Zspage,
+        pages: &mut PageBatch<'_, MAX_CHAIN_LIMIT>,
+    ) -> Option<PinnedPage> {
+        let contended = zspage.detach_all(self, |page, free_slots| {
+            self.page_gone(free_slots);
+            pages.add(self, page);
+        });
+        contended.map(|page| page.pin())
+    }
 }
 
 impl Pool {
@@ -33,18 +86,18 @@ impl Pool {
     pub(super) fn take_unused<'c>(
         &self,
         guard: &ClassGuard<'c>,
-        object: Object<'_>,
+        object: &Object<'_>,
     ) -> Option<Unused<'c>> {
         let zspage = object.zspage();
         let pages = if guard.keeps_pages() || object.keeps_its_pages() {
-            [None, None]
+            PageBatch::new(guard.class())
         } else {
-            guard.detach_unused(&object)
+            guard.detach_unused(object)
         };
         let handles = guard.take_spare_handles(self.table());
         if zspage.inuse() != 0 {
             guard.fix_fullness_group(zspage);
-            if pages.iter().all(Option::is_none) && handles.is_empty() {
+            if pages.len() == 0 && handles.is_empty() {
                 return None;
             }
         }
@@ -69,17 +122,12 @@ impl Pool {
         Some(unused)
     }
 
-    // Frees what `take_unused` took. The class lock is not held while the pages are freed.
+    // Drops the class lock, and frees what `take_unused` took.
     #[inline(never)]
-    pub(super) fn give_back(&self, class: &SizeClass, unused: &mut Option<Unused<'_>>) {
-        let Some(unused) = unused.take() else {
-            return;
-        };
-        drop(unused.pages);
-        if let Some(zspage) = unused.zspage {
-            // SAFETY: The guard that isolated it was dropped. It has been on no list since.
-            unsafe { zspage.release() };
-        }
+    pub(super) fn unlock_and_free(&self, guard: ClassGuard<'_>, unused: Unused<'_>) {
+        let class = guard.class();
+        let mut unused = unused;
+        unused.pages.unlock_and_free(guard, unused.zspage);
         self.give_back_handles(unused.handles);
         if unused.empty_left {
             self.release_empty(class);
@@ -110,8 +158,7 @@ impl Pool {
         isolated: IsolatedZspage<'_>,
     ) {
         if isolated.page_count() == 0 {
-            // SAFETY: `guard` is borrowed exclusively. The zspage was isolated all the time.
-            unsafe { isolated.release() };
+            isolated.free(guard);
             return;
         }
         guard.putback_zspage(isolated);
@@ -133,7 +180,7 @@ impl Pool {
         self.release_group(class, Group::EMPTY, false)
     }
 
-    // Frees the zspages of one group. Returns the number of pages freed.
+    // Frees the zspages of one group, which have no object. Returns the number of pages freed.
     pub(super) fn release_group(&self, class: &SizeClass, group: Group, wait: bool) -> usize {
         let mut freed = 0usize;
         loop {
@@ -141,43 +188,23 @@ impl Pool {
             let Some(isolated) = guard.isolate_first(group) else {
                 return freed;
             };
-            let mut pages = [const { None }; MAX_CHAIN_LIMIT];
-            let mut slots = pages.iter_mut();
-            let release = |page, free_slots| {
-                guard.page_gone(free_slots);
-                freed = freed.saturating_add(1);
-                if let Some(slot) = slots.next() {
-                    *slot = Some(page);
-                }
+            let mut pages = PageBatch::<MAX_CHAIN_LIMIT>::new(class);
+            let contended = guard.detach_all(&isolated, &mut pages);
+            freed = freed.saturating_add(pages.len());
+            let released = if contended.is_none() {
+                Some(isolated)
+            } else {
+                guard.putback_zspage(isolated);
+                None
             };
-            // SAFETY: Zspages of group `EMPTY` have no objects. Only `Pool::drop` passes other
-            // groups, and then nobody uses the pool.
-            let contended = unsafe { isolated.strip(&guard, release) };
-            let released = match contended {
-                None => Some(isolated),
-                Some(_) => {
-                    guard.putback_zspage(isolated);
-                    None
-                }
-            };
-            drop(guard);
-            pages.fill_with(|| None);
-            if let Some(isolated) = released {
-                // SAFETY: The guard that isolated it is dropped, and it has been on no list since.
-                unsafe { isolated.release() };
-            }
+            pages.unlock_and_free(guard, released);
             let Some(page) = contended else { continue };
-            // SAFETY: `strip` took a reference to the page.
-            unsafe {
-                if wait {
-                    page.wait_unlocked();
-                }
-                page.put();
-            }
             if !wait {
+                drop(page);
                 self.defer_release();
                 return freed;
             }
+            page.wait_unlocked();
         }
     }
 }

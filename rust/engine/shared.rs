@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Data that all classes of a pool share: the handle table and the counters.
+//! Data that all classes of a pool share: the handle table, the geometry and the counters.
 
 #![forbid(unsafe_code)]
 
 use super::events::Events;
+use super::geometry::Geometry;
 use super::handle_table::HandleTable;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sys::page::PAGE_SIZE;
 use crate::sys::prelude::*;
 
 // The page counter is split, and each part has a cache line. Every page that comes or goes writes
@@ -21,14 +23,16 @@ struct PageShard(AtomicUsize);
 pub(super) struct Shared {
     #[pin]
     handles: HandleTable,
+    geometry: Geometry,
     pages: [PageShard; PAGE_SHARDS],
     events: Events,
 }
 
 impl Shared {
-    pub(super) fn new() -> impl PinInit<Self> {
+    pub(super) fn new(chain_limit: usize) -> impl PinInit<Self> {
         pin_init!(Self {
             handles <- HandleTable::new(),
+            geometry: Geometry::new(PAGE_SIZE, chain_limit),
             pages: [const { PageShard(AtomicUsize::new(0)) }; PAGE_SHARDS],
             events: Events::default(),
         })
@@ -38,6 +42,12 @@ impl Shared {
     #[inline]
     pub(super) fn table(&self) -> &HandleTable {
         &self.handles
+    }
+
+    /// Returns the geometry of the classes.
+    #[inline(always)]
+    pub(super) fn geometry(&self) -> &Geometry {
+        &self.geometry
     }
 
     /// Returns the event counters.

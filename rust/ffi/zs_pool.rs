@@ -23,8 +23,9 @@ use crate::engine::handle_table::Handle;
 use crate::engine::map::MapMode;
 use crate::engine::migrate::migrate_page;
 use crate::engine::pool::Pool;
-use crate::sys::page::ZsPage;
+use crate::sys::page::Migration;
 use crate::sys::prelude::Gfp;
+use crate::sys::raw_page::RawPage;
 use crate::sys::shrinker::{Shrinkable, Shrinker};
 
 /// A pool with its shrinker and its debugfs directory.
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn zs_rs_map_object(
     // SAFETY: `raw` is a live pool (safety requirement).
     let pool = unsafe { pool(raw) };
     let handle = Handle::from_raw(handle);
-    pool.map_raw(handle, MapMode::from_number(mode as u8))
+    pool.map_object(handle, MapMode::from_number(mode as u8))
         .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
 }
 
@@ -238,7 +239,7 @@ pub unsafe extern "C" fn zs_rs_map_object(
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulong) {
     // SAFETY: `raw` is a live pool, and the memory is not used any more (requirements).
-    unsafe { pool(raw).unmap_raw(Handle::from_raw(handle)) };
+    unsafe { pool(raw).unmap_object(Handle::from_raw(handle)) };
 }
 
 /// Returns the number of pages in zspages. Pages of the handle table are not counted. Any context.
@@ -300,13 +301,13 @@ pub unsafe extern "C" fn zs_rs_migrate_page(
 ) -> c_int {
     // SAFETY: The kernel passes a newly allocated page and a movable page of a zspage, both locked
     // (safety requirement).
-    let result = unsafe {
-        match (ZsPage::from_raw(new), ZsPage::from_raw(old)) {
-            (Some(new), Some(old)) => migrate_page(new, old),
-            _ => Err(EINVAL),
+    let migration = unsafe {
+        match (RawPage::from_raw(new), RawPage::from_raw(old)) {
+            (Some(new), Some(old)) => Some(Migration::new(new, old)),
+            _ => None,
         }
     };
-    match result {
+    match migration.ok_or(EINVAL).and_then(migrate_page) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

@@ -110,21 +110,8 @@ struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle)
 	return likely(area->entry && area->handle == handle) ? area : NULL;
 }
 
-void *zs_helper_cpu_area_map(struct zs_cpu_area *area, struct page *page,
-			     size_t offset)
-{
-	if (!IS_ENABLED(CONFIG_HIGHMEM))
-		return __va(PFN_PHYS(page_to_pfn(page))) + offset;
-	area->page_address = kmap_local_page(page);
-	return area->page_address + offset;
-}
-
 void zs_helper_cpu_area_exit(struct zs_cpu_area *area)
 {
-	if (IS_ENABLED(CONFIG_HIGHMEM) && area->page_address) {
-		kunmap_local(area->page_address);
-		area->page_address = NULL;
-	}
 	area->entry = NULL;
 	zs_cpu_area_unpin();
 }

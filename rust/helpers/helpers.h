@@ -34,8 +34,6 @@ struct zs_cpu_area {
 	/* ZS_AREA_MODE and ZS_AREA_BOUNCED, in one word to set both at once. */
 	u32 flags;
 	void *buffer;
-	/* For kunmap_local(), with CONFIG_HIGHMEM. */
-	void *page_address;
 };
 
 int zs_helper_cpu_areas_init(void);
@@ -43,8 +41,6 @@ void zs_helper_cpu_areas_exit(void);
 __zs_inline struct zs_cpu_area *
 zs_helper_cpu_area_enter(u64 handle, u8 mode);
 __zs_inline struct zs_cpu_area *zs_helper_cpu_area_resume(u64 handle);
-__zs_inline void *zs_helper_cpu_area_map(struct zs_cpu_area *area,
-					 struct page *page, size_t offset);
 __zs_inline void zs_helper_cpu_area_exit(struct zs_cpu_area *area);
 
 /* gfp.c */
@@ -74,6 +70,7 @@ struct page *zs_helper_page_alloc(gfp_t gfp);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);
 __zs_inline size_t zs_helper_page_to_pfn(struct page *page);
 __zs_inline void zs_helper_page_attach(struct page *page, void *owner, u32 position);
+__zs_inline void zs_helper_page_detach(struct page *page);
 __zs_inline void *zs_helper_page_owner(struct page *page);
 __zs_inline u32 zs_helper_page_position(struct page *page);
 __zs_inline struct page *zs_helper_page_next(struct page *page);
@@ -92,6 +89,7 @@ void zs_helper_page_discard(struct page *page);
 void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
+__zs_inline void *zs_helper_page_map(struct page *page, size_t offset);
 __zs_inline u32 zs_helper_read_u32_at(u64 address);
 __zs_inline void zs_helper_write_u32_at(u64 address, u32 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);

@@ -78,6 +78,11 @@ void zs_helper_page_attach(struct page *page, void *owner, u32 position)
 	page->page_type |= position & ZS_POSITION_MASK;
 }
 
+void zs_helper_page_detach(struct page *page)
+{
+	set_page_private(page, 0);
+}
+
 void *zs_helper_page_owner(struct page *page)
 {
 	return (void *)page_private(page);
@@ -102,12 +107,9 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 	struct page *at = page;
 
 	while (at->page_type != type) {
-		/*
-		 * The chain is a ring. A huge zspage has no link, but only
-		 * position 0, which matches at once.
-		 */
-		at = (struct page *)READ_ONCE(at->index);
-		if (at == page)
+		/* The chain is a ring. A huge zspage has one page and no link. */
+		at = zs_helper_page_next(at);
+		if (!at || at == page)
 			return NULL;
 	}
 	return at;
@@ -246,7 +248,6 @@ void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 	put_page(page);
 }
 
-/* 64-bit kernels have no highmem, so __va() works for all pages. */
 u32 zs_helper_read_u32_at(u64 address)
 {
 	return READ_ONCE(*(u32 *)__va(address));
@@ -257,55 +258,30 @@ void zs_helper_write_u32_at(u64 address, u32 value)
 	WRITE_ONCE(*(u32 *)__va(address), value);
 }
 
-/*
- * Object offsets are multiples of eight, and sizes of four. The kernel's
- * memcpy() copies with "rep movsb" or a loop of moves. "rep movsq" is faster for
- * half a page or more. Sanitizers instrument memcpy() only.
- */
-static __always_inline void zs_copy(void *to, const void *from, size_t len)
+/* 64-bit kernels have no highmem: all pages are mapped. */
+void *zs_helper_page_map(struct page *page, size_t offset)
 {
-#if defined(CONFIG_X86_64) && !defined(CONFIG_KASAN) && \
-	!defined(CONFIG_KMSAN) && !defined(CONFIG_KCSAN)
-	size_t words = len / sizeof(u64);
-
-	asm volatile("rep movsq"
-		     : "+D" (to), "+S" (from), "+c" (words)
-		     : : "memory");
-	if (len & sizeof(u32))
-		*(u32 *)to = *(const u32 *)from;
-#else
-	memcpy(to, from, len);
-#endif
+	return __va(PFN_PHYS(page_to_pfn(page))) + offset;
 }
 
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
 {
-	void *address = kmap_local_page(page);
-
-	zs_copy(to, address + offset, len);
-	kunmap_local(address);
+	memcpy(to, zs_helper_page_map(page, offset), len);
 }
 
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len)
 {
-	void *address = kmap_local_page(page);
-
-	zs_copy(address + offset, from, len);
+	memcpy(zs_helper_page_map(page, offset), from, len);
 	flush_dcache_page(page);
-	kunmap_local(address);
 }
 
 void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
 			 size_t from_offset, size_t len)
 {
-	void *to_address = kmap_local_page(to);
-	void *from_address = kmap_local_page(from);
-
-	zs_copy(to_address + to_offset, from_address + from_offset, len);
+	memcpy(zs_helper_page_map(to, to_offset),
+	       zs_helper_page_map(from, from_offset), len);
 	flush_dcache_page(to);
-	kunmap_local(from_address);
-	kunmap_local(to_address);
 }
 
 void zs_helper_page_copy_all(struct page *to, struct page *from)
@@ -322,8 +298,7 @@ void *zs_helper_page_neighbours(struct page *page, size_t offset)
 {
 	struct page *next = zs_helper_page_next(page);
 
-	if (!next || next != page + 1 || PageHighMem(page) || PageHighMem(next) ||
-	    page_address(next) != page_address(page) + PAGE_SIZE)
+	if (!next || next != page + 1 || page_to_pfn(next) != page_to_pfn(page) + 1)
 		return NULL;
-	return page_address(page) + offset;
+	return zs_helper_page_map(page, offset);
 }

@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use super::atomic::AtomicU64;
-use super::page::ZsPage;
+use super::page::{is_inside, ZsPage};
 use super::prelude::Result;
 use super::sched::RcuRead;
 use crate::bindings;
@@ -65,16 +65,21 @@ impl CpuArea {
         unsafe { RcuRead::new() }
     }
 
-    /// Sets the entry of the mapping.
-    ///
-    /// # Safety
-    ///
-    /// `entry` must have been found in the read-side section of [`CpuArea::rcu`].
+    /// Sets the entry of the mapping to the one that `find` looks up in `table`. `find` gets the
+    /// read-side section of the mapping, in which the entry stays valid. `table` must exist as long.
     #[inline]
-    pub unsafe fn set_entry(&self, entry: &AtomicU64) {
-        // SAFETY: By the type invariants nobody else uses the area.
-        // INVARIANT: `entry` was found under RCU (safety requirement).
-        unsafe { (*self.0.as_ptr()).entry = core::ptr::from_ref(entry).cast() };
+    pub fn set_entry<T>(
+        &self,
+        table: &T,
+        find: impl for<'r> FnOnce(&'r T, RcuRead<'r>) -> Option<&'r AtomicU64>,
+    ) -> bool {
+        let entry = find(table, self.rcu());
+        if let Some(entry) = entry {
+            // SAFETY: By the type invariants nobody else uses the area.
+            // INVARIANT: `find` found `entry` in a section that lasts as long as the mapping.
+            unsafe { (*self.0.as_ptr()).entry = core::ptr::from_ref(entry).cast() };
+        }
+        entry.is_some()
     }
 
     /// Leaves the area as it is, for [`CpuArea::resume`].
@@ -117,46 +122,59 @@ impl CpuArea {
         unsafe { (*self.0.as_ptr()).flags & bindings::ZS_AREA_BOUNCED != 0 }
     }
 
-    /// Returns the buffer of this CPU, one page.
-    pub fn buffer(&self) -> NonNull<u8> {
-        // SAFETY: By the type invariants `0` points to this CPU's area. Its buffer is allocated
-        // before the CPU goes online.
-        unsafe { NonNull::new_unchecked((*self.0.as_ptr()).buffer.cast()) }
+    // Returns the address of byte `at` of the buffer.
+    fn buffer(&self, at: usize) -> NonNull<u8> {
+        // SAFETY: By the type invariants `0` points to this CPU's area. Its buffer, a page, is
+        // allocated before the CPU goes online.
+        unsafe { NonNull::new_unchecked((*self.0.as_ptr()).buffer.cast::<u8>().wrapping_add(at)) }
     }
 
-    /// Makes the mapping use the buffer, and returns that.
-    pub fn bounce(&mut self) -> NonNull<u8> {
+    /// Makes the mapping use the buffer of this CPU, one page, and returns that.
+    pub fn bounce(&self) -> NonNull<u8> {
         // SAFETY: By the type invariants nobody else uses the area.
         unsafe { (*self.0.as_ptr()).flags |= bindings::ZS_AREA_BOUNCED };
-        self.buffer()
+        self.buffer(0)
+    }
+
+    /// Copies `len` bytes of a page to byte `at` of the buffer. Returns false if either is shorter.
+    pub fn copy_in(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
+        let inside = is_inside(at, len) && is_inside(offset, len);
+        if inside {
+            // SAFETY: The page is zsmalloc's. Both ranges are inside a page. By the type invariants
+            // nobody else uses the buffer.
+            unsafe { page.raw().read_bytes(offset, self.buffer(at), len) };
+        }
+        inside
+    }
+
+    /// Copies `len` bytes from byte `at` of the buffer to a page. Returns false if either is
+    /// shorter. The bytes should belong to the mapped object.
+    pub fn copy_out(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
+        let inside = is_inside(at, len) && is_inside(offset, len);
+        if inside {
+            // SAFETY: The page is zsmalloc's. Both ranges are inside a page. There is no reference
+            // to bytes of a page.
+            unsafe { page.raw().write_bytes(offset, self.buffer(at), len) };
+        }
+        inside
     }
 
     /// Maps a page. Returns the address of the byte at `offset`.
-    ///
-    /// # Safety
-    ///
-    /// The page must belong to a zspage and stay in it until the area is dropped. `offset` must be
-    /// below the page size.
     #[inline]
-    pub unsafe fn map_page(&mut self, page: ZsPage, offset: usize) -> NonNull<u8> {
-        // SAFETY: The page is allocated, and `offset` is inside it (safety requirements). A mapped
-        // page is not at address zero.
+    pub fn map_page(&self, page: ZsPage<'_>, offset: usize) -> NonNull<u8> {
+        // SAFETY: The page is allocated, and only its address is computed. That is not zero.
         unsafe {
-            NonNull::new_unchecked(
-                bindings::zs_helper_cpu_area_map(self.0.as_ptr(), page.as_ptr(), offset).cast(),
-            )
+            NonNull::new_unchecked(bindings::zs_helper_page_map(page.raw().as_ptr(), offset).cast())
         }
     }
 
     /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
     /// it in memory, and otherwise `None`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`CpuArea::map_page`], for both pages.
-    pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
-        // SAFETY: Both pages belong to a zspage and stay in it (safety requirements).
-        NonNull::new(unsafe { bindings::zs_helper_page_neighbours(page.as_ptr(), offset) }.cast())
+    pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: The page is zsmalloc's. The helper follows its link only if that leads to the next
+        // `struct page`.
+        let raw = unsafe { bindings::zs_helper_page_neighbours(page.raw().as_ptr(), offset) };
+        NonNull::new(raw.cast())
     }
 }
 

@@ -7,11 +7,13 @@
 pub mod array;
 pub mod atomic;
 pub mod boxed;
+pub mod chain;
 pub mod cpu_area;
 pub mod list;
 pub mod lockdep;
 pub mod page;
 pub mod prelude;
+pub mod raw_page;
 pub mod report;
 pub mod sched;
 pub mod shrinker;

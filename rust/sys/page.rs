@@ -1,374 +1,382 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of zspages, and their use of `struct page`.
+//! Pages, and the types that say who may use them. `rust/host` shares this file.
 //!
-//! ===============  =====================================================
-//! `private`        the zspage
-//! `index`          the next page, a ring; in a huge zspage, the handle
-//! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the position
-//! `mapping`        the movable operations
-//! ===============  =====================================================
+//! ================  ==========================================================================
+//! [`OwnedPage`]     is in no zspage. Dropping it frees the page.
+//! [`ZsPage`]        is in a zspage, for a lifetime. It is a reference, and can be copied.
+//! [`LockedPage`]    is in a zspage, and locked. Dropping it unlocks the page.
+//! [`DetachedPage`]  was in a zspage. A `ZsPage` may still name it, so it is not freed yet.
+//! [`PinnedPage`]    holds a reference count: the page is not freed, but may leave its zspage.
+//! [`Migration`]     is a page of a zspage that the kernel migrates, and its target.
+//! ================  ==========================================================================
 //!
-//! C headers: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h),
-//! [`include/linux/page-flags.h`](srctree/include/linux/page-flags.h)
+//! Only [`super::chain::Chain`] puts pages into zspages and takes them out.
 
-use core::ptr::{null_mut, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::cell::Cell;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
 
-use super::prelude::Gfp;
-use crate::bindings;
+use super::prelude::*;
+use super::raw_page::{self, RawPage};
 
-/// Bytes in a page.
-pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
-/// Number of bits of an offset in a page.
-pub const PAGE_SHIFT: usize = kernel::page::PAGE_SHIFT;
-/// Number of bits of a page frame number. `helpers/page.c` rejects pages above that.
-pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
+pub use super::raw_page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
-/// A pointer to a page. It gives no right to use the page; hence the unsafe functions.
+/// A page of a zspage, for `'a`.
 ///
 /// # Invariants
 ///
-/// `0` points to a `struct page` in the memory map. That stays while the page is allocated: memory
-/// hot-remove frees a part of the map only after all its pages were freed.
+/// During `'a` the page is allocated for a zspage: it is in one, or was in one when `'a` began and
+/// has not been freed since. The chain that it names as its owner exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ZsPage(NonNull<kernel::bindings::page>);
+pub struct ZsPage<'a>(RawPage, PhantomData<&'a ()>);
 
-impl ZsPage {
-    /// Allocates a page. It is locked, marked as zsmalloc's and counted. Context: depends on `gfp`.
-    pub fn alloc(gfp: Gfp) -> Option<Self> {
-        // SAFETY: The helper takes any flags.
-        let raw = unsafe { bindings::zs_helper_page_alloc(gfp.for_pages()) };
-        // INVARIANT: The page allocator returns pages in the memory map.
-        NonNull::new(raw).map(Self)
-    }
-
-    /// Wraps a page from C.
+impl<'a> ZsPage<'a> {
+    /// Wraps a page.
     ///
     /// # Safety
     ///
-    /// `raw` must be null, or point to a `struct page` in the memory map.
-    pub unsafe fn from_raw(raw: *mut kernel::bindings::page) -> Option<Self> {
-        // INVARIANT: The pointer is to a page in the memory map (safety requirement).
-        NonNull::new(raw).map(Self)
+    /// The page must be in a zspage. Neither may be freed during `'a`.
+    #[inline]
+    pub unsafe fn from_raw(raw: RawPage) -> Self {
+        // INVARIANT: The safety requirement is the invariant.
+        Self(raw, PhantomData)
     }
 
     /// Returns the page with frame number `pfn`.
     ///
     /// # Safety
     ///
-    /// [`ZsPage::pfn`] must have returned `pfn`, for a page that is still allocated.
+    /// As for [`ZsPage::from_raw`]. `pfn` must be what [`ZsPage::pfn`] returned for the page.
     #[inline]
     pub unsafe fn from_pfn(pfn: usize) -> Self {
-        // INVARIANT: The page with this number is allocated (safety requirement), so it is in the
-        // memory map.
-        // SAFETY: `pfn` is valid (safety requirement). The memory map is not at address zero.
-        unsafe { Self(NonNull::new_unchecked(bindings::zs_helper_pfn_to_page(pfn))) }
+        // SAFETY: The page is allocated, and this is its frame number (safety requirements).
+        unsafe { Self::from_raw(RawPage::from_pfn(pfn)) }
+    }
+
+    #[inline]
+    pub(super) fn raw(self) -> RawPage {
+        self.0
     }
 
     /// Returns the page frame number.
     #[inline]
     pub fn pfn(self) -> usize {
-        // SAFETY: By the type invariants `0` points to a `struct page` in the memory map.
-        unsafe { bindings::zs_helper_page_to_pfn(self.0.as_ptr()) }
+        self.0.pfn()
     }
 
-    /// Returns the page at `position` in the chain of this page, or `None` if there is none.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::next`], for every page in the chain.
+    /// Returns the address of the chain that the page is in, or `None` after it was detached.
     #[inline]
-    pub unsafe fn find(self, position: u32) -> Option<Self> {
-        // SAFETY: All pages of the chain belong to a zspage, and it does not change (requirements).
-        let raw = unsafe { bindings::zs_helper_page_find(self.0.as_ptr(), position) };
-        // INVARIANT: The helper returns null or a page that `set_next` linked into the chain.
-        NonNull::new(raw).map(Self)
-    }
-
-    /// Sets the owner and the position of the page. It has no next page.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the page.
-    pub unsafe fn attach(self, owner: NonNull<()>, position: u32) {
-        // SAFETY: The caller owns the page (safety requirement).
-        unsafe {
-            bindings::zs_helper_page_attach(self.0.as_ptr(), owner.as_ptr().cast(), position)
-        };
-    }
-
-    /// Returns the owner given to [`ZsPage::attach`].
-    ///
-    /// # Safety
-    ///
-    /// The page must belong to a zspage, and stay in it during the call.
-    #[inline]
-    pub unsafe fn owner(self) -> Option<NonNull<()>> {
-        // SAFETY: The page belongs to a zspage (safety requirement).
-        NonNull::new(unsafe { bindings::zs_helper_page_owner(self.0.as_ptr()) }.cast())
+    pub fn owner(self) -> Option<NonNull<()>> {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        unsafe { self.0.owner() }
     }
 
     /// Returns the position of the page in its zspage.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`].
-    pub unsafe fn position(self) -> u32 {
-        // SAFETY: The page belongs to a zspage (safety requirement of `owner`).
-        unsafe { bindings::zs_helper_page_position(self.0.as_ptr()) }
-    }
-
-    /// Returns the next page in the chain, or `None` in a huge zspage.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`]. The link of this page must not change during the call.
     #[inline]
-    pub unsafe fn next(self) -> Option<Self> {
-        // SAFETY: The page belongs to a zspage (safety requirement).
-        let raw = unsafe { bindings::zs_helper_page_next(self.0.as_ptr()) };
-        // INVARIANT: The link is null or was written by `set_next`.
-        NonNull::new(raw).map(Self)
+    pub fn position(self) -> u32 {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        unsafe { self.0.position() }
     }
 
-    /// Sets the next page in the chain.
+    /// Returns the page that the object at the end of this page continues on.
     ///
     /// # Safety
     ///
-    /// Both pages must belong to one zspage, not a huge one. Nobody else may use this page's link.
-    pub unsafe fn set_next(self, next: Option<Self>) {
-        let next = next.map_or(null_mut(), Self::as_ptr);
-        // SAFETY: The pages belong to a zspage. Nobody else uses the link (requirements).
-        unsafe { bindings::zs_helper_page_set_next(self.0.as_ptr(), next) };
+    /// There must be such an object. During `'a` neither page may leave the zspage.
+    pub unsafe fn next_of_object(self) -> Option<Self> {
+        // SAFETY: By the type invariants, the page is zsmalloc's. So is the next one, which an
+        // object spans to (safety requirement).
+        unsafe { self.0.next() }.map(|next| Self(next, PhantomData))
     }
 
-    /// Returns the handle of a huge object, which is stored in `struct page`.
-    ///
-    /// # Safety
-    ///
-    /// The page must belong to a huge zspage, and stay in it during the call.
-    pub unsafe fn huge_handle(self) -> u32 {
-        // SAFETY: The page belongs to a huge zspage (safety requirement).
-        unsafe { bindings::zs_helper_page_huge_handle(self.0.as_ptr()) }
+    /// Returns the handle of a huge object, which is stored in `struct page`. The result is
+    /// meaningless for other pages.
+    #[inline]
+    pub fn huge_handle(self) -> u32 {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        unsafe { self.0.huge_handle() }
     }
 
-    /// Sets the handle of a huge object.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::huge_handle`]. Nobody else may use the handle.
-    pub unsafe fn set_huge_handle(self, handle: u32) {
-        // SAFETY: The page is of a huge zspage. Nobody else uses the handle (requirements).
-        unsafe { bindings::zs_helper_page_set_huge_handle(self.0.as_ptr(), handle) };
-    }
-
-    /// Copies the link or the huge handle of `old`.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have both pages locked, and hold the class lock of `old`.
-    pub unsafe fn take_link(self, old: Self) {
-        // SAFETY: The locks keep everybody else from either field (safety requirement).
-        unsafe { bindings::zs_helper_page_take_link(self.0.as_ptr(), old.0.as_ptr()) };
-    }
-
-    /// Makes the page movable: the kernel may migrate it from now on.
-    ///
-    /// # Safety
-    ///
-    /// The page must belong to a zspage. The caller must have it locked.
-    pub unsafe fn make_movable(self) {
-        // SAFETY: The page belongs to a zspage and is locked (safety requirements).
-        unsafe { bindings::zs_helper_page_make_movable(self.0.as_ptr()) };
-    }
-
-    /// Locks the page unless it is locked. Returns whether it did.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`].
-    pub unsafe fn try_lock(self) -> bool {
-        // SAFETY: The page belongs to a zspage (safety requirement of `owner`), so it is allocated.
-        unsafe { bindings::zs_helper_page_trylock(self.0.as_ptr()) }
-    }
-
-    /// Unlocks the page.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have the page locked.
-    pub unsafe fn unlock(self) {
-        // SAFETY: The caller has the page locked (safety requirement).
-        unsafe { bindings::zs_helper_page_unlock(self.0.as_ptr()) };
-    }
-
-    /// Waits until the page is unlocked. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have a reference to the page.
-    pub unsafe fn wait_unlocked(self) {
-        // SAFETY: The caller has a reference (safety requirement).
-        unsafe { bindings::zs_helper_page_wait_unlocked(self.0.as_ptr()) };
-    }
-
-    /// Takes a reference to the page.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::owner`].
-    pub unsafe fn get(self) {
-        // SAFETY: The page belongs to a zspage (safety requirement of `owner`), so it is allocated.
-        unsafe { bindings::zs_helper_page_get(self.0.as_ptr()) };
-    }
-
-    /// Drops a reference to the page.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have a reference to the page, and not use it any more.
-    pub unsafe fn put(self) {
-        // SAFETY: The caller has a reference (safety requirement).
-        unsafe { bindings::zs_helper_page_put(self.0.as_ptr()) };
-    }
-
-    /// Unlocks and frees a page that was never movable.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the page, have it locked, and not use it any more.
-    pub unsafe fn discard(self) {
-        // SAFETY: The caller owns the page and has it locked (safety requirements).
-        unsafe { bindings::zs_helper_page_discard(self.0.as_ptr()) };
-    }
-
-    /// Unlocks and frees a movable page.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the page, have it locked, and not use it any more.
-    pub unsafe fn release(self) {
-        // SAFETY: The caller owns the page and has it locked (safety requirements).
-        unsafe { bindings::zs_helper_page_release(self.0.as_ptr()) };
-    }
-
-    /// Marks the target page of a migration as zsmalloc's.
-    ///
-    /// # Safety
-    ///
-    /// The page must be the newly allocated, locked target of a migration.
-    pub unsafe fn adopt(self) {
-        // SAFETY: The page is the locked target of a migration (safety requirement).
-        unsafe { bindings::zs_helper_page_adopt(self.0.as_ptr()) };
-    }
-
-    /// Finishes a migration: makes this page movable and takes a reference, and releases `old`.
-    ///
-    /// # Safety
-    ///
-    /// Both pages must be locked. This page must have replaced `old` in the chain.
-    pub unsafe fn finish_adoption(self, old: Self) {
-        // SAFETY: Both pages are locked, and `old` is in no chain (safety requirements).
-        unsafe { bindings::zs_helper_page_finish_adoption(self.0.as_ptr(), old.0.as_ptr()) };
-    }
-
-    /// Copies `len` bytes from the page to `to`.
-    ///
-    /// # Safety
-    ///
-    /// The page must belong to a zspage and contain the range. `to` must be valid for `len` bytes.
-    pub unsafe fn read_bytes(self, offset: usize, to: NonNull<u8>, len: usize) {
-        // SAFETY: Both ranges are valid for `len` bytes (safety requirements).
-        unsafe { bindings::zs_helper_page_read(self.0.as_ptr(), offset, to.as_ptr().cast(), len) };
-    }
-
-    /// Copies `len` bytes from `from` to the page.
-    ///
-    /// # Safety
-    ///
-    /// As for [`ZsPage::read_bytes`]. Nobody else may use these bytes of the page.
-    pub unsafe fn write_bytes(self, offset: usize, from: NonNull<u8>, len: usize) {
-        // SAFETY: Both ranges are valid, and nobody else uses the destination (requirements).
+    /// Sets the handle of a huge object. Does nothing if the page is linked to another one.
+    #[inline]
+    pub fn set_huge_handle(self, handle: u32) {
+        // SAFETY: By the type invariants, the page is zsmalloc's. It is the only one of its zspage,
+        // so its chain does not need the link.
         unsafe {
-            bindings::zs_helper_page_write(self.0.as_ptr(), offset, from.as_ptr().cast(), len)
-        };
+            if self.0.next().map_or(true, |next| next == self.0) {
+                self.0.set_huge_handle(handle);
+            }
+        }
     }
 
-    /// Copies `len` bytes of this page to another, or to another place in this one.
+    /// Locks the page, or returns `None` if it is locked.
+    #[inline]
+    pub fn try_lock(self) -> Option<LockedPage<'a>> {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        // INVARIANT: The page is locked from here on.
+        unsafe { self.0.try_lock() }.then(|| LockedPage(self))
+    }
+
+    /// Takes a reference to the page, so that it is not freed.
+    pub fn pin(self) -> PinnedPage {
+        // SAFETY: By the type invariants, the page is allocated.
+        unsafe { self.0.get() };
+        // INVARIANT: The reference was taken above.
+        PinnedPage(self.0)
+    }
+
+    /// Copies `len` bytes to another page, or to another place in this one. Returns false if either
+    /// page has not as many.
+    ///
+    /// The bytes should belong to objects that the caller has locked. If the ranges overlap, those
+    /// written are unspecified.
+    #[inline]
+    pub fn copy_to(self, offset: usize, to: ZsPage<'_>, to_offset: usize, len: usize) -> bool {
+        let inside = is_inside(offset, len) && is_inside(to_offset, len);
+        if inside {
+            // SAFETY: By the type invariants, both pages are zsmalloc's. The ranges are inside
+            // them. No reference to bytes of a page exists.
+            unsafe { self.0.copy_to(offset, to.0, to_offset, len) };
+        }
+        inside
+    }
+
+    /// Returns four bytes of the page.
     ///
     /// # Safety
     ///
-    /// Both pages must belong to zspages. The ranges must be inside them and must not overlap.
-    /// Nobody else may use them.
-    pub unsafe fn copy_to(self, offset: usize, to: Self, to_offset: usize, len: usize) {
-        // SAFETY: Both ranges are valid, separate, and not used elsewhere (requirements).
-        unsafe {
-            bindings::zs_helper_page_copy(to.0.as_ptr(), to_offset, self.0.as_ptr(), offset, len)
-        };
-    }
-
-    /// Copies the whole page.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have both pages locked. Nobody else may use their contents.
-    pub unsafe fn copy_page_to(self, to: Self) {
-        // SAFETY: Both pages are locked, and nobody else uses their contents (safety requirements).
-        unsafe { bindings::zs_helper_page_copy_all(to.0.as_ptr(), self.0.as_ptr()) };
-    }
-
-    pub(super) fn as_ptr(self) -> *mut kernel::bindings::page {
-        self.0.as_ptr()
+    /// `address` must be a physical address inside the page, and a multiple of four.
+    #[inline]
+    pub unsafe fn word(self, address: u64) -> PageWord<'a> {
+        // INVARIANT: The safety requirement is the invariant.
+        PageWord(address, PhantomData)
     }
 }
 
-/// Reads four bytes at a physical address.
-///
-/// # Safety
-///
-/// The address must be in a page of a zspage, and a multiple of four.
-#[inline]
-pub unsafe fn read_u32_at(address: u64) -> u32 {
-    // SAFETY: The address is valid and aligned (safety requirements).
-    unsafe { bindings::zs_helper_read_u32_at(address) }
+// Returns whether a page has `len` bytes from `offset` on.
+pub(super) fn is_inside(offset: usize, len: usize) -> bool {
+    PAGE_SIZE
+        .checked_sub(offset)
+        .is_some_and(|left| len <= left)
 }
 
-/// Writes four bytes at a physical address.
+/// Four bytes of a page of a zspage. Anybody may change them at any time.
 ///
-/// # Safety
+/// # Invariants
 ///
-/// As for [`read_u32_at`]. Nobody else may use these bytes.
-#[inline]
-pub unsafe fn write_u32_at(address: u64, value: u32) {
-    // SAFETY: The address is valid and aligned, and nobody else uses it (requirements).
-    unsafe { bindings::zs_helper_write_u32_at(address, value) };
-}
+/// `0` is their physical address, a multiple of four. During `'a` they are as in [`ZsPage`].
+#[derive(Clone, Copy)]
+pub struct PageWord<'a>(u64, PhantomData<ZsPage<'a>>);
 
-/// A variable that holds a page or none.
-pub struct PageCell(AtomicPtr<kernel::bindings::page>);
-
-impl PageCell {
-    /// Creates a variable that holds none.
-    pub const fn new() -> Self {
-        Self(AtomicPtr::new(null_mut()))
+impl PageWord<'_> {
+    /// Reads the bytes.
+    #[inline]
+    pub fn get(self) -> u32 {
+        // SAFETY: By the type invariants, the address is valid and aligned.
+        unsafe { raw_page::read_u32_at(self.0) }
     }
 
+    /// Writes the bytes.
+    #[inline]
+    pub fn set(self, value: u32) {
+        // SAFETY: By the type invariants, the address is valid and aligned.
+        unsafe { raw_page::write_u32_at(self.0, value) };
+    }
+}
+
+/// A page of a zspage that this context has locked. Dropping it unlocks the page.
+///
+/// # Invariants
+///
+/// The page is locked by the owner of this value.
+pub struct LockedPage<'a>(ZsPage<'a>);
+
+impl<'a> LockedPage<'a> {
     /// Returns the page.
-    pub fn get(&self) -> Option<ZsPage> {
-        // INVARIANT: The pointer is null or was written by `set`.
-        NonNull::new(self.0.load(Ordering::Relaxed)).map(ZsPage)
+    #[inline]
+    pub fn page(&self) -> ZsPage<'a> {
+        self.0
     }
 
-    /// Stores a page or none.
-    pub fn set(&self, page: Option<ZsPage>) {
-        self.0
-            .store(page.map_or(null_mut(), ZsPage::as_ptr), Ordering::Relaxed);
+    // The page stays locked.
+    #[inline]
+    pub(super) fn into_raw(self) -> RawPage {
+        ManuallyDrop::new(self).0.raw()
     }
 }
 
-impl Default for PageCell {
-    fn default() -> Self {
-        Self::new()
+impl Drop for LockedPage<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, this context has the page locked.
+        unsafe { self.0.raw().unlock() };
+    }
+}
+
+/// A locked page in no zspage, which nothing refers to. Dropping it frees the page.
+///
+/// # Invariants
+///
+/// The page is zsmalloc's and locked by the owner of this value. No [`ZsPage`] names it.
+pub struct OwnedPage {
+    raw: RawPage,
+    // Whether the page was in a zspage, and so was made movable.
+    is_movable: bool,
+}
+
+impl OwnedPage {
+    /// Allocates a page, or returns [`ENOMEM`]. Context: depends on `gfp`.
+    pub fn alloc(gfp: Gfp) -> Result<Self> {
+        // INVARIANT: The page is new, and `RawPage::alloc` has locked it.
+        Ok(Self {
+            raw: RawPage::alloc(gfp).ok_or(ENOMEM)?,
+            is_movable: false,
+        })
+    }
+}
+
+impl Drop for OwnedPage {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, the page is locked, and nobody else uses it.
+        unsafe {
+            if self.is_movable {
+                self.raw.release();
+            } else {
+                self.raw.discard();
+            }
+        }
+    }
+}
+
+/// A locked page in no zspage, which a [`ZsPage`] may still name. Dropping it leaks the page.
+///
+/// # Invariants
+///
+/// The page is zsmalloc's and locked by the owner of this value. It is in no chain.
+#[must_use = "a detached page has to be freed or added to a zspage"]
+pub struct DetachedPage {
+    raw: RawPage,
+    is_movable: bool,
+}
+
+impl DetachedPage {
+    // The caller has taken the page out of its chain.
+    pub(super) fn new(page: LockedPage<'_>) -> Self {
+        Self {
+            raw: page.into_raw(),
+            is_movable: true,
+        }
+    }
+
+    // Returns the page, still locked, and whether it is movable.
+    pub(super) fn into_raw(self) -> (RawPage, bool) {
+        (self.raw, self.is_movable)
+    }
+
+    /// Makes the page one that is freed when it is dropped.
+    ///
+    /// # Safety
+    ///
+    /// No [`ZsPage`] that names it may be in use.
+    pub unsafe fn into_owned(self) -> OwnedPage {
+        // INVARIANT: No `ZsPage` names the page any more (safety requirement).
+        OwnedPage {
+            raw: self.raw,
+            is_movable: self.is_movable,
+        }
+    }
+}
+
+impl From<OwnedPage> for DetachedPage {
+    fn from(page: OwnedPage) -> Self {
+        let page = ManuallyDrop::new(page);
+        Self {
+            raw: page.raw,
+            is_movable: page.is_movable,
+        }
+    }
+}
+
+/// A reference to a page, which may not be in a zspage any more.
+///
+/// # Invariants
+///
+/// `self` owns a reference to the page.
+pub struct PinnedPage(RawPage);
+
+impl PinnedPage {
+    /// Waits until the page is unlocked. May sleep.
+    pub fn wait_unlocked(&self) {
+        // SAFETY: By the type invariants, this has a reference to the page.
+        unsafe { self.0.wait_unlocked() };
+    }
+}
+
+impl Drop for PinnedPage {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants, this has a reference to the page.
+        unsafe { self.0.put() };
+    }
+}
+
+/// A migration: the kernel wants to move the contents of one page to another.
+///
+/// # Invariants
+///
+/// The kernel has both pages locked. `old` is a movable page, so it is in a zspage, unless it was
+/// replaced: then `new` is, with the same contents. Otherwise `new` is newly allocated.
+pub struct Migration {
+    new: RawPage,
+    old: RawPage,
+    replaced: Cell<bool>,
+}
+
+impl Migration {
+    /// Begins the migration of `old` to `new`.
+    ///
+    /// # Safety
+    ///
+    /// `old` must be a movable page of a zspage, and `new` a newly allocated page. The caller must
+    /// have both locked for as long as the result exists.
+    pub unsafe fn new(new: RawPage, old: RawPage) -> Self {
+        // INVARIANT: The safety requirements are the invariants.
+        Self {
+            new,
+            old,
+            replaced: Cell::new(false),
+        }
+    }
+
+    /// Returns the page to be moved.
+    pub fn old(&self) -> ZsPage<'_> {
+        // SAFETY: By the type invariants, the page is locked. The lock keeps it and its zspage,
+        // which is freed only after the pages. If it was replaced, `finish` has yet to release it.
+        unsafe { ZsPage::from_raw(self.old) }
+    }
+
+    // Copies the old page to the new one, which becomes zsmalloc's, and returns that. Returns `None`
+    // if this was done before. The caller has to replace the old page in its chain.
+    pub(super) fn copy(&self) -> Option<RawPage> {
+        if self.replaced.replace(true) {
+            return None;
+        }
+        // SAFETY: By the type invariants, both pages are locked and `new` is newly allocated.
+        unsafe {
+            self.new.adopt();
+            self.old.copy_page_to(self.new);
+        }
+        Some(self.new)
+    }
+
+    /// Makes the new page movable, and releases the old one, if that was replaced. No lock may be
+    /// held.
+    pub fn finish(self) {
+        if self.replaced.get() {
+            // SAFETY: By the type invariants, both pages are locked, and `new` has replaced `old`.
+            // No `ZsPage` that `old` returned is left, as they borrow `self`.
+            unsafe { self.new.finish_adoption(self.old) };
+        }
     }
 }

@@ -11,5 +11,6 @@ pub mod codec;
 #[path = "../../engine/mod.rs"]
 pub mod engine;
 pub mod fewest_moves;
+pub mod mapping;
 pub mod model;
 pub mod sys;

@@ -15,16 +15,18 @@ use crate::engine::events::BadHandle;
 use crate::engine::fullness::{Group, Grouping, NR_GROUPS};
 use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
 use crate::engine::handle_table::Handle;
-use crate::engine::map::{MapMode, Mapping};
+use crate::engine::map::MapMode;
 use crate::engine::pool::Pool;
 use crate::engine::zspage::Zspage;
 use crate::fewest_moves::fewest_moves;
+use crate::mapping::{Map, Mapping};
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::cpu_area::{on_cpu, preempt_depth};
 use crate::sys::machine::{boot, Booted, Config, Placement, Point, Random};
 use crate::sys::mm::{self, Chain, IsolatedPage, LockedPage, Migrated};
 use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
+use crate::sys::raw_page::RawPage;
 use crate::sys::report::Report;
 use crate::sys::sched;
 
@@ -458,7 +460,7 @@ impl Model {
         }
         assert_eq!(preempt_depth(), 0, "{raw:#x} left something behind");
         // SAFETY: Nothing is mapped on this CPU.
-        unsafe { pool.unmap_raw(handle) };
+        unsafe { pool.unmap_object(handle) };
         self.expect_report(raw, &[BadHandle::NotMapped]);
     }
 
@@ -545,7 +547,7 @@ impl Model {
             return;
         };
         // SAFETY: The bytes were looked at in `hold` only, and the mapping was forgotten.
-        on_cpu(cpu + 1, || unsafe { self.pool().unmap_raw(handle) });
+        on_cpu(cpu + 1, || unsafe { self.pool().unmap_object(handle) });
         let mut state = self.state().borrow_mut();
         let mut objects = state.objects.iter_mut();
         let object = objects.find(|object| object.handle == handle).unwrap();
@@ -637,7 +639,7 @@ impl Model {
     }
 
     // Whether an object that is held touches the page.
-    fn is_pinned(&self, page: ZsPage) -> bool {
+    fn is_pinned(&self, page: RawPage) -> bool {
         let state = self.state().borrow();
         let held: Vec<u32> = state
             .held
@@ -662,7 +664,7 @@ impl Model {
         })
     }
 
-    fn migrate(&self, page: ZsPage) {
+    fn migrate(&self, page: RawPage) {
         if mm::is_locked(page) {
             return;
         }
@@ -671,7 +673,7 @@ impl Model {
         }
     }
 
-    fn migrate_isolated(&self, page: ZsPage, isolated: IsolatedPage) {
+    fn migrate_isolated(&self, page: RawPage, isolated: IsolatedPage) {
         let movable = mm::movable_pages().contains(&page);
         let pinned = movable && self.is_pinned(page);
         let events = self.pool().events();
@@ -891,8 +893,9 @@ impl Drop for Model {
 }
 
 pub(crate) fn owner(chain: &Chain) -> &Zspage {
-    // SAFETY: The owner of a page is a zspage, and one thread does everything here.
-    unsafe { chain.owner.cast::<Zspage>().as_ref() }
+    let page = chain.pages.values().next().unwrap();
+    // SAFETY: The page is in a zspage, and one thread does everything here.
+    Zspage::of(unsafe { ZsPage::from_raw(*page) }).unwrap()
 }
 
 pub(crate) fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {

@@ -9,6 +9,7 @@
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
+use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::machine::{boot, Config};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;

@@ -27,11 +27,12 @@ use zsmalloc_host::engine::handle_entry::{
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
+use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::atomic::{begin_execution, spin_loop, AtomicU64};
 use zsmalloc_host::sys::machine::{boot, Booted, Config};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
-use zsmalloc_host::sys::page::{touch, Access, ZsPage};
 use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::raw_page::{touch, Access, RawPage};
 use zsmalloc_host::sys::watch::watch;
 
 /// Turns of waiting in one execution, of all threads, up to which it is explored.
@@ -602,7 +603,7 @@ fn pool_two_compactions() {
     });
 }
 
-fn any_page() -> ZsPage {
+fn any_page() -> RawPage {
     mm::movable_pages()[0]
 }
 

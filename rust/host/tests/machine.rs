@@ -9,14 +9,15 @@ use core::mem::offset_of;
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
+use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::atomic::limit_spins;
 use zsmalloc_host::sys::cpu_area::{entries_locked, preempt_depth};
 use zsmalloc_host::sys::list::{Linked, Links, List};
 use zsmalloc_host::sys::lockdep::{self, Acquire};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
-use zsmalloc_host::sys::page::{ZsPage, PAGE_SIZE};
 use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::raw_page::{RawPage, PAGE_SIZE};
 use zsmalloc_host::sys::sched;
 use zsmalloc_host::sys::slab::SlabBox;
 use zsmalloc_host::sys::spinlock::{LockClass, SpinLock};
@@ -136,7 +137,7 @@ fn deleting_from_another_list() {
 #[should_panic(expected = "use after free")]
 fn a_page_that_was_freed() {
     let _machine = machine();
-    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    let page = RawPage::alloc(Gfp::KERNEL).unwrap();
     // SAFETY: The page is ours, for the first of these.
     unsafe {
         page.discard();
@@ -150,10 +151,10 @@ fn a_write_to_a_page_that_was_freed() {
     let _machine = machine();
     let pool = pool();
     let handle = pool.malloc(4096, Gfp::KERNEL).unwrap();
-    let bytes = pool.map_raw(handle, MapMode::WriteOnly).unwrap();
+    let bytes = pool.map_object(handle, MapMode::WriteOnly).unwrap();
     // SAFETY: The bytes are not used before they are unmapped; afterwards is the point.
     unsafe {
-        pool.unmap_raw(handle);
+        pool.unmap_object(handle);
         pool.free(handle).unwrap();
         bytes.as_ptr().add(100).write(1);
     }
@@ -163,7 +164,7 @@ fn a_write_to_a_page_that_was_freed() {
 #[should_panic(expected = "freed while locked")]
 fn a_page_that_is_freed_while_locked() {
     let _machine = machine();
-    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    let page = RawPage::alloc(Gfp::KERNEL).unwrap();
     // SAFETY: The page is ours.
     unsafe { page.put() };
 }
@@ -172,7 +173,7 @@ fn a_page_that_is_freed_while_locked() {
 #[should_panic(expected = "discards a movable page")]
 fn a_page_that_is_discarded_while_movable() {
     let _machine = machine();
-    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    let page = RawPage::alloc(Gfp::KERNEL).unwrap();
     // SAFETY: The page is ours, and locked.
     unsafe {
         page.make_movable();
@@ -184,7 +185,7 @@ fn a_page_that_is_discarded_while_movable() {
 #[should_panic(expected = "which is not locked")]
 fn a_page_that_is_unlocked_twice() {
     let _machine = machine();
-    let page = ZsPage::alloc(Gfp::KERNEL).unwrap();
+    let page = RawPage::alloc(Gfp::KERNEL).unwrap();
     // SAFETY: The page is ours, and locked, the first time.
     unsafe {
         page.unlock();
@@ -363,11 +364,11 @@ fn writing_beyond_the_buffer_of_a_cpu() {
     let handles: Vec<Handle> = (0..2)
         .map(|_| pool.malloc(3000, Gfp::KERNEL).unwrap())
         .collect();
-    let bytes = pool.map_raw(handles[1], MapMode::ReadWrite).unwrap();
+    let bytes = pool.map_object(handles[1], MapMode::ReadWrite).unwrap();
     // SAFETY: In the buffer's canary. That is the point.
     unsafe {
         bytes.as_ptr().add(PAGE_SIZE).write(1);
-        pool.unmap_raw(handles[1]);
+        pool.unmap_object(handles[1]);
     }
 }
 
@@ -407,7 +408,7 @@ fn metadata_that_can_be_moved() {
 #[should_panic(expected = "pages are still zsmalloc's")]
 fn a_page_that_is_lost() {
     let machine = machine();
-    ZsPage::alloc(Gfp::KERNEL).unwrap();
+    RawPage::alloc(Gfp::KERNEL).unwrap();
     drop(machine);
 }
 
@@ -445,7 +446,7 @@ fn a_report_that_nobody_looks_at() {
 #[test]
 #[should_panic(expected = "this thread is on no machine")]
 fn a_thread_without_a_machine() {
-    let _ = ZsPage::alloc(Gfp::KERNEL);
+    let _ = RawPage::alloc(Gfp::KERNEL);
 }
 
 #[test]
@@ -456,7 +457,7 @@ fn the_allocation_that_is_meant_to_fail_fails() {
         for n in 0..5 {
             // Others do not count.
             drop(item(n));
-            let page = ZsPage::alloc(Gfp::KERNEL);
+            let page = RawPage::alloc(Gfp::KERNEL);
             assert_eq!(page.is_none(), n as usize == pass);
             if let Some(page) = page {
                 // SAFETY: The page is ours.
@@ -481,8 +482,8 @@ fn placement_is_as_configured() {
             placement,
             ..Config::default()
         });
-        let pages: Vec<ZsPage> = (0..100)
-            .map(|_| ZsPage::alloc(Gfp::KERNEL).unwrap())
+        let pages: Vec<RawPage> = (0..100)
+            .map(|_| RawPage::alloc(Gfp::KERNEL).unwrap())
             .collect();
         let count = pages
             .windows(2)

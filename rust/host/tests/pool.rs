@@ -9,15 +9,17 @@ use zsmalloc_host::engine::events::BadHandle;
 use zsmalloc_host::engine::fullness::Group;
 use zsmalloc_host::engine::geometry::{HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
 use zsmalloc_host::engine::handle_table::Handle;
+use zsmalloc_host::engine::isolated::IsolatedZspage;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::engine::zspage::Zspage;
+use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::atomic::Ordering::Relaxed;
 use zsmalloc_host::sys::cpu_area::{on_cpu, preempt_depth};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point, Random};
 use zsmalloc_host::sys::mm::{self, LockedPage, Migrated};
-use zsmalloc_host::sys::page::{ZsPage, PAGE_SIZE};
 use zsmalloc_host::sys::prelude::*;
+use zsmalloc_host::sys::raw_page::{RawPage, PAGE_SIZE};
 use zsmalloc_host::sys::report::Report;
 use zsmalloc_host::sys::sched;
 
@@ -39,7 +41,9 @@ fn store(pool: &Pool, size: usize, number: usize) -> Handle {
 }
 
 fn check(pool: &Pool, handle: Handle, size: usize, number: usize) {
-    let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+    let mapping = pool
+        .map(handle, MapMode::ReadOnly)
+        .unwrap_or_else(|| panic!("object {number} of {size} bytes is not mapped"));
     let same = mapping.bytes()[..size] == pattern(number, size);
     assert!(same, "object {number} of {size} bytes");
 }
@@ -274,21 +278,21 @@ fn unmap_wants_what_is_mapped_on_this_cpu() {
     let pool = pool(8);
     let (a, b) = (store(&pool, 3000, 1), store(&pool, 3000, 2));
     // SAFETY: Nothing is mapped.
-    unsafe { pool.unmap_raw(a) };
+    unsafe { pool.unmap_object(a) };
     reported(&machine, a.into_raw(), 1);
-    pool.map_raw(a, MapMode::ReadWrite).unwrap();
+    pool.map_object(a, MapMode::ReadWrite).unwrap();
     // SAFETY: The bytes of `a` are not used.
     unsafe {
-        pool.unmap_raw(b);
+        pool.unmap_object(b);
         reported(&machine, b.into_raw(), 1);
         // On another CPU there is none.
-        on_cpu(1, || pool.unmap_raw(a));
+        on_cpu(1, || pool.unmap_object(a));
         reported(&machine, a.into_raw(), 1);
         // It is still mapped after all that.
         assert_eq!(pool.free(a), Err(BadHandle::Mapped));
         reported(&machine, a.into_raw(), 1);
-        pool.unmap_raw(a);
-        pool.unmap_raw(a);
+        pool.unmap_object(a);
+        pool.unmap_object(a);
         reported(&machine, a.into_raw(), 1);
     }
     pool.free(a).unwrap();
@@ -304,17 +308,17 @@ fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
     let other = store(&b, 100, 1);
     let mut refused = 0;
     for (i, &handle) in handles.iter().enumerate() {
-        let bytes = a.map_raw(handle, MapMode::ReadWrite).unwrap();
+        let bytes = a.map_object(handle, MapMode::ReadWrite).unwrap();
         // SAFETY: The bytes are used while they are mapped only.
         unsafe {
-            b.unmap_raw(handle);
+            b.unmap_object(handle);
             if machine.take_reports().is_empty() {
                 // In one page, and nothing to do but to let go of the object.
                 continue;
             }
             refused += 1;
             bytes.as_ptr().copy_from(pattern(i, 3700).as_ptr(), 3700);
-            a.unmap_raw(handle);
+            a.unmap_object(handle);
         }
     }
     assert!(refused > 0, "no object was copied to be mapped");
@@ -333,12 +337,12 @@ fn what_c_maps_write_only_is_written_back() {
     // Spans pages, at some index.
     let handles: Vec<Handle> = (0..20).map(|i| store(&pool, 3000, i)).collect();
     for (i, &handle) in handles.iter().enumerate() {
-        let bytes = pool.map_raw(handle, MapMode::WriteOnly).unwrap();
+        let bytes = pool.map_object(handle, MapMode::WriteOnly).unwrap();
         let content = pattern(100 + i, 3000);
         // SAFETY: The mapping has 3000 bytes and lives until `unmap`.
         unsafe {
             bytes.as_ptr().copy_from(content.as_ptr(), 3000);
-            pool.unmap_raw(handle);
+            pool.unmap_object(handle);
         }
     }
     for (i, &handle) in handles.iter().enumerate() {
@@ -420,7 +424,7 @@ fn a_mapped_object_is_not_moved() {
         pool.free(handle).unwrap();
     }
     let (number, &held) = kept[kept.len() / 2];
-    let bytes = on_cpu(1, || pool.map_raw(held, MapMode::ReadOnly).unwrap());
+    let bytes = on_cpu(1, || pool.map_object(held, MapMode::ReadOnly).unwrap());
     let done = pool.compact();
     assert!(done.objects > 0, "compaction moved nothing at all");
     for page in mm::movable_pages() {
@@ -431,7 +435,7 @@ fn a_mapped_object_is_not_moved() {
     let now = unsafe { std::slice::from_raw_parts(bytes.as_ptr(), 500) };
     assert_eq!(now, pattern(number, 500), "the bytes are where they were");
     // SAFETY: The bytes are not used any more.
-    on_cpu(1, || unsafe { pool.unmap_raw(held) });
+    on_cpu(1, || unsafe { pool.unmap_object(held) });
     pool.compact();
     assert_eq!(
         pool.freeable_pages(),
@@ -460,7 +464,7 @@ fn pages_around_a_mapped_object_come_free() {
     }
     // The last object of the source stays where it is; the others move.
     let last = handles[2 * objs - 1];
-    on_cpu(1, || pool.map_raw(last, MapMode::ReadOnly).unwrap());
+    on_cpu(1, || pool.map_object(last, MapMode::ReadOnly).unwrap());
     let done = pool.compact();
     let of_the_source = (objs..2 * objs - 1).filter(|i| i % 8 == 0).count();
     let others = (0..2 * objs - 1).filter(|&i| is_kept(i)).count();
@@ -474,7 +478,7 @@ fn pages_around_a_mapped_object_come_free() {
         pool.total_pages()
     );
     // SAFETY: The bytes are not used any more.
-    on_cpu(1, || unsafe { pool.unmap_raw(last) });
+    on_cpu(1, || unsafe { pool.unmap_object(last) });
     for i in (0..2 * objs).filter(|&i| is_kept(i)) {
         check(&pool, handles[i], size, i);
         pool.free(handles[i]).unwrap();
@@ -674,7 +678,7 @@ fn an_index_overwritten_while_its_page_moves() {
 }
 
 // Where on this page the index of a handle is.
-fn index_of(page: ZsPage, handle: Handle) -> Option<usize> {
+fn index_of(page: RawPage, handle: Handle) -> Option<usize> {
     // SAFETY: The page is ours, nobody else uses it.
     (4..PAGE_SIZE)
         .step_by(8)
@@ -888,8 +892,8 @@ fn a_zspage_that_is_dropped_is_reported() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let class = pool.class(pool.lookup_class_index(3000)).unwrap();
-    let isolated = Zspage::alloc(class, Gfp::KERNEL).unwrap();
-    drop(isolated);
+    let zspage = Zspage::alloc(class, Gfp::KERNEL).unwrap();
+    drop(IsolatedZspage::new(class, zspage));
     assert_eq!(machine.take_reports(), [Report::ForgottenZspage]);
     assert_eq!(machine.slabs(), 1, "it is lost, not freed");
     machine.forget_slab();

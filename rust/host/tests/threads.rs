@@ -13,6 +13,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
+use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::machine::{boot, Config, Machine, Placement, Random};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
 use zsmalloc_host::sys::page::PAGE_SIZE;

@@ -10,7 +10,8 @@ use core::ptr::{null, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::atomic::AtomicU64;
-use super::page::{ZsPage, PAGE_SIZE};
+use super::page::{is_inside, ZsPage, PAGE_SIZE};
+use super::raw_page::RawPage;
 use super::sched::RcuRead;
 use super::spinlock::LockClass;
 
@@ -18,7 +19,7 @@ use super::spinlock::LockClass;
 struct Area {
     // Between two canaries.
     buffer: Box<[Cell<u64>]>,
-    page: Cell<Option<ZsPage>>,
+    page: Cell<Option<RawPage>>,
     // Of what is mapped; the entry is null if nothing is.
     handle: Cell<u64>,
     entry: Cell<*const AtomicU64>,
@@ -284,14 +285,18 @@ impl CpuArea {
         unsafe { RcuRead::new() }
     }
 
-    /// Sets the entry of the mapping.
-    ///
-    /// # Safety
-    ///
-    /// The entry must have been looked up in the section of [`CpuArea::rcu`].
-    pub unsafe fn set_entry(&self, entry: &AtomicU64) {
-        // INVARIANT: The entry was found under RCU, by the caller's promise.
-        self.area().entry.set(entry);
+    /// Sets the entry of the mapping to the one that `find` returns.
+    pub fn set_entry<T>(
+        &self,
+        table: &T,
+        find: impl for<'r> FnOnce(&'r T, RcuRead<'r>) -> Option<&'r AtomicU64>,
+    ) -> bool {
+        let entry = find(table, self.rcu());
+        if let Some(entry) = entry {
+            // INVARIANT: `find` found the entry in a section that lasts as long as the mapping.
+            self.area().entry.set(entry);
+        }
+        entry.is_some()
     }
 
     /// Leaves the mapping, for [`CpuArea::resume`].
@@ -331,36 +336,50 @@ impl CpuArea {
         self.area().bounced.get()
     }
 
-    /// The CPU's buffer, of a page.
-    pub fn buffer(&self) -> NonNull<u8> {
+    /// Makes the mapping use the buffer of this CPU, one page, and returns that.
+    pub fn bounce(&self) -> NonNull<u8> {
+        self.area().bounced.set(true);
         self.area().buffer()
     }
 
-    /// Uses the buffer for this mapping.
-    pub fn bounce(&mut self) -> NonNull<u8> {
-        self.area().bounced.set(true);
-        self.buffer()
+    /// Copies `len` bytes of a page to byte `at` of the buffer. Returns false if either is shorter.
+    pub fn copy_in(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
+        let inside = is_inside(at, len) && is_inside(offset, len);
+        check!(inside, "BUG: copies beyond the buffer");
+        // SAFETY: Inside the page and the buffer, which this CPU uses.
+        unsafe {
+            page.raw()
+                .read_bytes(offset, self.area().buffer().add(at), len)
+        };
+        inside
+    }
+
+    /// Copies `len` bytes from byte `at` of the buffer to a page. Returns false if either is
+    /// shorter.
+    pub fn copy_out(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
+        let inside = is_inside(at, len) && is_inside(offset, len);
+        check!(inside, "BUG: copies beyond the buffer");
+        // SAFETY: Inside the page and the buffer, which this CPU uses.
+        unsafe {
+            page.raw()
+                .write_bytes(offset, self.area().buffer().add(at), len)
+        };
+        inside
     }
 
     /// Maps a page. Returns the address of the byte at `offset`.
-    ///
-    /// # Safety
-    ///
-    /// The page must be ours, and stay until the area is dropped; `offset` must be inside it.
-    pub unsafe fn map_page(&mut self, page: ZsPage, offset: usize) -> NonNull<u8> {
+    pub fn map_page(&self, page: ZsPage<'_>, offset: usize) -> NonNull<u8> {
         check!(offset < PAGE_SIZE, "BUG: maps beyond the page");
+        let page = page.raw();
         self.area().page.set(Some(page));
         page.address("maps").add_offset(offset)
     }
 
-    /// Maps a page and the next of its chain, if they are neighbours in memory that is always
-    /// mapped. Returns the address of the byte at `offset`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`CpuArea::map_page`], for both pages.
-    pub unsafe fn map_neighbours(&mut self, page: ZsPage, offset: usize) -> Option<NonNull<u8>> {
-        // SAFETY: The caller's promise.
+    /// Maps a page and the next of its chain, if they are neighbours in memory. Returns the address
+    /// of the byte at `offset`.
+    pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
+        let page = page.raw();
+        // SAFETY: The page is zsmalloc's.
         let next = unsafe { page.next()? };
         if next.pfn() != page.pfn() + 1 {
             return None;

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::cpu_area;
-use super::page::Memory;
 use super::prelude::{Gfp, Result, ENOMEM};
+use super::raw_page::Memory;
 use super::report::Report;
 use super::sched::might_sleep;
 use super::work::Queued;

@@ -10,22 +10,23 @@ use std::collections::BTreeMap;
 
 use super::atomic::spin_loop;
 use super::machine;
-use super::page::{ZsPage, PAGE_SIZE};
+use super::page::{Migration, PAGE_SIZE};
 use super::prelude::*;
+use super::raw_page::RawPage;
 use super::sched::might_sleep;
 use crate::engine::migrate::migrate_page;
 
 /// The pages that can be moved now.
-pub fn movable_pages() -> Vec<ZsPage> {
+pub fn movable_pages() -> Vec<RawPage> {
     machine::current().memory().movable()
 }
 
 /// A page that somebody in the kernel has locked, for whatever reason.
-pub struct LockedPage(ZsPage);
+pub struct LockedPage(RawPage);
 
 impl LockedPage {
     /// Locks a page, if nobody has it locked and it is in use.
-    pub fn try_new(page: ZsPage) -> Option<Self> {
+    pub fn try_new(page: RawPage) -> Option<Self> {
         if !page.try_get() {
             return None;
         }
@@ -38,7 +39,7 @@ impl LockedPage {
     }
 
     /// Waits for the lock. The caller has a reference.
-    fn wait(page: ZsPage) -> Self {
+    fn wait(page: RawPage) -> Self {
         might_sleep("lock_page()");
         while !page.lock_frame() {
             spin_loop();
@@ -48,7 +49,7 @@ impl LockedPage {
     }
 
     /// The page.
-    pub fn page(&self) -> ZsPage {
+    pub fn page(&self) -> RawPage {
         self.0
     }
 }
@@ -64,20 +65,20 @@ impl Drop for LockedPage {
 }
 
 /// A page that is about to be moved. It is put back when this goes.
-pub struct IsolatedPage(ZsPage);
+pub struct IsolatedPage(RawPage);
 
 /// What became of a migration that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrated {
     /// The page is now this one.
-    To(ZsPage),
+    To(RawPage),
     /// There was nothing to move: the page was freed after it had been isolated.
     Released,
 }
 
 impl IsolatedPage {
     /// Isolates a page, if it can be moved and nobody else is about to.
-    pub fn try_new(page: ZsPage) -> Option<Self> {
+    pub fn try_new(page: RawPage) -> Option<Self> {
         if !page.is_movable() {
             return None;
         }
@@ -93,7 +94,7 @@ impl IsolatedPage {
     }
 
     /// The page.
-    pub fn page(&self) -> ZsPage {
+    pub fn page(&self) -> RawPage {
         self.0
     }
 
@@ -112,8 +113,9 @@ impl IsolatedPage {
             let _old = LockedPage::wait(old);
             let _target = LockedPage::wait(target);
             if old.is_movable() {
-                // SAFETY: The page is movable, so it is a zspage's; the other is fresh.
-                unsafe { migrate_page(target, old) }.map(|()| Migrated::To(target))
+                // SAFETY: The page is movable, so it is a zspage's; the other is fresh. Both are
+                // locked.
+                migrate_page(unsafe { Migration::new(target, old) }).map(|()| Migrated::To(target))
             } else {
                 Ok(Migrated::Released)
             }
@@ -135,12 +137,12 @@ impl Drop for IsolatedPage {
 }
 
 /// Moves one page, if it can be moved.
-pub fn migrate(page: ZsPage) -> Option<Result<Migrated>> {
+pub fn migrate(page: RawPage) -> Option<Result<Migrated>> {
     Some(IsolatedPage::try_new(page)?.migrate())
 }
 
 /// Whether the page is locked.
-pub fn is_locked(page: ZsPage) -> bool {
+pub fn is_locked(page: RawPage) -> bool {
     page.is_locked()
 }
 
@@ -150,7 +152,7 @@ pub struct Chain {
     /// The owner that all its pages name.
     pub owner: NonNull<()>,
     /// The pages, by position. Some may be absent.
-    pub pages: BTreeMap<usize, ZsPage>,
+    pub pages: BTreeMap<usize, RawPage>,
 }
 
 impl Chain {
@@ -190,7 +192,7 @@ pub fn chains() -> Vec<Chain> {
         assert_eq!(twin, None, "two pages at position {position} of a zspage");
     }
     for chain in chains.values() {
-        let pages: Vec<ZsPage> = chain.pages.values().copied().collect();
+        let pages: Vec<RawPage> = chain.pages.values().copied().collect();
         for (page, behind) in pages.iter().zip(pages.iter().cycle().skip(1)) {
             // SAFETY: As above.
             let next = unsafe { page.next() };

@@ -18,13 +18,17 @@ macro_rules! check {
 pub mod array;
 pub mod atomic;
 pub mod boxed;
+#[path = "../../../sys/chain.rs"]
+pub mod chain;
 pub mod cpu_area;
 pub mod list;
 pub mod lockdep;
 pub mod machine;
 pub mod mm;
+#[path = "../../../sys/page.rs"]
 pub mod page;
 pub mod prelude;
+pub mod raw_page;
 pub mod report;
 pub mod sched;
 pub mod slab;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use loom::cell::UnsafeCell;
 
-use super::page::Access;
+use super::raw_page::Access;
 
 thread_local! {
     static OFFSETS: Cell<&'static [usize]> = const { Cell::new(&[]) };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page that is in no zspage comes from the kernel, or out of a zspage.
+//! A page in no zspage comes from the page allocator, or out of a zspage.
 
-use zsmalloc_host::engine::owned_page::OwnedPage;
-use zsmalloc_host::sys::page::ZsPage;
+use zsmalloc_host::sys::page::OwnedPage;
+use zsmalloc_host::sys::raw_page::RawPage;
 
-pub fn forge(page: ZsPage) {
-    let is_movable = page.pfn() != 0;
+pub fn forge(raw: RawPage) {
+    let is_movable = raw.pfn() != 0;
     let _ = is_movable;
-    drop::<OwnedPage>(OwnedPage { page, is_movable }); //~ E0451
+    drop::<OwnedPage>(OwnedPage { raw, is_movable }); //~ E0451
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Slots are taken by who holds the class lock, inside the engine.
+//! Slots are taken with the class lock held, inside the engine.
 
 use zsmalloc_host::engine::class::ClassGuard;
 
 pub fn steal(guard: &ClassGuard<'_>) -> Option<()> {
     let zspage = guard.fullest_free()?;
-    zspage.take_object(guard); //~ E0624
+    zspage.take_first(); //~ E0624
     Some(())
 }

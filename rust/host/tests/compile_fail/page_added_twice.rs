@@ -4,7 +4,7 @@
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;
-use zsmalloc_host::engine::owned_page::OwnedPage;
+use zsmalloc_host::sys::page::OwnedPage;
 
 pub fn grow(
     guard: &ClassGuard<'_>,

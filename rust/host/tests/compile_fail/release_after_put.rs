@@ -5,8 +5,7 @@
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn free(guard: &ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
+pub fn free(guard: &mut ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
     guard.putback_zspage(isolated);
-    // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { isolated.release() }; //~ E0382
+    isolated.free(guard); //~ E0382
 }

@@ -2,11 +2,10 @@
 
 //! A zspage is freed once.
 
+use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;
 
-pub fn free(isolated: IsolatedZspage<'_>) {
-    // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { isolated.release() };
-    // SAFETY: Nobody uses what a guard lent of it.
-    unsafe { isolated.release() }; //~ E0382
+pub fn free(guard: &mut ClassGuard<'_>, isolated: IsolatedZspage<'_>) {
+    isolated.free(guard);
+    isolated.free(guard); //~ E0382
 }

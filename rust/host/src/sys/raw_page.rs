@@ -133,8 +133,8 @@ impl Memory {
             .unwrap_or_else(|| panic!("BUG: no page of this machine: {address:#x}"))
     }
 
-    fn page(&self, index: usize) -> ZsPage {
-        ZsPage(NonNull::from(&self.frames[index]))
+    fn page(&self, index: usize) -> RawPage {
+        RawPage(NonNull::from(&self.frames[index]))
     }
 
     // SAFETY: The page must be free, or the caller's.
@@ -161,7 +161,7 @@ impl Memory {
     }
 
     /// Any page, as the page allocator returns it: with one reference, and nobody's yet.
-    pub(super) fn allocate(&self) -> Option<ZsPage> {
+    pub(super) fn allocate(&self) -> Option<RawPage> {
         let index = self.free().pop_front()?;
         self.check_poison(index);
         let frame = &self.frames[index];
@@ -183,7 +183,7 @@ impl Memory {
     }
 
     /// The pages that are zsmalloc's and can be moved.
-    pub(super) fn movable(&self) -> Vec<ZsPage> {
+    pub(super) fn movable(&self) -> Vec<RawPage> {
         (0..self.frames.len())
             .filter(|&i| self.frames[i].movable.load(Relaxed))
             .map(|i| self.page(i))
@@ -285,20 +285,20 @@ pub fn touch(access: Access, bytes: &[u8]) {
 ///
 /// Points to a frame of the machine's memory map.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ZsPage(NonNull<Frame>);
+pub struct RawPage(NonNull<Frame>);
 
 // SAFETY: Frames are atomic, and exist as long as the machine.
-unsafe impl Send for ZsPage {}
+unsafe impl Send for RawPage {}
 // SAFETY: As above.
-unsafe impl Sync for ZsPage {}
+unsafe impl Sync for RawPage {}
 
-impl core::fmt::Debug for ZsPage {
+impl core::fmt::Debug for RawPage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "page {:#x}", self.pfn())
     }
 }
 
-impl ZsPage {
+impl RawPage {
     pub(super) fn frame(&self) -> &Frame {
         // SAFETY: By the type invariants; the machine exists as long as anybody is on it.
         unsafe { self.0.as_ref() }
@@ -371,7 +371,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The number must be that of a page in the memory map, as [`ZsPage::pfn`] returned it.
+    /// The number must be that of a page in the memory map, as [`RawPage::pfn`] returned it.
     pub unsafe fn from_pfn(pfn: usize) -> Self {
         let machine = machine::current();
         let memory = machine.memory();
@@ -395,7 +395,18 @@ impl ZsPage {
         frame.position.store(position, Relaxed);
     }
 
-    /// The owner given to [`ZsPage::attach`].
+    /// Takes the owner from the page.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have the page locked, and it must be in no zspage any more.
+    pub unsafe fn detach(self) {
+        let frame = self.ours("detaches");
+        check!(frame.lock.load(Relaxed), "BUG: detaches an unlocked page");
+        frame.owner.store(null_mut(), Relaxed);
+    }
+
+    /// The owner given to [`RawPage::attach`].
     ///
     /// # Safety
     ///
@@ -408,7 +419,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::owner`].
+    /// As for [`RawPage::owner`].
     pub unsafe fn position(self) -> u32 {
         self.ours("asks for the position of").position.load(Relaxed)
     }
@@ -417,7 +428,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::next`], for every page of the chain.
+    /// As for [`RawPage::next`], for every page of the chain.
     pub unsafe fn find(self, position: u32) -> Option<Self> {
         let mut at = self;
         for _ in 0..=u16::BITS {
@@ -436,7 +447,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::owner`]; nobody may change the chain at this place.
+    /// As for [`RawPage::owner`]; nobody may change the chain at this place.
     pub unsafe fn next(self) -> Option<Self> {
         let link = self.ours("follows").link.load(Relaxed);
         if link & 1 != 0 {
@@ -464,12 +475,12 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The page must be that of a huge zspage, as for [`ZsPage::owner`].
+    /// The page must be that of a huge zspage, as for [`RawPage::owner`].
     pub unsafe fn huge_handle(self) -> u32 {
         (self.ours("reads the handle of").link.load(Relaxed) >> 1) as u32
     }
 
-    /// Sets what [`ZsPage::huge_handle`] returns.
+    /// Sets what [`RawPage::huge_handle`] returns.
     ///
     /// # Safety
     ///
@@ -508,7 +519,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::owner`].
+    /// As for [`RawPage::owner`].
     pub unsafe fn try_lock(self) -> bool {
         self.ours("locks");
         self.lock_frame()
@@ -555,7 +566,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::owner`].
+    /// As for [`RawPage::owner`].
     pub unsafe fn get(self) {
         check!(
             self.try_get(),
@@ -590,7 +601,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// The caller must own the page, from [`ZsPage::alloc`], and have it locked.
+    /// The caller must own the page, from [`RawPage::alloc`], and have it locked.
     pub unsafe fn discard(self) {
         let frame = self.ours("discards");
         check!(!frame.movable.load(Relaxed), "BUG: discards a movable page");
@@ -675,7 +686,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::read_u32`], and nobody else may use these bytes.
+    /// As for [`RawPage::read_u32`], and nobody else may use these bytes.
     pub unsafe fn write_u32(self, offset: usize, value: u32) {
         check!(offset % 4 == 0, "BUG: writes across words");
         let word = self
@@ -703,7 +714,7 @@ impl ZsPage {
     ///
     /// # Safety
     ///
-    /// As for [`ZsPage::read_bytes`], and nobody else may use these bytes.
+    /// As for [`RawPage::read_bytes`], and nobody else may use these bytes.
     pub unsafe fn write_bytes(self, offset: usize, from: NonNull<u8>, len: usize) {
         // SAFETY: Inside the page; the rest is the caller's promise.
         unsafe {
@@ -740,7 +751,7 @@ impl ZsPage {
 }
 
 // What the rest of the kernel does with pages: see `super::mm`.
-impl ZsPage {
+impl RawPage {
     /// Locks any page, whoever it belongs to.
     pub(super) fn lock_frame(self) -> bool {
         machine::chaos();
@@ -783,34 +794,6 @@ impl ZsPage {
     }
 }
 
-/// A place that names a page, or none.
-pub struct PageCell(AtomicPtr<Frame>);
-
-impl PageCell {
-    /// Names none.
-    pub const fn new() -> Self {
-        Self(AtomicPtr::new(null_mut()))
-    }
-
-    /// The page that it names.
-    pub fn get(&self) -> Option<ZsPage> {
-        // INVARIANT: It is null or was written by `set`.
-        NonNull::new(self.0.load(Relaxed)).map(ZsPage)
-    }
-
-    /// Names another page, or none.
-    pub fn set(&self, page: Option<ZsPage>) {
-        self.0
-            .store(page.map_or(null_mut(), |page| page.0.as_ptr()), Relaxed);
-    }
-}
-
-impl Default for PageCell {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Reads four bytes at a physical address.
 ///
 /// # Safety
@@ -819,7 +802,7 @@ impl Default for PageCell {
 pub unsafe fn read_u32_at(address: u64) -> u32 {
     // SAFETY: The caller's promise.
     let value = unsafe {
-        ZsPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE)
+        RawPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE)
     };
     // What is there may be overwritten as soon as it was read.
     #[cfg(not(loom))]
@@ -835,7 +818,7 @@ pub unsafe fn read_u32_at(address: u64) -> u32 {
 pub unsafe fn write_u32_at(address: u64, value: u32) {
     // SAFETY: The caller's promise.
     unsafe {
-        ZsPage::from_pfn(address as usize / PAGE_SIZE)
+        RawPage::from_pfn(address as usize / PAGE_SIZE)
             .write_u32(address as usize % PAGE_SIZE, value)
     };
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that were detached from their zspages and are still to be freed.
+//!
+//! Freeing a page can take long, so it happens without the class lock. It has to wait for that in
+//! any case: a guard of the class may have lent a reference to the page.
+
+use super::class::{ClassGuard, SizeClass};
+use super::isolated::IsolatedZspage;
+use crate::sys::page::DetachedPage;
+
+/// At most `N` locked pages of one class that are in no zspage.
+pub(super) struct PageBatch<'c, const N: usize> {
+    class: &'c SizeClass,
+    // The first `count` are set.
+    pages: [Option<DetachedPage>; N],
+    count: usize,
+}
+
+impl<'c, const N: usize> PageBatch<'c, N> {
+    /// Creates a batch without pages.
+    pub(super) fn new(class: &'c SizeClass) -> Self {
+        Self {
+            class,
+            pages: [const { None }; N],
+            count: 0,
+        }
+    }
+
+    /// Returns the number of pages.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a page that was detached under `guard`. If there is no room, or if `guard` is of another
+    /// class, the page is leaked.
+    pub(super) fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
+        if !guard.is_of(self.class) {
+            return;
+        }
+        if let Some(slot) = self.pages.get_mut(self.count) {
+            *slot = Some(page);
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Removes a page, to be added to a zspage again.
+    pub(super) fn take(&mut self) -> Option<DetachedPage> {
+        let last = self.count.checked_sub(1)?;
+        self.count = last;
+        self.pages.get_mut(last)?.take()
+    }
+
+    /// Drops the class lock, and frees a zspage without pages, and the pages.
+    pub(super) fn unlock_and_free(
+        &mut self,
+        guard: ClassGuard<'_>,
+        zspage: Option<IsolatedZspage<'_>>,
+    ) {
+        let is_ours = guard.is_of(self.class);
+        match zspage {
+            Some(zspage) => zspage.unlock_and_free(guard),
+            None => drop(guard),
+        }
+        if is_ours {
+            self.free();
+        }
+    }
+
+    /// Drops the class lock, frees the pages, calls `f`, and takes the lock again.
+    pub(super) fn free_unlocked(&mut self, guard: &mut ClassGuard<'_>, f: impl FnOnce()) {
+        let is_ours = guard.is_of(self.class);
+        guard.unlocked(|| {
+            if is_ours {
+                self.free();
+            }
+            f();
+        });
+    }
+
+    // Called with the guard of the class dropped, or borrowed exclusively.
+    fn free(&mut self) {
+        while let Some(page) = self.take() {
+            // SAFETY: `add` took only pages that were detached under a guard of `class`. A `ZsPage`
+            // that names one was found in a chain, which needs such a guard, and borrows it. So none
+            // is left from this context. No other context has held the lock since it found one:
+            // the page was detached under the lock.
+            drop(unsafe { page.into_owned() });
+        }
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads do not share a chain of pages: a lock has to protect it.
+
+use zsmalloc_host::sys::chain::Chain;
+
+pub fn share(chain: &Chain) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| chain.find(0).is_some()); //~ E0277
+    });
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The chain of pages of a zspage, linked through `struct page`. `rust/host` shares this file.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use super::page::{DetachedPage, LockedPage, Migration, ZsPage};
+use super::raw_page::RawPage;
+
+/// The pages of a zspage, ordered by position.
+///
+/// The chain is a ring: the next page of the last is the first. The page of a huge zspage has no
+/// link, as `struct page` has the handle of its object in the same field.
+///
+/// A chain is not `Sync`: a lock has to protect it.
+///
+/// # Invariants
+///
+/// Every page reachable from `cursor` is in this chain. A page is in this chain if and only if it
+/// has its address as the owner. It is zsmalloc's, and stays so until [`Chain::remove`].
+pub struct Chain {
+    // Lookups start here. Usually this is the page of the last object, as the next object tends to
+    // be on that page or the next one. None if there is no page.
+    cursor: Cell<Option<RawPage>>,
+}
+
+impl Chain {
+    /// Creates a chain without pages.
+    pub const fn new() -> Self {
+        Self {
+            cursor: Cell::new(None),
+        }
+    }
+
+    #[inline]
+    fn address(&self) -> NonNull<()> {
+        NonNull::from(self).cast()
+    }
+
+    /// Returns the page if it is in this chain.
+    #[inline]
+    pub fn own<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
+        // SAFETY: By the type invariants, a page with this owner is in the chain. It is freed only
+        // after `remove`, and then only when no `ZsPage` is in use.
+        (page.owner()? == self.address()).then(|| unsafe { ZsPage::from_raw(page.raw()) })
+    }
+
+    /// Returns the page at `position`, if there is one. The next lookup starts there.
+    #[inline]
+    pub fn find(&self, position: u32) -> Option<ZsPage<'_>> {
+        // SAFETY: By the type invariants, all pages reachable from `cursor` are zsmalloc's.
+        let page = unsafe { self.cursor.get()?.find(position) }?;
+        self.cursor.set(Some(page));
+        // SAFETY: As the page is reachable from `cursor`, it is in the chain. See `own`.
+        Some(unsafe { ZsPage::from_raw(page) })
+    }
+
+    /// Returns the next page in the ring. A single page is its own next page, but for that of a huge
+    /// zspage, which has none. Neither has a page of another chain.
+    #[inline]
+    pub fn next<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
+        // SAFETY: The page is in this chain, so by the type invariants the next one is. See `own`.
+        unsafe { Some(ZsPage::from_raw(self.own(page)?.raw().next()?)) }
+    }
+
+    /// Makes the next lookup start at `page`, if that is in this chain.
+    #[inline]
+    pub fn set_cursor(&self, page: ZsPage<'_>) {
+        if let Some(page) = self.own(page) {
+            self.cursor.set(Some(page.raw()));
+        }
+    }
+
+    /// Adds a page at `position`, next to `prev`, or to an empty chain. Makes it movable and unlocks
+    /// it. The caller has checked that `position` has no page, and that `prev` is the page before.
+    ///
+    /// If `prev` is not in this chain, the page is leaked.
+    pub fn insert(&self, page: DetachedPage, position: u32, prev: Option<ZsPage<'_>>) {
+        let prev = prev.and_then(|prev| self.own(prev));
+        if prev.is_none() && self.cursor.get().is_some() {
+            return;
+        }
+        let (page, is_movable) = page.into_raw();
+        // SAFETY: The page was a `DetachedPage`: it is locked, zsmalloc's, and in no chain. `prev`
+        // is in this chain, and so is its next page.
+        // INVARIANT: The page gets this owner, and a link to a page of the chain.
+        unsafe {
+            page.attach(self.address(), position);
+            match prev {
+                Some(prev) => {
+                    page.set_next(Some(prev.raw().next().unwrap_or(prev.raw())));
+                    prev.raw().set_next(Some(page));
+                }
+                None => {
+                    page.set_next(Some(page));
+                    self.cursor.set(Some(page));
+                }
+            }
+            if !is_movable {
+                page.make_movable();
+            }
+            page.unlock();
+        }
+    }
+
+    /// Removes a page. Returns `None`, and unlocks it, if it is not the next page of `prev` here.
+    pub fn remove(&self, prev: ZsPage<'_>, page: LockedPage<'_>) -> Option<DetachedPage> {
+        let prev = self.own(prev)?.raw();
+        let raw = self.own(page.page())?.raw();
+        // SAFETY: Both pages are in this chain, so by the type invariants their next pages are.
+        // INVARIANT: No page is linked to the removed one, and its owner is cleared.
+        unsafe {
+            if prev.next().unwrap_or(raw) != raw {
+                return None;
+            }
+            if prev == raw {
+                self.cursor.set(None);
+            } else {
+                prev.set_next(raw.next());
+                self.cursor.set(Some(prev));
+            }
+            raw.detach();
+        }
+        Some(DetachedPage::new(page))
+    }
+
+    /// Copies the old page of a migration to the new one, and replaces it. `prev` is the previous
+    /// page in the ring, or the page itself. Returns false, and has changed nothing, if that is not
+    /// so.
+    pub fn replace(&self, prev: ZsPage<'_>, migration: &Migration) -> bool {
+        let (Some(prev), Some(old)) = (self.own(prev), self.own(migration.old())) else {
+            return false;
+        };
+        let (prev, old, position) = (prev.raw(), old.raw(), old.position());
+        // SAFETY: `old` and `prev` are in this chain. The migration has `old` and `new` locked.
+        // INVARIANT: `new` gets the owner, the position and the links of `old`, which loses them.
+        unsafe {
+            if prev.next().unwrap_or(old) != old {
+                return false;
+            }
+            let Some(new) = migration.copy() else {
+                return false;
+            };
+            new.attach(self.address(), position);
+            new.take_link(old);
+            if prev != old {
+                prev.set_next(Some(new));
+            } else if new.next().is_some() {
+                new.set_next(Some(new));
+            }
+            self.cursor.set(Some(new));
+            old.detach();
+        }
+        true
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
