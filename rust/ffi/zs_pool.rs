@@ -19,6 +19,7 @@ use kernel::prelude::*;
 use super::{check_prototype, trace};
 use crate::bindings::{self, zs_rs_pool};
 use crate::engine::fullness::NR_GROUPS;
+use crate::engine::geometry::{DEFAULT_CHAIN_LIMIT, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
 use crate::engine::handle_table::Handle;
 use crate::engine::map::MapMode;
 use crate::engine::migrate::migrate_page;
@@ -27,6 +28,17 @@ use crate::sys::page::Migration;
 use crate::sys::prelude::Gfp;
 use crate::sys::raw_page::RawPage;
 use crate::sys::shrinker::{Shrinkable, Shrinker};
+
+// The numbers that C has, too.
+const _: () = {
+    assert!(bindings::ZS_NR_GROUPS as usize == NR_GROUPS);
+    assert!(bindings::ZS_CHAIN_MIN as usize == MIN_CHAIN_LIMIT);
+    assert!(bindings::ZS_CHAIN_MAX as usize == MAX_CHAIN_LIMIT);
+    assert!(bindings::ZS_CHAIN_DEFAULT as usize == DEFAULT_CHAIN_LIMIT);
+    assert!(bindings::zs_mapmode_ZS_MM_RW == MapMode::ReadWrite.number() as c_uint);
+    assert!(bindings::zs_mapmode_ZS_MM_RO == MapMode::ReadOnly.number() as c_uint);
+    assert!(bindings::zs_mapmode_ZS_MM_WO == MapMode::WriteOnly.number() as c_uint);
+};
 
 /// A pool with its shrinker and its debugfs directory.
 ///
@@ -324,7 +336,6 @@ pub unsafe extern "C" fn zs_rs_class_row(
     index: c_uint,
     row: *mut bindings::zs_class_row,
 ) -> bool {
-    const _: () = assert!(bindings::ZS_NR_GROUPS as usize == NR_GROUPS);
     // SAFETY: `raw` is a live pool (safety requirement).
     let Some((shape, stats)) = unsafe { pool(raw) }.class_stats(index as usize) else {
         return false;

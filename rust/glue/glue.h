@@ -9,7 +9,12 @@ struct dentry;
 struct page;
 struct zs_rs_pool;
 
+/* rust/ffi/zs_pool.rs asserts that the engine has the same numbers. */
 #define ZS_NR_GROUPS 12
+/* The range of CONFIG_ZSMALLOC_CHAIN_SIZE. */
+#define ZS_CHAIN_MIN 4
+#define ZS_CHAIN_MAX 16
+#define ZS_CHAIN_DEFAULT 16
 
 /* A row of the debugfs file classes. */
 struct zs_class_row {

@@ -5,11 +5,6 @@
 
 #include "glue.h"
 
-/* The range of CONFIG_ZSMALLOC_CHAIN_SIZE, as in rust/engine/geometry.rs. */
-#define ZS_CHAIN_MIN 4
-#define ZS_CHAIN_MAX 16
-#define ZS_CHAIN_DEFAULT 16
-
 static unsigned int chain_size = ZS_CHAIN_DEFAULT;
 
 static int zs_chain_size_set(const char *value, const struct kernel_param *kp)

@@ -66,6 +66,9 @@ void zs_helper_entry_released(void);
 #endif
 
 /* page.c */
+/* A handle's entry has this many bits for an address: pages up to 256 TiB. */
+#define ZS_ADDRESS_BITS 48
+
 struct page *zs_helper_page_alloc(gfp_t gfp);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);
 __zs_inline size_t zs_helper_page_to_pfn(struct page *page);
@@ -120,7 +123,7 @@ void zs_helper_kfree(void *memory);
 void zs_helper_kfree_rcu(void *memory);
 int zs_helper_zspage_cache_create(size_t size, size_t align);
 void zs_helper_zspage_cache_destroy(void);
-void *zs_helper_zspage_cache_alloc(gfp_t gfp);
+void *zs_helper_zspage_cache_alloc(size_t size, size_t align, gfp_t gfp);
 void zs_helper_zspage_cache_free(void *zspage);
 
 /* spinlock.c */

@@ -14,9 +14,6 @@
 /* The bits of page_type that PGTY_zsmalloc leaves to its owner. */
 #define ZS_POSITION_MASK 0xffffff
 
-/* PFN_BITS in rust/sys/page.rs. */
-#define ZS_PFN_BITS (48 - PAGE_SHIFT)
-
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
 static void zs_count_page(struct page *page, int delta)
 {
@@ -28,10 +25,9 @@ static void zs_count_page(struct page *page, int delta)
 #endif
 }
 
-/* Handle entries have 48 bits for an address: pages up to 256 TiB. */
 static bool zs_page_is_usable(struct page *page)
 {
-	return likely(!(page_to_pfn(page) >> ZS_PFN_BITS));
+	return likely(!(page_to_pfn(page) >> (ZS_ADDRESS_BITS - PAGE_SHIFT)));
 }
 
 /* @page is newly allocated and locked. */

@@ -24,7 +24,7 @@ pub const PAGE_SIZE: usize = kernel::page::PAGE_SIZE;
 /// Number of bits of an offset in a page.
 pub const PAGE_SHIFT: usize = kernel::page::PAGE_SHIFT;
 /// Number of bits of a page frame number. `helpers/page.c` rejects pages above that.
-pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
+pub const PFN_BITS: u32 = bindings::ZS_ADDRESS_BITS - PAGE_SHIFT as u32;
 
 /// A pointer to a page. It gives no right to use the page; hence the unsafe functions.
 ///
