@@ -121,7 +121,7 @@ impl SizeClass {
             objs_inuse: Counter::new(),
             pages: Counter::new(),
             keep_from: Counter::new(),
-            state <- SpinLock::new(LockClass::SizeClass, pin_init!(ClassState {
+            state <- SpinLock::new(LockClass::Outer, pin_init!(ClassState {
                 lists <- FullnessLists::new(),
                 handles: FreeHandles::new(),
             })),

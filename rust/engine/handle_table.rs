@@ -348,7 +348,7 @@ impl HandleTable {
             root <- zeroed(),
             pages: AtomicUsize::new(0),
             first_generation: AtomicUsize::new(first_generation().bits() as usize),
-            unused <- SpinLock::new(LockClass::HandleTable, Unused {
+            unused <- SpinLock::new(LockClass::Inner, Unused {
                 returned: FreeHandles::new(),
                 fresh: Cell::new(0),
                 grown: Cell::new(0),

@@ -7,7 +7,7 @@
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
+use core::ops::Deref;
 
 use kernel::types::Opaque;
 
@@ -18,10 +18,10 @@ use crate::bindings;
 /// Lockdep classes of spinlocks.
 #[derive(Clone, Copy)]
 pub enum LockClass {
-    /// The lock of a size class.
-    SizeClass = 0,
-    /// The lock of a handle table.
-    HandleTable = 1,
+    /// A lock that is taken with no other held.
+    Outer = 0,
+    /// A lock that may be tried with an [`LockClass::Outer`] one held.
+    Inner = 1,
 }
 
 /// A spinlock and the data that it protects.
@@ -129,13 +129,6 @@ impl<T> Deref for SpinGuard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: The guard holds the lock, so nobody else uses the data.
         unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: Unpin> DerefMut for SpinGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: The guard holds the lock and is borrowed mutably. `T` is `Unpin`.
-        unsafe { &mut *self.lock.data.get() }
     }
 }
 

@@ -254,7 +254,7 @@ fn lock(class: LockClass) -> PinBox<SpinLock<()>> {
 #[should_panic(expected = "possible deadlock")]
 fn trying_the_locks_the_other_way_round() {
     let _machine = machine();
-    let (class, table) = (lock(LockClass::SizeClass), lock(LockClass::HandleTable));
+    let (class, table) = (lock(LockClass::Outer), lock(LockClass::Inner));
     let _table = table.lock();
     let _class = class.try_lock();
 }
@@ -262,7 +262,7 @@ fn trying_the_locks_the_other_way_round() {
 #[test]
 fn a_lock_can_be_tried_with_another_held() {
     let machine = machine();
-    let (class, table) = (lock(LockClass::SizeClass), lock(LockClass::HandleTable));
+    let (class, table) = (lock(LockClass::Outer), lock(LockClass::Inner));
     let guard = class.lock();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -286,7 +286,7 @@ fn live_entry() -> (PinBox<Pool>, Handle) {
 }
 
 #[test]
-#[should_panic(expected = "waits for an entry with a lock of Some(SizeClass) held")]
+#[should_panic(expected = "waits for an entry with a lock of Some(Outer) held")]
 fn waiting_for_an_entry_with_a_lock_held() {
     let _machine = machine();
     let (pool, handle) = live_entry();

@@ -210,7 +210,7 @@ pub(super) fn lock_tried(class: LockClass) {
     check!(
         matches!(
             (held, class),
-            (None, _) | (Some(LockClass::SizeClass), LockClass::HandleTable)
+            (None, _) | (Some(LockClass::Outer), LockClass::Inner)
         ),
         "BUG: possible deadlock: tries a lock of {class:?} with one of {held:?} held"
     );

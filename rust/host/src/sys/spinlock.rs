@@ -15,10 +15,10 @@ use raw::RawLock;
 /// What lockdep tells apart. None of these may be waited for while another is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockClass {
-    /// The lock of a size class.
-    SizeClass = 0,
-    /// The lock of a handle table.
-    HandleTable = 1,
+    /// A lock that is taken with no other held.
+    Outer = 0,
+    /// A lock that may be tried with an [`LockClass::Outer`] one held.
+    Inner = 1,
 }
 
 /// A spinlock and what it protects.
