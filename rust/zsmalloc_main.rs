@@ -11,7 +11,8 @@ pub mod engine;
 pub mod ffi;
 pub mod sys;
 
-use sys::{cpu_area::CpuAreas, slab::ZspageCache};
+use engine::zspage::Zspage;
+use sys::{cpu_area::CpuAreas, slab::SlabCache};
 
 module! {
     type: ZsmallocModule,
@@ -28,14 +29,14 @@ struct ZsmallocModule {
     _zpool: ffi::ZpoolDriver,
     _debugfs: ffi::DebugfsRoot,
     _areas: CpuAreas,
-    _cache: ZspageCache,
+    _cache: SlabCache<Zspage>,
 }
 
 impl kernel::Module for ZsmallocModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: Called once per module. Only pools have boxes. The module is unloaded after all
         // pools are gone: zpool holds a reference to it, and other users depend on its symbols.
-        let cache = unsafe { ZspageCache::new() }?;
+        let cache = unsafe { SlabCache::new() }?;
         // SAFETY: Called once per module. Only objects in pools are mapped. The module is unloaded
         // after all pools are gone: see `cache`.
         let areas = unsafe { CpuAreas::new() }?;

@@ -17,8 +17,6 @@ pub struct Group(u8);
 impl Group {
     /// No object in use (`ZS_INUSE_RATIO_0`).
     pub const EMPTY: Group = Group(0);
-    /// The fullest group with free objects (`ZS_INUSE_RATIO_99`).
-    pub const FULLEST: Group = Group(10);
     /// Every object in use (`ZS_INUSE_RATIO_100`).
     pub const FULL: Group = Group(11);
 

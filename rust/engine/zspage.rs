@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
+use super::geometry::ZSPAGE_SIZE;
 use super::slots::SlotMap;
 use crate::sys::atomic::{AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
 use crate::sys::chain::Chain;
@@ -78,6 +79,10 @@ pub struct Zspage {
     listed: AtomicU8,
     slots: SlotMap,
 }
+
+// Larger pages have more slots, which need a larger bitmap.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
 // SAFETY: `links` and `chain` are the only fields that are not `Send` and `Sync`. `links` is used by
 // the list that the zspage is on, and `chain` through `Zspage::chain`, both under the class lock.

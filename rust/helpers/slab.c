@@ -4,6 +4,7 @@
 #include <linux/slab.h>
 
 static struct kmem_cache *zs_zspage_cache;
+static size_t zs_zspage_size, zs_zspage_align;
 
 void *zs_helper_kzalloc(size_t size, gfp_t gfp)
 {
@@ -22,6 +23,8 @@ void zs_helper_kfree_rcu(void *memory)
 
 int zs_helper_zspage_cache_create(size_t size, size_t align)
 {
+	zs_zspage_size = size;
+	zs_zspage_align = align;
 	zs_zspage_cache = kmem_cache_create("zspage_rs", size, align, 0, NULL);
 	return zs_zspage_cache ? 0 : -ENOMEM;
 }
@@ -32,9 +35,9 @@ void zs_helper_zspage_cache_destroy(void)
 	zs_zspage_cache = NULL;
 }
 
-void *zs_helper_zspage_cache_alloc(gfp_t gfp)
+void *zs_helper_zspage_cache_alloc(size_t size, size_t align, gfp_t gfp)
 {
-	if (!zs_zspage_cache)
+	if (!zs_zspage_cache || size > zs_zspage_size || align > zs_zspage_align)
 		return NULL;
 	return kmem_cache_alloc(zs_zspage_cache, gfp);
 }

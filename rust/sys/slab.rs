@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The slab cache for zspages. All pools of the module share it.
+//! The slab cache of the module. All pools share it.
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
@@ -9,34 +9,28 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::page::PAGE_SIZE;
 use super::prelude::*;
 use crate::bindings;
-use crate::engine::geometry::ZSPAGE_SIZE;
-use crate::engine::zspage::Zspage;
 
-// Larger pages have more slots, which need a larger bitmap.
-const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
+/// The slab cache of the module, for values of type `T`.
+pub struct SlabCache<T>(PhantomData<T>);
 
-/// The slab cache for zspages.
-pub struct ZspageCache(());
-
-impl ZspageCache {
+impl<T> SlabCache<T> {
     /// Creates the cache, or returns [`ENOMEM`]. May sleep.
     ///
     /// # Safety
     ///
-    /// Only one instance may exist. It must outlive every [`SlabBox`].
+    /// Only one instance may exist, whatever its type. It must outlive every [`SlabBox`].
     pub unsafe fn new() -> Result<Self> {
         // SAFETY: No other instance exists (safety requirement).
         kernel::error::to_result(unsafe {
-            bindings::zs_helper_zspage_cache_create(size_of::<Zspage>(), align_of::<Zspage>())
+            bindings::zs_helper_zspage_cache_create(size_of::<T>(), align_of::<T>())
         })?;
-        Ok(Self(()))
+        Ok(Self(PhantomData))
     }
 }
 
-impl Drop for ZspageCache {
+impl<T> Drop for SlabCache<T> {
     fn drop(&mut self) {
         // SAFETY: `new` created the cache. No box is left (safety requirement of `new`).
         unsafe { bindings::zs_helper_zspage_cache_destroy() };
@@ -51,18 +45,19 @@ impl Drop for ZspageCache {
 pub struct SlabBox<T>(NonNull<T>, PhantomData<T>);
 
 impl<T> SlabBox<T> {
-    /// Allocates a box. Returns [`ENOMEM`] if memory ran out, or if there is no [`ZspageCache`].
-    /// Context: depends on `gfp`.
+    /// Allocates a box. Returns [`ENOMEM`] if memory ran out, or if there is no [`SlabCache`] for
+    /// values of this size and alignment. Context: depends on `gfp`.
     pub fn new(value: T, gfp: Gfp) -> Result<Self> {
-        const {
-            assert!(
-                size_of::<T>() <= size_of::<Zspage>() && align_of::<T>() <= align_of::<Zspage>()
+        // SAFETY: The helper takes any numbers and flags. It returns null without a cache.
+        let raw = unsafe {
+            bindings::zs_helper_zspage_cache_alloc(
+                size_of::<T>(),
+                align_of::<T>(),
+                gfp.for_metadata(),
             )
         };
-        // SAFETY: The helper takes any flags, and returns null without a cache.
-        let raw = unsafe { bindings::zs_helper_zspage_cache_alloc(gfp.for_metadata()) };
         let raw = NonNull::new(raw.cast::<T>()).ok_or(ENOMEM)?;
-        // SAFETY: The object is new, and large and aligned enough for a `T`, as asserted above.
+        // SAFETY: The object is new, and large and aligned enough for a `T`: the helper compared.
         unsafe { raw.as_ptr().write(value) };
         // INVARIANT: `raw` was allocated and written above.
         Ok(Self(raw, PhantomData))
