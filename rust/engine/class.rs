@@ -114,7 +114,7 @@ impl SizeClass {
             shape,
             grouping: Grouping::new(shape.objs),
             location_flags: ObjLocation::of_class(shape.is_huge()),
-            all_present: u16::MAX >> (16u32.saturating_sub(shape.pages.into()) & 15),
+            all_present: 1u32.wrapping_shl(shape.pages.into()).wrapping_sub(1) as u16,
             layout,
             shared,
             objs_allocated: Counter::new(),

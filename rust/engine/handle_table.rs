@@ -73,8 +73,7 @@ impl Handle {
     // A bit that is zero in all handles ends up above the index, where no table has an entry.
     #[inline]
     fn index(self) -> usize {
-        (self.0.rotate_left(ZERO_BITS) << GENERATION_BITS)
-            .rotate_right(GENERATION_BITS + ZERO_BITS + ALIGN_BITS) as usize
+        (self.0 ^ self.generation().bits()).rotate_right(ALIGN_BITS) as usize
     }
 
     /// Returns the generation of the handle, for [`HandleEntry::try_lock`].
