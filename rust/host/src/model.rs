@@ -120,6 +120,9 @@ struct State {
     reasons: Vec<(BadHandle, String)>,
 }
 
+/// Event counters of a pool after a run, by name.
+pub type Happened = BTreeMap<&'static str, usize>;
+
 /// A pool and its model.
 pub struct Model {
     setup: Setup,
@@ -177,7 +180,7 @@ impl Model {
     }
 
     /// Does it all, checks after each, and puts an end to the pool.
-    pub fn run(setup: Setup, ops: &[Op]) {
+    pub fn run(setup: Setup, ops: &[Op]) -> Happened {
         let model = Self::new(setup);
         let mut ops = ops.iter();
         while let Some(op) = ops.next() {
@@ -194,7 +197,24 @@ impl Model {
                 }
             }
         }
+        let happened = model.happened();
         model.finish();
+        happened
+    }
+
+    fn happened(&self) -> Happened {
+        let events = self.pool().events();
+        Happened::from([
+            ("deferred frees", events.deferred_frees.load(Relaxed)),
+            (
+                "migrations refused",
+                events.migrations_refused.load(Relaxed),
+            ),
+            ("objects busy", events.objects_busy.load(Relaxed)),
+            ("objects moved", events.objects_moved.load(Relaxed)),
+            ("pages compacted", events.pages_compacted.load(Relaxed)),
+            ("pages migrated", events.pages_migrated.load(Relaxed)),
+        ])
     }
 
     /// The pool.

@@ -7,8 +7,9 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
-use zsmalloc_host::model::{Model, Op, Setup};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use std::cell::RefCell;
+use zsmalloc_host::model::{Happened, Model, Op, Setup};
 
 fn config(cases: u32) -> Config {
     let mut config = Config::default();
@@ -91,20 +92,31 @@ fn fragmented() -> impl Strategy<Value = Script> {
     (malloc, free, rest).prop_map(|(malloc, free, rest)| Script([malloc, free, rest].concat()))
 }
 
-proptest! {
-    #![proptest_config(config(300))]
-
-    #[test]
-    fn any_sequence(setup in setups(), ops in prop::collection::vec(op(), 1..120).prop_map(Script)) {
-        Model::run(setup, &ops.0);
-    }
+// Runs `cases` random scripts, and demands that all of them together did everything.
+fn run(cases: u32, scripts: impl Strategy<Value = Script>) {
+    let total = RefCell::new(Happened::new());
+    TestRunner::new(config(cases))
+        .run(&(setups(), scripts), |(setup, script)| {
+            for (what, count) in Model::run(setup, &script.0) {
+                *total.borrow_mut().entry(what).or_default() += count;
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    let total = total.into_inner();
+    println!("{total:?}");
+    assert!(
+        !total.is_empty() && total.values().all(|&count| count > 0),
+        "{total:?}"
+    );
 }
 
-proptest! {
-    #![proptest_config(config(200))]
+#[test]
+fn any_sequence() {
+    run(300, prop::collection::vec(op(), 1..120).prop_map(Script));
+}
 
-    #[test]
-    fn any_sequence_in_a_fragmented_pool(setup in setups(), ops in fragmented()) {
-        Model::run(setup, &ops.0);
-    }
+#[test]
+fn any_sequence_in_a_fragmented_pool() {
+    run(200, fragmented());
 }
