@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Decodes the bytes of the fuzzer, and of its corpus, into a [`Setup`] and operations.
+//! Decodes the bytes of the fuzzer and of its corpus into a [`Setup`] and operations.
 
 use crate::model::{Op, Setup};
 use crate::sys::page::PAGE_SIZE;
 
-/// How much [`decode`] makes of long input.
+/// The number of operations after which [`decode`] stops.
 const MOST_OPS: usize = 500;
 
-/// What to do, written as bytes: for the fuzzer, and its corpus.
+/// Decodes a setup and operations.
 ///
-/// Any bytes say something. They are as short as possible, so that little changes of them are
-/// little changes of what is done.
+/// Any bytes are valid. An operation takes as few bytes as possible, so that a small change of the
+/// input is a small change of the operations.
 pub fn decode(bytes: &[u8]) -> (Setup, Vec<Op>) {
     let mut bytes = bytes.iter().copied();
     let mut byte = || bytes.next();
@@ -29,7 +29,6 @@ pub fn decode(bytes: &[u8]) -> (Setup, Vec<Op>) {
     }
     let mut ops = Vec::new();
     while let Some(code) = byte() {
-        // The same for the same bytes.
         let mut which = || byte().map(usize::from);
         let Some(op) = (|| {
             Some(match code % 24 {

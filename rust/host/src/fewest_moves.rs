@@ -9,10 +9,11 @@ use crate::model::{owner, used_slots};
 use crate::sys::mm;
 use crate::sys::page::PAGE_SIZE;
 
-/// The fewest objects that compaction has to move to free all pages that are not needed, if what does
-/// not fill a zspage ends up on a run of pages; and how many more it may, as it chooses by groups
-/// of a tenth, and may have to leave a mapped object where it is. Of all pools of the machine;
-/// nothing else may run.
+/// Returns a lower bound for the objects that compaction has to move, and the slack it is allowed.
+///
+/// The bound lets the last zspage of a class keep its objects on any run of pages, while compaction
+/// moves them to the front. Compaction also chooses zspages by fullness group, and cannot move
+/// mapped objects. Counts all pools of the machine. Nothing else may run.
 pub fn fewest_moves() -> (usize, usize) {
     let mut classes: BTreeMap<u16, (ClassShape, Vec<Vec<usize>>)> = BTreeMap::new();
     for chain in mm::chains() {
@@ -31,7 +32,8 @@ pub fn fewest_moves() -> (usize, usize) {
         let all: usize = zspages.iter().map(Vec::len).sum();
         let full = all / objs;
         let staying: usize = (0..full).map(inuse).sum();
-        // That of the one more, whichever it is; if it is one of the full, another is full for it.
+        // What the last zspage may keep. If it is one of the fullest, the next fullest is filled
+        // instead.
         let more = zspages.iter().enumerate().map(|(rank, used)| {
             let run = best_run(&shape, used, all % objs) as isize;
             let cost = if rank < full {
@@ -49,7 +51,8 @@ pub fn fewest_moves() -> (usize, usize) {
     (fewest, slack)
 }
 
-// How many of these objects are on the best run of as few pages as `rest` objects need.
+// Returns how many of the objects can stay if `rest` objects end up on one run of as few pages as
+// they need.
 fn best_run(shape: &ClassShape, used: &[usize], rest: usize) -> usize {
     let size = shape.size as usize;
     let bytes = (rest * size).div_ceil(PAGE_SIZE) * PAGE_SIZE;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The engine on the host: the very files that the kernel module is built of, over a [`sys`] that
-//! is made of `std` (or of `loom`, with `--cfg loom`).
+//! The engine on the host: the files that the kernel module is built from, on top of a [`sys`] made
+//! of `std`, or of `loom` with `--cfg loom`.
 //!
-//! [`sys::machine`] is where tests begin: it is the computer that the engine believes to run on.
-//! It counts what is allocated, fails allocations on demand, collects what would go to the kernel
-//! log, and panics where a debug kernel would complain.
+//! Start reading at [`sys::machine`], the fake computer that the engine runs on. It counts
+//! allocations, fails them on demand, collects what would go to the kernel log, and panics where a
+//! debug kernel would complain.
 
 pub mod codec;
 #[path = "../../engine/mod.rs"]

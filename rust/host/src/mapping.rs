@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mappings that end by themselves, for the tests. The kernel has `zs_unmap_object()`.
+//! Mappings that end when they are dropped, for tests. The kernel calls `zs_unmap_object()`.
 
 use core::ptr::NonNull;
 
@@ -22,7 +22,7 @@ pub struct Mapping<'a> {
     len: usize,
 }
 
-/// [`Pool::map_object`] with a [`Mapping`].
+/// Wraps [`Pool::map_object`] in a [`Mapping`].
 pub trait Map {
     /// Maps an object on this CPU.
     fn map(&self, handle: Handle, mode: MapMode) -> Option<Mapping<'_>>;
@@ -41,12 +41,12 @@ impl Map for Pool {
     }
 }
 
-// Returns the number of bytes of an object that is mapped, without its handle.
+// Returns the size of a mapped object without its handle, in bytes.
 fn len(pool: &Pool, handle: Handle) -> Option<usize> {
     let no_preemption = NoPreemption::new();
     let entry = pool.table().entries(no_preemption.rcu()).entry(handle)?;
     let location = entry.held_location();
-    // SAFETY: The object is mapped, so its page stays.
+    // SAFETY: The object is mapped, so its page stays in its zspage.
     let page = unsafe { ZsPage::from_pfn(location.pfn()) };
     let size = Zspage::of(page)?.class().shape().size as usize;
     Some(if location.is_huge() {
@@ -57,7 +57,7 @@ fn len(pool: &Pool, handle: Handle) -> Option<usize> {
 }
 
 impl Mapping<'_> {
-    /// Returns the number of bytes: at least the size of the request, and a multiple of four.
+    /// Returns the number of bytes: a multiple of four, and at least the size that was requested.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -69,7 +69,8 @@ impl Mapping<'_> {
 
     /// Returns the bytes for reading. Their contents are unspecified in a write-only mapping.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: The bytes are mapped until `self` is dropped, and nobody else has them mapped.
+        // SAFETY: The bytes are mapped until `self` is dropped. The entry lock keeps others from
+        // them.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
@@ -78,8 +79,8 @@ impl Mapping<'_> {
         if self.mode == MapMode::ReadOnly {
             return None;
         }
-        // SAFETY: The bytes are mapped until `self` is dropped, nobody else has them mapped, and
-        // `self` is borrowed mutably.
+        // SAFETY: The bytes are mapped until `self` is dropped. The entry lock keeps others from
+        // them, and the exclusive borrow keeps `bytes` from them.
         Some(unsafe { core::slice::from_raw_parts_mut(self.bytes.as_ptr(), self.len) })
     }
 }

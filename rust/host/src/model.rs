@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The obvious allocator: a list of objects and their bytes. Property tests and the fuzzer do the
-//! same things to it and to a pool, and after each of them compare every object, every counter and
-//! every report.
+//! A model of the allocator: a list of objects and their bytes. Property tests and the fuzzer apply
+//! the same operations to the model and to a pool. After each operation they compare every object,
+//! every counter and every report.
 //!
-//! One thread does it all. What others would do meanwhile is made of pieces: objects stay mapped
-//! on other CPUs ([`Op::Hold`]), the kernel has pages locked or isolated for a while, and whatever
-//! follows an [`Op::CompactAmid`] happens where the compactor gives way.
+//! Everything runs on one thread. Concurrency is simulated: objects stay mapped on other CPUs
+//! ([`Op::Hold`]), pages stay locked or isolated for a while, and the operations that follow an
+//! [`Op::CompactAmid`] run where compaction drops the class lock.
 
 use core::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -30,19 +30,19 @@ use crate::sys::raw_page::RawPage;
 use crate::sys::report::Report;
 use crate::sys::sched;
 
-/// CPUs on which objects can be left mapped, beside the one that does everything.
+/// CPUs on which objects can stay mapped, besides the one that runs the test.
 const OTHER_CPUS: usize = 3;
 
-/// How long anything may wait, where nobody else is there.
+/// Turns that a wait may take. No other thread could end it.
 #[cfg(not(loom))]
 const SPINS: usize = 100_000;
 
-/// What kind of pool, and how it ends.
+/// The kind of pool, and how it ends.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The longest chain.
+    /// The chain limit.
     pub chain: usize,
-    /// Whether pages of a chain tend to be neighbours in memory.
+    /// Whether pages of a chain tend to be physically contiguous.
     pub packed: bool,
     /// Sizes that [`Op::Malloc`] chooses from.
     pub sizes: Vec<usize>,
@@ -50,59 +50,59 @@ pub struct Setup {
     pub destroy_full: bool,
 }
 
-/// Something to do. Numbers choose among what there is, whatever they are.
+/// An operation. Numbers choose among the existing objects, pages or CPUs, modulo their count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Allocates one of the sizes of the [`Setup`], and writes it.
+    /// Allocates one of the sizes of the [`Setup`], and writes the object.
     Malloc(usize),
-    /// Allocates so many bytes, and writes them.
+    /// Allocates this many bytes, and writes the object.
     MallocBytes(usize),
-    /// Allocates one of the sizes while the allocation of that number, from now, fails.
+    /// Allocates one of the sizes. One of the memory allocations needed for that fails.
     MallocFailing(usize, usize),
     /// Frees an object.
     Free(usize),
-    /// Frees what was freed before.
+    /// Frees an object that was freed before.
     FreeAgain(usize),
-    /// Frees, maps and unmaps a number that is no handle.
+    /// Frees, maps and unmaps a number that is not a handle.
     Bogus(u64),
-    /// Maps an object read-only and compares.
+    /// Maps an object read-only and compares its bytes.
     Read(usize),
     /// Maps an object and changes a part of it.
     Update(usize, u64),
     /// Maps an object write-only and writes all of it.
     Overwrite(usize, u64),
-    /// Maps an object on another CPU and leaves it so.
+    /// Maps an object on another CPU, and leaves it mapped.
     Hold(usize, usize, bool),
-    /// Ends that.
+    /// Unmaps the object that [`Op::Hold`] left mapped.
     LetGo(usize),
-    /// Maps an object while the CPU has another mapped.
+    /// Maps an object while this CPU has another one mapped.
     Nest(usize, usize),
     /// Compacts the pool.
     Compact,
-    /// Compacts the pool; so many of the operations that follow happen meanwhile.
+    /// Compacts the pool. This many of the following operations run during the compaction.
     CompactAmid(usize),
-    /// Moves a page.
+    /// Migrates a page.
     Migrate(usize),
-    /// Moves all pages.
+    /// Migrates all pages.
     MigrateAll,
-    /// Locks a page for a while.
+    /// Locks a page until [`Op::UnlockPages`].
     LockPage(usize),
-    /// Unlocks all of them.
+    /// Unlocks all pages.
     UnlockPages,
-    /// Isolates a page for a while.
+    /// Isolates a page until [`Op::EndIsolation`].
     Isolate(usize),
-    /// Moves a page that was isolated, or puts it back.
+    /// Migrates an isolated page, or puts it back.
     EndIsolation(usize, bool),
-    /// Runs the work that is scheduled.
+    /// Runs the scheduled work.
     Work,
 }
 
 struct Object {
     handle: Handle,
     class: usize,
-    // All bytes that a mapping shows, not only those asked for: they must stay, too.
+    // All bytes that a mapping shows, not only the requested ones. They must not change, either.
     bytes: Vec<u8>,
-    // Mapped on some other CPU; whether to write.
+    // Mapped on another CPU; true if for writing.
     held: Option<bool>,
 }
 
@@ -110,24 +110,24 @@ struct Object {
 struct State {
     objects: Vec<Object>,
     stale: Vec<Handle>,
-    // By CPU: what is mapped there.
+    // What each CPU has mapped.
     held: [Option<(Handle, bool)>; OTHER_CPUS],
     locked: Vec<LockedPage>,
     isolated: Vec<IsolatedPage>,
-    // Every content is another.
+    // Seed of the contents written last. No two writes have the same contents.
     contents: u64,
     expected: Vec<(usize, &'static [BadHandle])>,
     reasons: Vec<(BadHandle, String)>,
 }
 
-/// Event counters of a pool after a run, by name.
+/// The event counters of a pool after a run, by name.
 pub type Happened = BTreeMap<&'static str, usize>;
 
 /// A pool and its model.
 pub struct Model {
     setup: Setup,
     geometry: Geometry,
-    // These two go first, in this order; or never, if a comparison failed.
+    // `Drop` leaks both after a failed comparison. Otherwise `finish` drops them, in this order.
     state: Option<RefCell<State>>,
     pool: Option<PinBox<Pool>>,
     machine: Booted,
@@ -135,7 +135,7 @@ pub struct Model {
 
 const NAME: &core::ffi::CStr = c"model";
 
-/// Why a number is refused that is no handle.
+/// The reasons for which a number that is not a handle may be refused.
 const NO_HANDLE: &[BadHandle] = &[BadHandle::NotAllocated, BadHandle::Mismatch];
 
 fn contents(number: u64, len: usize) -> Vec<u8> {
@@ -152,13 +152,13 @@ fn pick(number: usize, len: usize) -> Option<usize> {
     number.checked_rem(len)
 }
 
-// The index of the entry that a number would name.
+// Returns the index of the entry that a number would name.
 fn entry_index(raw: usize) -> usize {
     (raw as u32 >> 3) as usize
 }
 
 impl Model {
-    /// An empty pool.
+    /// Creates an empty pool and its model.
     pub fn new(setup: Setup) -> Self {
         let machine = boot(Config {
             pages: 2048,
@@ -179,7 +179,7 @@ impl Model {
         }
     }
 
-    /// Does it all, checks after each, and puts an end to the pool.
+    /// Runs all operations, compares after each, and destroys the pool. Returns what happened.
     pub fn run(setup: Setup, ops: &[Op]) -> Happened {
         let model = Self::new(setup);
         let mut ops = ops.iter();
@@ -217,22 +217,22 @@ impl Model {
         ])
     }
 
-    /// The pool.
+    /// Returns the pool.
     pub fn pool(&self) -> &Pool {
         self.pool.as_ref().unwrap()
     }
 
-    /// The machine that the pool is on.
+    /// Returns the machine of the pool.
     pub fn machine(&self) -> &Booted {
         &self.machine
     }
 
-    /// How many objects there are.
+    /// Returns the number of objects.
     pub fn len(&self) -> usize {
         self.state().borrow().objects.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no objects.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -249,12 +249,12 @@ impl Model {
             .expect("every size has a class")
     }
 
-    // Also what another reason is as good as.
+    // Expects a report about `raw`, for one of the reasons `why`.
     fn expect_report(&self, raw: usize, why: &'static [BadHandle]) {
         self.state().borrow_mut().expected.push((raw, why));
     }
 
-    // One report for each refusal, and one text for each reason.
+    // Expects one report for each refusal, and the same text for the same reason.
     fn compare_reports(&self) {
         let state = &mut *self.state().borrow_mut();
         let reports = self.machine.take_reports();
@@ -266,7 +266,7 @@ impl Model {
                 reason,
             } = report
             else {
-                panic!("nobody expected {report:?}");
+                panic!("unexpected report {report:?}");
             };
             assert_eq!((pool.as_str(), *handle), (NAME.to_str().unwrap(), raw));
             let known = state.reasons.iter().find(|(_, text)| text == reason);
@@ -278,7 +278,7 @@ impl Model {
         }
     }
 
-    /// Does one thing, to the pool and to the model.
+    /// Applies an operation to the pool and to the model.
     pub fn apply(&self, op: &Op) {
         #[cfg(not(loom))]
         crate::sys::atomic::limit_spins(SPINS);
@@ -308,7 +308,7 @@ impl Model {
             Op::Hold(cpu, which, write) => self.hold(cpu, which, write),
             Op::LetGo(cpu) => self.let_go(cpu % OTHER_CPUS),
             Op::Nest(a, b) => self.nest(a, b),
-            // Inside another it has nothing to do.
+            // Within another one it is an ordinary compaction.
             Op::CompactAmid(_) | Op::Compact => self.compact(),
             Op::Migrate(which) => {
                 let pages = mm::movable_pages();
@@ -336,7 +336,7 @@ impl Model {
             }
             Op::EndIsolation(which, migrate) => self.end_isolation(which, migrate),
             Op::Work => {
-                // It waits for page locks.
+                // The work waits for page locks.
                 self.state().borrow_mut().locked.clear();
                 self.machine.run_work();
                 assert!(!self.machine.has_work());
@@ -344,7 +344,7 @@ impl Model {
         }
     }
 
-    /// Allocates and writes; true if there was memory.
+    /// Allocates and writes an object. Returns false if there was no memory.
     pub fn malloc(&self, size: usize, gfp: Gfp) -> bool {
         let handle = match self.pool().malloc(size, gfp) {
             Ok(handle) => handle,
@@ -372,8 +372,8 @@ impl Model {
             state.contents
         };
         let mut mapping = self.pool().map(handle, MapMode::WriteOnly).unwrap();
-        let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-        assert_eq!(mapping.len(), shape.size as usize - behind);
+        let handle_size = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+        assert_eq!(mapping.len(), shape.size as usize - handle_size);
         assert!(mapping.len() >= size);
         let bytes = contents(number, mapping.len());
         mapping.bytes_mut().unwrap().copy_from_slice(&bytes);
@@ -398,7 +398,7 @@ impl Model {
         assert_eq!(
             done,
             possible && !came,
-            "no memory is an error, and the only one"
+            "malloc fails only without memory or with an invalid size"
         );
         if !done {
             assert_eq!(
@@ -432,7 +432,7 @@ impl Model {
         }
     }
 
-    // A number like those that there are, or one like none.
+    // Tries a number near a handle in use, near a stale one, or any number.
     fn bogus_near(&self, number: u64) {
         let raw = {
             let state = self.state().borrow();
@@ -456,12 +456,12 @@ impl Model {
         self.bogus(raw);
     }
 
-    // All that can be done with a number that is no handle of this pool.
+    // Does everything that can be done with a number that is not a handle of this pool.
     fn bogus(&self, raw: usize) {
         {
             let state = self.state().borrow();
             let is_one = |object: &Object| object.handle.into_raw() == raw;
-            // A number that names the entry of a mapped object would wait for that.
+            // With the entry of a mapped object the call would wait for the mapping.
             let waits = |held: &Option<(Handle, bool)>| {
                 held.is_some_and(|(handle, _)| entry_index(handle.into_raw()) == entry_index(raw))
             };
@@ -471,20 +471,20 @@ impl Model {
         }
         let handle = Handle::from_raw(raw);
         let pool = self.pool();
-        let why = pool.free(handle).expect_err("it is no handle");
+        let why = pool.free(handle).expect_err("not a handle");
         assert!(NO_HANDLE.contains(&why), "{raw:#x}: {why:?}");
         self.expect_report(raw, NO_HANDLE);
         for mode in [MapMode::ReadOnly, MapMode::ReadWrite, MapMode::WriteOnly] {
             assert!(pool.map(handle, mode).is_none(), "{raw:#x} was mapped");
             self.expect_report(raw, NO_HANDLE);
         }
-        assert_eq!(preempt_depth(), 0, "{raw:#x} left something behind");
+        assert_eq!(preempt_depth(), 0, "{raw:#x} left preemption off");
         // SAFETY: Nothing is mapped on this CPU.
         unsafe { pool.unmap_object(handle) };
         self.expect_report(raw, &[BadHandle::NotMapped]);
     }
 
-    // An object that can be mapped now, without waiting for somebody who never lets go.
+    // Returns an object that can be mapped now. An object that another CPU has mapped would block.
     fn mappable(&self, which: usize) -> Option<Handle> {
         let state = self.state().borrow();
         let object = &state.objects[pick(which, state.objects.len())?];
@@ -552,7 +552,7 @@ impl Model {
         on_cpu(cpu + 1, || {
             let mapping = self.pool().map(handle, mode).unwrap();
             self.compare_mapping(handle, &mapping);
-            // Left to `unmap_raw`, as C does it.
+            // Stays mapped until `let_go` calls `unmap_object`, as in C.
             std::mem::forget(mapping);
         });
         let mut state = self.state().borrow_mut();
@@ -566,7 +566,7 @@ impl Model {
         let Some((handle, _)) = self.state().borrow_mut().held[cpu].take() else {
             return;
         };
-        // SAFETY: The bytes were looked at in `hold` only, and the mapping was forgotten.
+        // SAFETY: Only `hold` used the bytes, and it forgot the mapping.
         on_cpu(cpu + 1, || unsafe { self.pool().unmap_object(handle) });
         let mut state = self.state().borrow_mut();
         let mut objects = state.objects.iter_mut();
@@ -613,7 +613,7 @@ impl Model {
             done.objects
         );
         if !quiet || most == usize::MAX {
-            // A page may have been added for objects of which one, it turned out, cannot move.
+            // A page may have been added for objects one of which turned out to be immovable.
             return;
         }
         assert_eq!(pool.total_pages(), pages - done.pages, "pages freed");
@@ -626,7 +626,7 @@ impl Model {
 
     fn compact_amid(&self, amid: &[Op]) {
         let mut amid = amid.iter();
-        // How often the compactor gives way depends on it; about half of the time nothing happens.
+        // The number of calls depends on the compaction. Do nothing in every second one.
         let mut turn = 0;
         let mut hook = || {
             turn += 1;
@@ -635,7 +635,7 @@ impl Model {
                     if !matches!(op, Op::Compact | Op::CompactAmid(_)) {
                         self.apply(op);
                     } else {
-                        // Somebody compacts this pool already.
+                        // The pool is being compacted already.
                         assert_eq!(self.pool().compact(), Default::default());
                     }
                     self.compare(true);
@@ -650,7 +650,7 @@ impl Model {
         }
     }
 
-    // Whether nobody is in the way of compaction.
+    // Returns whether nothing keeps compaction from moving objects and freeing pages.
     fn is_quiet(&self) -> bool {
         let state = self.state().borrow();
         state.held.iter().all(Option::is_none)
@@ -658,7 +658,7 @@ impl Model {
             && !self.machine.has_work()
     }
 
-    // Whether an object that is held touches the page.
+    // Returns whether an object mapped on another CPU touches the page.
     fn is_pinned(&self, page: RawPage) -> bool {
         let state = self.state().borrow();
         let held: Vec<u32> = state
@@ -734,7 +734,7 @@ impl Model {
             let Some(which) = pick(which, state.isolated.len()) else {
                 return;
             };
-            // Putting back, and moving, wait for the page lock.
+            // Putting back and migrating wait for the page lock.
             if mm::is_locked(state.isolated[which].page()) {
                 return;
             }
@@ -745,7 +745,7 @@ impl Model {
         }
     }
 
-    // What `malloc` must leave as it was if it fails.
+    // Returns the counters that a failed `malloc` must not change.
     fn counters(&self) -> (usize, usize, usize, Vec<(usize, usize, usize)>) {
         let classes = self.pool().classes().map(|class| {
             let stats = class.stats();
@@ -759,8 +759,8 @@ impl Model {
         )
     }
 
-    /// Compares everything. While zspages are isolated, not every list is complete.
-    pub fn compare(&self, in_hand: bool) {
+    /// Compares everything. During a compaction some zspages are isolated, and on no list.
+    pub fn compare(&self, compacting: bool) {
         self.compare_reports();
         let pool = self.pool();
         assert_eq!(pool.total_pages(), self.machine.zs_pages(), "pages");
@@ -798,10 +798,10 @@ impl Model {
                     panic!("object {index} of a zspage of class {class} has no owner: {handle:#x}")
                 });
                 assert_eq!(object.class, class);
-                assert_eq!(found.insert(handle, ()), None, "one object is there twice");
+                assert_eq!(found.insert(handle, ()), None, "an object is in two slots");
                 if object.held != Some(true) {
-                    let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-                    let mut bytes = vec![0; shape.size as usize - behind];
+                    let handle_size = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+                    let mut bytes = vec![0; shape.size as usize - handle_size];
                     assert!(chain.read(index * shape.size as usize, &mut bytes));
                     compare_bytes(&bytes, &object.bytes, object.handle);
                 }
@@ -813,8 +813,8 @@ impl Model {
             total.2 += chain.pages.len();
         }
         assert_eq!(found.len(), state.objects.len(), "objects");
-        if in_hand {
-            // Source, destination, and the one for the remainder.
+        if compacting {
+            // A source, a destination, and the last zspage.
             assert!(isolated <= 3, "{isolated} zspages are isolated");
         } else {
             assert_eq!(isolated, 0, "a zspage is on no list");
@@ -834,23 +834,23 @@ impl Model {
                 totals.get(&index).copied().unwrap_or_default(),
                 "objects in use, allocated, and pages of {shape:?}"
             );
-            // Pages that nothing in use touches can be freed at least.
+            // At the least, pages that no object needs once compacted can be freed.
             let objs = usize::from(shape.objs);
             let rest = stats.objs_inuse % objs * shape.size as usize;
             let needed = stats.objs_inuse / objs * usize::from(shape.pages);
             let needed = needed + rest.div_ceil(PAGE_SIZE);
             assert_eq!(stats.freeable, stats.pages - needed, "{shape:?}");
-            // A few that are empty are kept as long as the class has objects.
+            // A class keeps a few empty zspages while it has objects.
             if stats.zspages[0] > if stats.objs_inuse == 0 { 0 } else { 64 / objs } {
                 assert!(
                     self.machine.has_work(),
-                    "nobody will release the empty zspages of {shape:?}"
+                    "no work is scheduled to free the empty zspages of {shape:?}"
                 );
             }
         }
     }
 
-    /// Takes every zspage off its list and puts it back: the lists are whole.
+    /// Isolates every zspage and puts it back, which checks the lists.
     fn walk_lists(&self) {
         for class in self.pool().classes() {
             let guard = class.lock();
@@ -866,7 +866,7 @@ impl Model {
         }
     }
 
-    /// Ends everything that was begun, and the pool.
+    /// Ends all mappings, locks and isolations, and destroys the pool.
     pub fn finish(mut self) {
         (0..OTHER_CPUS).for_each(|cpu| self.let_go(cpu));
         self.state().borrow_mut().locked.clear();
@@ -882,7 +882,7 @@ impl Model {
         if self.setup.destroy_full {
             for class in self.pool().classes() {
                 let zspages = class.stats().zspages;
-                // Who is empty goes with the work.
+                // The work frees empty zspages.
                 for group in (1..NR_GROUPS).filter(|&group| zspages[group] > 0) {
                     let size = class.shape().size;
                     expected.push(Report::GroupNotEmpty { size, group });
@@ -905,7 +905,7 @@ impl Model {
 impl Drop for Model {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // A comparison failed: what state the pool is in nobody knows.
+            // A comparison failed, so the state of the pool is unknown.
             std::mem::forget(self.state.take());
             std::mem::forget(self.pool.take());
         }
@@ -914,7 +914,7 @@ impl Drop for Model {
 
 pub(crate) fn owner(chain: &Chain) -> &Zspage {
     let page = chain.pages.values().next().unwrap();
-    // SAFETY: The page is in a zspage, and one thread does everything here.
+    // SAFETY: The page is in a zspage. No other thread could take it out.
     Zspage::of(unsafe { ZsPage::from_raw(*page) }).unwrap()
 }
 
@@ -922,7 +922,7 @@ pub(crate) fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
     (0..usize::from(zspage.class().shape().objs)).filter(|&index| zspage.is_used(index))
 }
 
-// The handle that stands behind an object.
+// Returns the index stored after an object.
 fn handle_of(chain: &Chain, shape: &ClassShape, index: usize) -> u32 {
     if shape.is_huge() {
         return chain.huge_handle();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How much compaction frees, and how many objects it moves for that: all that can be freed, and
-//! hardly more than the fewest.
+//! What compaction frees, and how many objects it moves: it frees all that can be freed, and moves
+//! few more objects than necessary.
 //!
-//! The fewest: what is left of `u` objects in zspages of `n` are `u / n` full zspages and a run of
-//! pages of one more. Of the full ones all objects stay, so the fullest will be these; of the one
-//! more, those that are on the run; every other object moves.
+//! The lower bound: `u` objects in zspages of `n` end up in `u / n` full zspages, and on a run of
+//! pages of one more. The fullest zspages become the full ones, and keep all objects. The last one
+//! keeps those on the run. All others move.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::handle_table::Handle;
@@ -15,26 +15,26 @@ use zsmalloc_host::sys::machine::{boot, Config, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 
-// Seeds with which more pages came free at once than b158556 had room for.
+// Seeds for which pages became free faster than b158556 had room for.
 const OVERFLOWING: [u64; 1] = [7009];
 
-// Which objects go, by number of 4,000.
+// Patterns that choose which of 4,000 objects are freed.
 fn patterns() -> [(&'static str, fn(usize, &mut Random) -> bool); 7] {
     [
-        ("a half at random", |_, random| random.below(2) == 0),
+        ("half at random", |_, random| random.below(2) == 0),
         ("a quarter at random", |_, random| random.below(4) == 0),
         ("three quarters at random", |_, random| random.below(4) != 0),
         ("every second", |i, _| i % 2 == 0),
         ("all but every seventh", |i, _| i % 7 != 0),
-        ("more and more", |i, random| random.below(4000) < i),
-        ("most of the younger", |i, random| {
+        ("more towards the end", |i, random| random.below(4000) < i),
+        ("most of the later ones", |i, random| {
             i >= 1300 && random.below(10) != 0
         }),
     ]
 }
 
-// Objects of each size in a pool of its own, in `zspages` zspages: compacts, and compares what that
-// moved with the fewest, of which it may be so many times as many.
+// Compacts objects of each size, in a pool of their own with `zspages` zspages. The objects moved
+// may be at most `most` times the lower bound.
 fn compact_each(
     chain: usize,
     sizes: impl Iterator<Item = usize> + Clone,
@@ -72,7 +72,7 @@ fn compact_each(
             assert_eq!(pool.total_pages(), before - freeable);
             assert_eq!(pool.freeable_pages(), 0);
             moved += done.objects;
-            // Nothing is left to do.
+            // A second compaction finds nothing to do.
             assert_eq!(pool.compact(), Default::default());
             for (_, handle) in kept {
                 pool.free(handle).unwrap();
@@ -80,13 +80,13 @@ fn compact_each(
         }
         assert!(
             fewest > 0 && moved > 0,
-            "chains of {chain}, {pattern}: there was nothing to move"
+            "chains of {chain}, {pattern}: no objects moved"
         );
         let ratio = moved as f64 / fewest as f64;
         println!("chains of {chain}, {pattern}: moved {moved}, fewest {fewest}, {ratio:.3}");
         assert!(
             ratio <= most,
-            "too many: chains of {chain}, {pattern}: moved {moved}, fewest {fewest}"
+            "too many moves: chains of {chain}, {pattern}: moved {moved}, fewest {fewest}"
         );
     }
 }
@@ -99,8 +99,8 @@ fn all_is_freed_and_hardly_more_than_needed_is_moved() {
     }
 }
 
-// Where the last zspage of a class is much of it: its objects move to its front, wherever most of
-// them are.
+// In a small pool the last zspage matters more: its objects move to the front, even if most of them
+// are at the back.
 #[test]
 fn not_many_more_in_a_small_pool() {
     for (chain, zspages) in [(4, 7), (8, 3), (16, 2), (16, 5), (16, 9)] {
@@ -108,9 +108,9 @@ fn not_many_more_in_a_small_pool() {
     }
 }
 
-// Others free hundreds of objects, and allocate some, wherever a compaction lets go of the lock. So
-// whole chains of pages come free at once, and must not go to the kernel with the lock held, which
-// the machine would complain of.
+// Frees hundreds of objects, and allocates some, whenever compaction drops the class lock. Whole
+// chains of pages become free at once. Compaction must not free them with the lock held, which the
+// machine checks.
 fn compact_among_others(seed: u64) -> (usize, usize) {
     let _machine = boot(Config {
         pages: 8192,
@@ -118,7 +118,7 @@ fn compact_among_others(seed: u64) -> (usize, usize) {
     });
     let mut random = Random::new(seed);
     let pool = pin_box(Pool::new(c"compaction", 16)).unwrap();
-    // Large objects, few of which go: then their pages are kept until the compaction.
+    // With large objects, of which few are freed, the class keeps the pages until it is compacted.
     let size = 700 + random.below(3200);
     let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
     let count = (10 + random.below(50)) * usize::from(shape.objs);
@@ -142,7 +142,7 @@ fn compact_among_others(seed: u64) -> (usize, usize) {
                     handles.push(pool.malloc(size, Gfp::KERNEL).unwrap());
                     continue;
                 }
-                // Neighbours, as of a process that exits.
+                // Free neighbours, like a process that exits.
                 let start = random.below(handles.len());
                 let end = (start + random.below(24)).min(handles.len());
                 for handle in handles.drain(start..end) {
@@ -170,6 +170,6 @@ fn others_free_and_allocate_meanwhile() {
         pages += done.0;
         others += done.1;
     }
-    println!("{pages} pages freed, {others} operations of others");
+    println!("{pages} pages freed, {others} concurrent operations");
     assert!(pages > 100 && others > 10_000);
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the types rule out does not compile: each file of `compile_fail/` fails with the error
-//! codes, on the lines, that `//~` comments say, and with no others; and it compiles when these
-//! lines are taken away, so it is they that are at fault.
+//! Code that the types forbid does not compile. Each file in `compile_fail/` fails with exactly the
+//! error codes, on the lines, that its `//~` comments name. Without these lines it compiles.
 //!
-//! Not `trybuild`, as that compares messages to the letter, which differ between the compilers of
-//! Debian 12, 13 and rustup.
+//! `trybuild` compares the text of messages, which differs between the compilers of Debian 12,
+//! Debian 13 and rustup.
 #![cfg(not(loom))]
 
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ fn rustc() -> PathBuf {
     if let Some(rustc) = std::env::var_os("RUSTC") {
         return rustc.into();
     }
-    // The one that belongs to cargo.
+    // The compiler next to cargo.
     let beside = cargo().with_file_name("rustc");
     if beside.is_file() {
         beside
@@ -28,7 +27,7 @@ fn rustc() -> PathBuf {
     }
 }
 
-/// The library as it was built for this test.
+/// Builds the library with the profile of this test, and returns its path.
 fn library() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let profile = exe.parent().and_then(Path::parent).unwrap();
@@ -48,10 +47,10 @@ fn library() -> PathBuf {
     let path = messages
         .split('"')
         .find(|text| text.ends_with(".rlib") && text.contains("zsmalloc_host"));
-    path.expect("cargo names the library").into()
+    path.expect("no library in cargo's output").into()
 }
 
-/// Compiles; the errors, as line and code ("lint" if it has none).
+/// Compiles a file. Returns line and code of each error ("lint" for a lint).
 fn errors(library: &Path, source: &str, name: &str) -> Vec<(usize, String)> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compile_fail");
     std::fs::create_dir_all(&folder).unwrap();
@@ -104,10 +103,10 @@ fn check(library: &Path, path: &Path) -> Result<(), String> {
         })
         .collect();
     if expected.is_empty() {
-        return Err("expects no error".into());
+        return Err("no error is expected".into());
     }
     let mut found = errors(library, &source, name);
-    // A compiler may say it for each field, or once.
+    // Some compilers report an error once per field.
     found.sort();
     found.dedup();
     if found != expected {
@@ -125,7 +124,7 @@ fn check(library: &Path, path: &Path) -> Result<(), String> {
         .collect();
     let found = errors(library, &harmless, &format!("{name}-harmless"));
     if !found.is_empty() {
-        return Err(format!("without the line in question: {found:?}"));
+        return Err(format!("without the marked lines: {found:?}"));
     }
     Ok(())
 }

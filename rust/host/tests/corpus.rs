@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Replays what the fuzzer found worth keeping: see `fuzz/run`.
+//! Replays the corpus of the fuzzer. See `fuzz/run`.
 #![cfg(not(loom))]
 
 use std::path::Path;
@@ -16,16 +16,16 @@ fn the_corpus_of_the_fuzzer() {
         .map(|entry| entry.unwrap().path())
         .collect();
     inputs.sort();
-    assert!(inputs.len() >= 20, "the corpus is there");
+    assert!(inputs.len() >= 20, "the corpus is incomplete");
     let mut kinds = std::collections::HashSet::new();
     for input in inputs {
-        // Printed if it fails.
+        // Names the input if it fails.
         println!("{}", input.display());
         let (setup, ops) = decode(&std::fs::read(&input).unwrap());
         kinds.extend(ops.iter().map(std::mem::discriminant::<Op>));
         Model::run(setup, &ops);
     }
-    assert_eq!(kinds.len(), 21, "it has every kind of operation");
+    assert_eq!(kinds.len(), 21, "an operation is missing in the corpus");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fullness groups, against division.
+//! Fullness groups, compared with a division.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::fullness::{Group, Grouping, NR_GROUPS};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Size classes, against their rules written down once more, the obvious way, and against those of
-//! `mm/zsmalloc.c`.
+//! Size classes, compared with a straightforward implementation of their rules, and with the
+//! classes of `mm/zsmalloc.c`.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::geometry::{Geometry, HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
@@ -25,7 +25,7 @@ struct Model {
     page_size: usize,
     delta: usize,
     smallest: usize,
-    // By size index: the class.
+    // The class of each size index.
     size_class: Vec<Class>,
     huge_class_size: usize,
 }
@@ -42,7 +42,7 @@ impl Model {
         let objs = |pages: usize| pages * page_size / size;
         let fits =
             |&pages: &usize| pages == 1 || objs(pages) > pages && objs(pages) <= page_size / 32;
-        // The structure of a zspage counts.
+        // Counts the zspage structure, too.
         let cost = |pages: usize| (pages * page_size + 56) as f64 / objs(pages) as f64;
         let best = (1..=longest)
             .filter(fits)
@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    // Of a request, to which the handle is added.
+    // Returns the class for a request, which needs room for the index.
     fn class_of(&self, request: usize) -> Class {
         let size = request + HANDLE_SIZE;
         let mut index = 0;
@@ -105,7 +105,7 @@ impl Model {
     }
 }
 
-// Sizes to ask for: all, or of large pages one of many.
+// Returns the sizes to test: all, or a sample for large pages.
 fn sizes(page_size: usize) -> impl Iterator<Item = usize> {
     (0..=page_size).step_by(page_size / 4096 * 2 - 1)
 }
@@ -189,8 +189,7 @@ fn huge_size_is_the_first_that_is_huge() {
 
 #[test]
 fn no_size_takes_more_than_in_c() {
-    // The bytes of page that an object takes, in its class and in that of C; C has a class every
-    // 256th of a page.
+    // Compares the bytes of page per object with C, which has a class every 256th of a page.
     for page_size in PAGE_SIZES {
         for chain in chains() {
             let geometry = Geometry::new(page_size, chain);
@@ -223,7 +222,7 @@ fn one_class_is_huge() {
         let (huge, shared): (Vec<_>, Vec<_>) =
             geometry.classes().partition(|shape| shape.is_huge());
         assert!(shared.iter().all(|shape| shape.objs > 1));
-        // Of whole pages.
+        // The class of whole pages.
         assert_eq!((huge.len(), huge[0].size), (1, 4096));
         assert_eq!(huge[0].index, 508);
     }
@@ -232,7 +231,7 @@ fn one_class_is_huge() {
 #[test]
 fn lookup_counts_the_handle() {
     let geometry = Geometry::new(4096, 8);
-    // 28 bytes and the handle are 32, the smallest class; one more is the next.
+    // 28 bytes and the index are 32, the smallest class. One more byte needs the next class.
     assert_eq!(geometry.class_index(28), 0);
     assert_eq!(geometry.class_index(29), 1);
     assert_eq!(geometry.class_index(36), 1);

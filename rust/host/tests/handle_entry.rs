@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The entry behind a handle: packing, and each transition of the table in `engine/handle_entry.rs`, in a
-//! single thread. What threads make of it is for `loom.rs`.
+//! The entry of a handle: its encoding, and each transition in `engine/handle_entry.rs`, on a
+//! single thread. `loom.rs` tests threads.
 #![cfg(not(loom))]
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use zsmalloc_host::sys::page::{PAGE_SIZE, PFN_BITS};
 
 const MAX_PFN: usize = (1 << PFN_BITS) - 1;
 
-// Values at which a field that is too narrow, or at the wrong place, shows.
+// Returns values that reveal a field that is too narrow or overlaps another.
 fn extremes(max: usize) -> impl Iterator<Item = usize> {
     (0..usize::BITS)
         .map(|bit| 1 << bit)
@@ -40,7 +40,7 @@ fn at(pfn: usize) -> ObjLocation {
 
 fn link() -> FreeLink {
     FreeLink {
-        // It has none of the bits of a lock.
+        // Has none of the lock bits.
         next: 0x89ab_cde8,
         generation: generation(),
     }
@@ -59,7 +59,7 @@ fn places_are_packed_and_unpacked() {
                     let memory = AtomicU64::new(0);
                     let entry = HandleEntry::new(&memory);
                     entry.record_obj(location, generation);
-                    assert_eq!(entry.location(), Some(location), "live, not free");
+                    assert_eq!(entry.location(), Some(location), "the entry is live");
                     if spans || huge {
                         assert!(entry.try_lock_plain(generation).is_err());
                     } else {
@@ -79,7 +79,7 @@ fn places_are_packed_and_unpacked() {
 
 #[test]
 fn different_objects_are_at_different_places() {
-    // The largest zspages: every shape, every page, every object that begins there.
+    // Every shape of the largest zspages, every page, every object that begins on it.
     for shape in Geometry::new(PAGE_SIZE, MAX_CHAIN_LIMIT).classes() {
         let mut locations = HashSet::new();
         for index in 0..usize::from(shape.objs) {
@@ -120,7 +120,7 @@ fn generations_come_in_turn_and_zero_is_left_out() {
         assert!(seen.insert(at), "generation {n} came twice");
         at = at.next().unwrap_or(Generation::FIRST);
     }
-    assert_eq!(at, first, "then they begin again");
+    assert_eq!(at, first, "the generations do not start again");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_free_entry_can_only_be_published() {
     assert_eq!(entry.lock(generation()), Err(Refused::Free));
     assert_eq!(entry.try_lock(generation()), Err(Refused::Free));
     assert_eq!(entry.try_lock_to_move(at(1)), Err(Refused::Moved));
-    assert_eq!(entry.link(), Some(link()), "nothing changed");
+    assert_eq!(entry.link(), Some(link()), "the entry changed");
     entry.record_obj(at(1), generation());
     assert_eq!((entry.location(), entry.link()), (Some(at(1)), None));
 }
@@ -187,7 +187,7 @@ fn a_mover_says_that_it_is_one() {
     assert_eq!(
         entry.lock(generation()),
         Ok(at(8)),
-        "of the same generation"
+        "the generation is the same"
     );
 }
 
@@ -212,7 +212,7 @@ fn a_stale_handle_locks_nothing() {
     let memory = live(at(7));
     let entry = HandleEntry::new(&memory);
     let before = memory.load(Relaxed);
-    // A bit more, or less, of all that is compared.
+    // Flip each bit that is compared.
     for bit in u64::BITS - 2 - GENERATION_BITS..u64::BITS - 2 {
         let stale = Generation::of(generation().bits() ^ 1 << bit);
         assert_eq!(entry.lock(stale), Err(Refused::Stale), "bit {bit}");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The handle table: chains of free entries against vectors, generations, and what happens when
-//! memory ends.
+//! The handle table: chains of free entries compared with vectors, generations, and failing
+//! allocations.
 #![cfg(not(loom))]
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +13,7 @@ use zsmalloc_host::sys::machine::{boot, Config, Point, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched::NoPreemption;
 
-// The entries, in a read-side section that ends with the statement.
+// Returns the entries, in a read-side section that ends with the statement.
 macro_rules! entries {
     ($table:expr) => {
         $table.entries(NoPreemption::new().rcu())
@@ -28,7 +28,7 @@ fn table() -> PinBox<HandleTable> {
     pin_box(HandleTable::new()).unwrap()
 }
 
-// Everything in a chain, as live handles.
+// Takes all entries of a chain into use, and returns their handles.
 fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
     let len = chain.len();
     let handles: Vec<Handle> = std::iter::from_fn(|| {
@@ -38,12 +38,12 @@ fn drain(table: &HandleTable, chain: &FreeHandles) -> Vec<Handle> {
         Some(handle)
     })
     .collect();
-    assert_eq!(handles.len(), len, "the chain is as long as it says");
+    assert_eq!(handles.len(), len, "length of the chain");
     assert!(chain.is_empty());
     handles
 }
 
-// So many entries, in as many takings as that needs.
+// Reserves `count` entries, in several steps if needed.
 fn reserve(table: &HandleTable, count: usize) -> Result<FreeHandles> {
     let chain = FreeHandles::new();
     while chain.len() < count {
@@ -77,7 +77,7 @@ fn handles_are_never_null_nor_errors_and_differ() {
     let entries = table.entries(section.rcu());
     for &handle in &handles {
         let raw = handle.into_raw();
-        // IS_ERR_OR_NULL(), and whoever uses low bits of a handle.
+        // Like IS_ERR_OR_NULL(). Users may keep flags in the low bits.
         assert!(
             raw != 0 && raw < -4095isize as usize && raw % 8 == 0,
             "{raw:#x}"
@@ -145,13 +145,13 @@ fn chains_are_sets() {
                 assert_eq!((chain.len(), chain.is_empty()), (len, len == 0));
             }
         }
-        // No entry is in two chains, or lost.
+        // No entry is lost, or in two chains.
         for chain in &chains {
             live.extend(drain(&table, chain));
         }
         let distinct: HashSet<Handle> = live.iter().copied().collect();
         assert_eq!((live.len(), distinct.len()), (total, total), "seed {seed}");
-        // All that was given back can be had again: the table does not grow.
+        // All entries that were given back can be reserved again without growing the table.
         let pages = table.pages();
         let rest = reserve(&table, pages.saturating_sub(1) * 512 - total);
         assert_eq!(table.pages(), pages);
@@ -181,7 +181,7 @@ fn generations_rise_and_zero_is_left_out() {
         chain.push_retired(entries, handle, entry);
         assert_eq!(entry.lock(handle.generation()), Err(Refused::Free));
     }
-    // Then they begin again.
+    // The generations start again.
     assert_eq!(drain(&table, &chain)[0], first.unwrap());
 }
 
@@ -190,7 +190,7 @@ fn no_number_locks_a_free_entry() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = reserve(&table, 512).unwrap();
-    // The next handles of entries that are free, and what is next to these.
+    // The next handles of free entries, and numbers that differ in one or two bits.
     let section = NoPreemption::new();
     let entries = table.entries(section.rcu());
     let next: Vec<_> = std::iter::from_fn(|| chain.pop(entries)).collect();
@@ -229,8 +229,8 @@ fn an_entry_that_had_all_generations_waits() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = table.reserve(3, Gfp::KERNEL).unwrap();
-    // Always the same entry, while it is in the cache: a handle comes again when all entries of the
-    // chain have had all their generations, not when one has.
+    // The chain reuses an entry until it has had all generations. So no handle comes twice until
+    // all entries of the chain have.
     let mut seen = HashSet::new();
     let mut last = None;
     let mut changes = 0;
@@ -239,16 +239,16 @@ fn an_entry_that_had_all_generations_waits() {
         let entries = table.entries(section.rcu());
         let (handle, entry) = chain.pop(entries).unwrap();
         entry.record_obj(location(), handle.generation());
-        assert!(seen.insert(handle), "{handle:?} came again after {n}");
+        assert!(seen.insert(handle), "{handle:?} came twice, after {n}");
         let index = handle.in_object();
         changes += usize::from(last.replace(index).is_some_and(|last| last != index));
         entry.lock(handle.generation()).unwrap();
         chain.push_retired(entries, handle, entry);
         assert_eq!(chain.len(), 3);
     }
-    assert_eq!(changes, 2, "each was used until it had all generations");
+    assert_eq!(changes, 2, "each is used until it has had all generations");
     let distinct: HashSet<Handle> = drain(&table, &chain).into_iter().collect();
-    assert_eq!(distinct.len(), 3, "the chain is whole");
+    assert_eq!(distinct.len(), 3, "the chain lost an entry");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_bit_more_or_less_is_no_handle() {
             .entry(other)
             .map(|entry| entry.try_lock(other.generation()));
         match bit {
-            // The index of another entry, which is of the same generation.
+            // The index of another entry, with the same generation.
             3..12 => assert_eq!(locked, Some(Ok(location())), "bit {bit}"),
             0..48 | 62.. => assert_eq!(locked, None, "bit {bit}"),
             _ => assert_eq!(locked, Some(Err(Refused::Stale)), "bit {bit}"),
@@ -290,8 +290,8 @@ fn any_number_can_be_looked_up() {
     let section = NoPreemption::new();
     let entries = table.entries(section.rcu());
     for raw in numbers {
-        // No panic and no access beyond the table, which has one leaf; but for an entry of it, the
-        // number names none.
+        // No panic, and no access outside the table, which has one leaf. Only numbers of its
+        // entries find one.
         let entry = entries.entry(Handle::from_raw(raw));
         if handles.contains_key(&raw) {
             assert!(entry.is_some());
@@ -308,13 +308,13 @@ fn any_number_can_be_looked_up() {
 fn without_memory_nothing_is_taken() {
     let machine = boot(Config::default());
     let table = table();
-    // A middle and a leaf, each of which can fail.
+    // Either a middle node or a leaf cannot be allocated.
     for fail in 0..2 {
         machine.fail_nth(fail, &[Point::Table]);
         assert_eq!(table.reserve(10, Gfp::KERNEL).err(), Some(ENOMEM));
-        assert!(!machine.fail_none(), "the failure came");
+        assert!(!machine.fail_none(), "no allocation failed");
     }
-    // Half way: the first leaf is there, the second is not.
+    // The first leaf exists, the second cannot be allocated.
     let chain = reserve(&table, 500).unwrap();
     machine.fail_nth(0, &[Point::Table]);
     let part = reserve(&table, 12).unwrap();
@@ -333,7 +333,7 @@ fn without_memory_nothing_is_taken() {
 fn the_table_grows_over_its_levels() {
     let machine = boot(Config::default());
     let table = table();
-    // More than a middle covers: 512 leaves of 512 entries.
+    // More than one middle node has: 512 leaves of 512 entries.
     let count = 512 * 512 + 1000;
     let chain = reserve(&table, count).unwrap();
     let handles = drain(&table, &chain);
@@ -376,7 +376,7 @@ fn threads_share_a_table() {
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
 }
 
-// A reader may have an entry of a leaf that is trimmed: it stays what it is until the reader is done.
+// A trimmed leaf stays valid for readers that found an entry of it.
 #[test]
 fn a_reader_keeps_what_it_found() {
     let machine = boot(Config::default());
@@ -397,20 +397,20 @@ fn a_reader_keeps_what_it_found() {
         }
         all
     };
-    assert!(table.give_back(all), "all entries are unused");
+    assert!(table.give_back(all), "an entry is in use");
     on_cpu(1, || {
         let section = NoPreemption::new();
         let entry = table.entries(section.rcu()).entry(handle).unwrap();
         let link = entry.link();
         assert!(link.is_some());
         on_cpu(0, || table.trim());
-        assert_eq!(entry.link(), link, "the reader still has it");
+        assert_eq!(entry.link(), link, "the entry changed under the reader");
         assert!(table.entries(section.rcu()).entry(handle).is_none());
     });
     assert_eq!((table.pages(), machine.tables()), (2, 2));
     table.trim();
     assert_eq!(table.pages(), 2);
-    // It grows again, with other generations.
+    // The table grows again, with other generations.
     let chain = reserve(&table, 2000).unwrap();
     let again = drain(&table, &chain);
     assert_eq!(again.iter().collect::<HashSet<_>>().len(), 2000);
@@ -426,7 +426,7 @@ fn an_entry_in_use_keeps_the_table() {
     let one = chain.split(entries!(table), 1);
     assert!(!table.give_back(chain), "one entry is in use");
     table.trim();
-    assert_eq!(table.pages(), 5, "it is in use");
+    assert_eq!(table.pages(), 5, "the table was trimmed");
     assert!(table.give_back(one));
     table.trim();
     assert_eq!(table.pages(), 2);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where slots are, against arithmetic byte by byte: for every class of every chain limit.
+//! The layout of slots, compared with arithmetic on every byte, for every class of every chain
+//! limit.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::geometry::{ClassShape, Geometry, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
@@ -16,7 +17,7 @@ fn every_shape(mut check: impl FnMut(&ClassShape, &Layout)) {
     }
 }
 
-// The pages of a slot: one or two.
+// Returns the one or two pages of a slot.
 fn pages_of(shape: &ClassShape, index: usize) -> std::ops::RangeInclusive<usize> {
     let start = index * shape.size as usize;
     start / PAGE_SIZE..=(start + shape.size as usize - 1) / PAGE_SIZE

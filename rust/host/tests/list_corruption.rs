@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What made the compaction of March 2023 put a zspage back twice, done to this one: in the middle
-//! of a compaction, with the class lock let go, somebody fills, empties, frees and refills what it
-//! works on. Documentation/list-corruption.rst has the story. That a second put-back does not
-//! compile is in `compile_fail/put_twice.rs` and `put_twice_after_unlock.rs`.
+//! Reproduces what made the compaction of March 2023 put a zspage back twice. While a compaction
+//! has dropped the class lock, the test fills, empties, frees and reuses the zspages it works on.
+//! Documentation/list-corruption.rst explains the bug. `compile_fail/put_twice.rs` and
+//! `put_twice_after_unlock.rs` show that a second putback does not compile.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::handle_table::Handle;
@@ -15,42 +15,42 @@ use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 
 const ZSPAGES: usize = 6;
-// Of the class that is compacted, few and many in a zspage; of another one.
+// Classes to compact, with few and with many objects in a zspage.
 const SIZES: [usize; 3] = [3200, 1000, 100];
 const OTHER_SIZE: usize = 600;
 
-struct Stage<'a> {
+struct Case<'a> {
     pool: &'a Pool,
     size: usize,
     objects: Vec<Handle>,
 }
 
-impl<'a> Stage<'a> {
-    // Zspages of which a part is in use, so that there is something to compact.
+impl<'a> Case<'a> {
+    // Creates partly filled zspages, so that there is something to compact.
     fn new(pool: &'a Pool, size: usize) -> Self {
         let index = pool.lookup_class_index(size);
         let per_zspage = usize::from(pool.class_stats(index).unwrap().0.objs);
-        let mut stage = Self {
+        let mut case = Self {
             pool,
             size,
             objects: Vec::new(),
         };
         for _ in 0..ZSPAGES * per_zspage {
-            stage.store(size);
+            case.store(size);
         }
         let mut number = 0;
-        let all = core::mem::take(&mut stage.objects);
+        let all = core::mem::take(&mut case.objects);
         for handle in all {
             let zspage = number / per_zspage;
-            // Two of five stay, of the first one four of five.
+            // Keep two objects of five, and four of five in the first zspage.
             if number % 5 < if zspage == 0 { 4 } else { 2 } {
-                stage.objects.push(handle);
+                case.objects.push(handle);
             } else {
-                stage.pool.free(handle).unwrap();
+                case.pool.free(handle).unwrap();
             }
             number += 1;
         }
-        stage
+        case
     }
 
     fn store(&mut self, size: usize) {
@@ -73,7 +73,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    // --- what the other one does, as the scenes of scripts/list-corruption ---
+    // What the other CPU does. `scripts/list-corruption` has the same cases.
 
     fn fill(&mut self) {
         for _ in 0..self.objects.len() {
@@ -107,32 +107,33 @@ impl<'a> Stage<'a> {
     }
 }
 
-type Act = for<'a> fn(&mut Stage<'a>);
+type Act = for<'a> fn(&mut Case<'a>);
 
-// Compacts, and lets `act` happen in the window of that number. Whether there was one.
-fn play(size: usize, window: usize, act: Act) -> bool {
+// Compacts, and calls `act` when the compaction drops the lock for the `window`th time. Returns
+// false if it does not drop the lock that often.
+fn run_case(size: usize, window: usize, act: Act) -> bool {
     let machine = boot(Config {
         pages: 256,
         ..Config::default()
     });
     let pool = pin_box(Pool::new(c"race", 8)).unwrap();
-    let mut stage = Stage::new(&pool, size);
+    let mut case = Case::new(&pool, size);
     assert!(pool.freeable_pages() > 0);
     let mut seen = 0;
     sched::with_hook(
         &mut || {
             if seen == window {
-                act(&mut stage);
+                act(&mut case);
             }
             seen += 1;
         },
         || pool.compact(),
     );
-    stage.check();
+    case.check();
     pool.compact();
     assert_eq!(pool.freeable_pages(), 0);
-    stage.check();
-    stage.empty();
+    case.check();
+    case.empty();
     assert_eq!((pool.total_pages(), machine.zs_pages()), (0, 0));
     assert!(machine.take_reports().is_empty());
     seen > window
@@ -141,16 +142,18 @@ fn play(size: usize, window: usize, act: Act) -> bool {
 #[test]
 fn a_compaction_is_not_confused_by_what_happens_while_it_lets_go() {
     let acts: [(&str, Act); 5] = [
-        ("fill", |stage| stage.fill()),
-        ("empty", |stage| stage.empty()),
-        ("empty_and_reuse", |stage| stage.empty_and_reuse()),
-        ("empty_and_refill", |stage| stage.empty_and_refill()),
-        ("compact", |stage| stage.compact()),
+        ("fill", |case| case.fill()),
+        ("empty", |case| case.empty()),
+        ("empty_and_reuse", |case| case.empty_and_reuse()),
+        ("empty_and_refill", |case| case.empty_and_refill()),
+        ("compact", |case| case.compact()),
     ];
     let mut total = 0;
     for size in SIZES {
         for (name, act) in acts {
-            let windows = (0..).take_while(|&window| play(size, window, act)).count();
+            let windows = (0..)
+                .take_while(|&window| run_case(size, window, act))
+                .count();
             assert!(windows > 1, "{name}, {size} bytes");
             total += windows;
         }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All interleavings, and all that the memory model allows, of a few threads: the entry protocol
-//! (`engine/handle_entry.rs`) by itself, and pools of a handful of objects.
+//! Explores all interleavings, and all results that the memory model allows, of a few threads.
+//! Tests the entry protocol (`engine/handle_entry.rs`) alone, and pools with a few objects.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release --test loom
 //! ```
 //!
-//! With `ZS_BOUND=n`, or `ZS_BOUND=none`, all are explored with that bound instead of their own.
+//! `ZS_BOUND=n` or `ZS_BOUND=none` replaces the preemption bound of every model.
 //!
-//! Only the atomics that the protocols are made of are explored (`sys/atomic.rs`); of the bytes of
-//! pages, those entries that a model names (`sys/watch.rs`). A model ends when there is nothing left
-//! to explore; `Bound(n)` leaves out what takes more than `n` preemptions.
+//! Only the atomics of the protocols are explored (`sys/atomic.rs`), and only the words of a page
+//! that a model names (`sys/watch.rs`). `Bound(n)` omits executions with more than `n` preemptions.
 #![cfg(loom)]
 
 use std::sync::Arc as StdArc;
@@ -35,7 +34,7 @@ use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::raw_page::{touch, Access, RawPage};
 use zsmalloc_host::sys::watch::watch;
 
-/// Turns of waiting in one execution, of all threads, up to which it is explored.
+/// Turns of waiting of all threads, after which the rest of an execution is not explored.
 const WAITS: usize = 4;
 
 #[derive(Clone, Copy)]
@@ -45,11 +44,11 @@ enum Extent {
 }
 use Extent::{Bound, Exhaustive};
 
-// Says on one line, for `scripts/test`, how much there was to explore.
+// Explores a model. Prints a line with the number of executions, which `scripts/test` reads.
 fn explore(extent: Extent, model: impl Fn() + Send + Sync + 'static) {
     let bound = match (std::env::var("ZS_BOUND").as_deref(), extent) {
         (Ok("none"), _) | (Err(_), Exhaustive) => None,
-        (Ok(bound), _) => Some(bound.parse().expect("ZS_BOUND is a number, or none")),
+        (Ok(bound), _) => Some(bound.parse().expect("ZS_BOUND must be a number or none")),
         (Err(_), Bound(bound)) => Some(bound),
     };
     let mut builder = loom::model::Builder::new();
@@ -76,7 +75,7 @@ fn location(n: usize) -> ObjLocation {
     ObjLocation::new(n, 0, false, false)
 }
 
-// Of the first object, and of the one that has its entry afterwards.
+// The generations of the first object, and of the next one with its entry.
 const FIRST: Generation = Generation::nth(1);
 const SECOND: Generation = Generation::nth(2);
 
@@ -85,16 +84,16 @@ const LINK: FreeLink = FreeLink {
     generation: SECOND,
 };
 
-/// One entry, and what is at the locations that it may name.
+/// An entry, and the contents of the two locations that it may have.
 struct Object {
     entry: AtomicU64,
     bytes: [UnsafeCell<u64>; 2],
-    // The class lock, as far as the protocol needs it.
+    // Stands for the class lock.
     class: Mutex<()>,
 }
 
 impl Object {
-    // Live, at location 0, and `7` there.
+    // Creates an entry at location 0, which contains 7.
     fn new() -> Arc<Self> {
         let object = Self {
             entry: AtomicU64::new(0),
@@ -110,16 +109,16 @@ impl Object {
     }
 
     fn get(&self, location: ObjLocation) -> u64 {
-        // SAFETY: `loom` checks that nobody writes.
+        // SAFETY: `loom` checks that nobody writes concurrently.
         self.bytes[location.pfn()].with(|bytes| unsafe { *bytes })
     }
 
     fn set(&self, location: ObjLocation, value: u64) {
-        // SAFETY: `loom` checks that nobody else is there.
+        // SAFETY: `loom` checks that nobody reads or writes concurrently.
         self.bytes[location.pfn()].with_mut(|bytes| unsafe { *bytes = value });
     }
 
-    // `map` to read. What was there, if the object was.
+    // Reads like `map`. Returns the contents, or `None` without the object.
     fn read(&self) -> Option<u64> {
         let location = self.entry().lock(FIRST).ok()?;
         let value = self.get(location);
@@ -127,7 +126,7 @@ impl Object {
         Some(value)
     }
 
-    // `map` to write. What was there, if the object was.
+    // Writes like `map`. Returns the former contents, or `None` without the object.
     fn write(&self, value: u64) -> Option<u64> {
         let location = self.entry().lock(FIRST).ok()?;
         let before = self.get(location);
@@ -136,7 +135,7 @@ impl Object {
         Some(before)
     }
 
-    // Compaction, or migration: tries once. The old location is somebody else's afterwards.
+    // Tries once to move the object, like compaction and migration, and reuses the old location.
     fn relocate(&self) -> bool {
         let _class = self.class.lock().unwrap();
         let Some(from) = self.entry().location() else {
@@ -148,7 +147,7 @@ impl Object {
         assert_eq!(
             self.entry().held_location(),
             from,
-            "a location changes only with the class lock held"
+            "the location changed without the class lock"
         );
         let to = location(1 - from.pfn());
         self.set(to, self.get(from));
@@ -157,7 +156,7 @@ impl Object {
         true
     }
 
-    // `free`: waits for a mover, but for nobody else. The location is somebody else's afterwards.
+    // Frees the object, waiting for a move but not for a mapping, and reuses its location.
     fn free(&self) -> Result<(), Refused> {
         let location = loop {
             match self.entry().try_lock(FIRST) {
@@ -173,7 +172,7 @@ impl Object {
     }
 }
 
-// Whoever has the object finds it whole; nobody writes to what is read.
+// A mapping sees the whole object. Moving does not write while the object is mapped.
 #[test]
 fn entry_a_mapping_and_a_mover() {
     explore(Exhaustive, || {
@@ -185,14 +184,14 @@ fn entry_a_mapping_and_a_mover() {
         let moved = object.relocate();
         assert_eq!(writer.join().unwrap(), Some(7));
         assert_eq!(object.read(), Some(8));
-        // Nobody is left who could keep it from moving.
+        // No mapping is left that could prevent the move.
         assert!(object.relocate());
         let location = object.entry().location().unwrap();
         assert_eq!(location.pfn(), usize::from(!moved));
     });
 }
 
-// Two that map: a lock is a lock.
+// Two mappings exclude each other.
 #[test]
 fn entry_two_mappings() {
     explore(Exhaustive, || {
@@ -213,7 +212,7 @@ fn entry_two_mappings() {
     });
 }
 
-// Two that map and a mover: whoever has the object finds it whole, nobody writes to what is read.
+// Two mappings and a move exclude each other.
 #[test]
 fn entry_two_mappings_and_a_mover() {
     explore(Bound(3), || {
@@ -230,12 +229,12 @@ fn entry_two_mappings_and_a_mover() {
         assert!(matches!(reader.join().unwrap(), Some(7 | 8)));
         assert_eq!(writer.join().unwrap(), Some(7));
         assert_eq!(object.read(), Some(8));
-        // Nobody is left who could keep it from moving.
+        // No mapping is left that could prevent the move.
         assert!(object.relocate());
     });
 }
 
-// Two writers: a lock is a lock, and one sees what the other wrote, wherever it is by then.
+// Writers exclude each other, and the second sees what the first wrote, at any location.
 #[test]
 fn entry_two_writers_and_a_mover() {
     explore(Bound(3), || {
@@ -262,8 +261,8 @@ fn entry_two_writers_and_a_mover() {
     });
 }
 
-// Two movers (compaction and migration): the class lock keeps them apart, and each finds the
-// object where the other left it.
+// The class lock serialises compaction and migration. Each finds the object where the other moved
+// it.
 #[test]
 fn entry_two_movers_and_a_mapping() {
     explore(Bound(3), || {
@@ -283,8 +282,8 @@ fn entry_two_movers_and_a_mapping() {
     });
 }
 
-// `free` with somebody who should not be there any more, and a mover: either he is in time, and
-// `free` is refused, or he finds nothing. PageBatch memory is never read.
+// Frees an object while another thread maps or moves it. Either the mapping wins and `free` is
+// refused, or the mapping fails. Freed memory is never read.
 #[test]
 fn entry_free_a_late_mapping_and_a_mover() {
     explore(Bound(6), || {
@@ -309,7 +308,7 @@ fn entry_free_a_late_mapping_and_a_mover() {
     });
 }
 
-// The same object freed twice at once: one of them is refused.
+// Frees an object on two threads. One of them is refused.
 #[test]
 fn entry_two_frees() {
     explore(Exhaustive, || {
@@ -325,14 +324,14 @@ fn entry_two_frees() {
     });
 }
 
-// An entry is freed and used again while somebody still uses the old handle: he gets the old object
-// or nothing, and never keeps anybody from the new one.
+// Frees an entry and reuses it while a stale handle is used. The stale handle maps the old object
+// or nothing, and never locks the new one.
 #[test]
 fn entry_reuse_and_a_stale_mapping() {
     explore(Exhaustive, || reuse(1));
 }
 
-// The same with two of them.
+// The same with two stale handles.
 #[test]
 fn entry_reuse_and_two_stale_mappings() {
     explore(Bound(3), || reuse(2));
@@ -359,8 +358,8 @@ fn reuse(stale: usize) {
     stale.into_iter().for_each(|stale| stale.join().unwrap());
 }
 
-// An entry is used again, and somebody guesses its handle before he can know it: he gets all of the
-// new object, or nothing.
+// Reuses an entry while another thread guesses its next handle. The guess finds all of the new
+// object, or nothing.
 #[test]
 fn entry_reuse_and_a_guess() {
     explore(Exhaustive, || {
@@ -381,8 +380,8 @@ fn entry_reuse_and_a_guess() {
     });
 }
 
-// Free entries pass from one class to another while somebody tries a handle that was freed: he is
-// refused, and does not disturb the chain.
+// Moves free entries between classes while another thread uses a stale handle. That is refused and
+// does not change the chain.
 #[test]
 fn entry_relink_and_a_stale_mapping() {
     explore(Exhaustive, || {
@@ -403,23 +402,23 @@ fn entry_relink_and_a_stale_mapping() {
     });
 }
 
-/// A pool that some threads use. What it takes to make one is not explored.
-struct Shop {
+/// A pool that several threads use. Its creation is not explored.
+struct Fixture {
     pool: StdArc<PinBox<Pool>>,
     machine: Booted,
 }
 
 /// Two objects of this size share a page.
 const HALF: usize = 2040;
-/// Their first and their last entries, and what is behind them.
+/// The first and last words of two such objects, and their indices.
 const WATCHED: &[usize] = &[0, 2040, 2044, 2048, 4088, 4092];
 
-impl Shop {
-    fn open() -> Self {
-        Self::open_watching(WATCHED)
+impl Fixture {
+    fn new() -> Self {
+        Self::watching(WATCHED)
     }
 
-    fn open_watching(watched: &'static [usize]) -> Self {
+    fn watching(watched: &'static [usize]) -> Self {
         loom::stop_exploring();
         watch(watched);
         let machine = boot(Config {
@@ -427,22 +426,22 @@ impl Shop {
             ..Config::default()
         });
         let pool = StdArc::new(pin_box(Pool::new(c"loom", 4)).unwrap());
-        // What comes into being when it is first used has to do so before the threads do.
+        // Create what `loom` creates on first use before the threads start.
         pool.compact();
         Self { pool, machine }
     }
 
-    fn begin(&self) {
+    fn start(&self) {
         loom::explore();
     }
 
-    // A thread that uses the pool.
+    // Starts a thread that uses the pool.
     fn spawn<R: 'static>(&self, f: impl FnOnce(&Pool) -> R + 'static) -> thread::JoinHandle<R> {
         let pool = self.pool.clone();
         thread::spawn(move || f(&pool))
     }
 
-    // Two zspages, of four pages once, with an object each on the first: 1, and 2.
+    // Creates two zspages with one object each, on their first page. The contents are 1 and 2.
     fn fragmented(&self) -> [Handle; 2] {
         let handles: Vec<_> = (0..16).map(|i| store(&self.pool, 1 + i / 8)).collect();
         for (_, &handle) in handles.iter().enumerate().filter(|(i, _)| i % 8 != 0) {
@@ -453,8 +452,8 @@ impl Shop {
         [handles[0], handles[8]]
     }
 
-    // Nothing is lost, and nothing is left.
-    fn close(self, objects: &[(Handle, u64)]) {
+    // Checks that the objects are intact and that nothing is leaked.
+    fn finish(self, objects: &[(Handle, u64)]) {
         loom::stop_exploring();
         self.machine.run_work();
         self.pool.compact();
@@ -470,7 +469,7 @@ impl Shop {
         assert_eq!(self.pool.total_pages(), 0);
         assert_eq!(self.machine.take_reports(), []);
         let Ok(pool) = StdArc::try_unwrap(self.pool) else {
-            panic!("a thread is left");
+            panic!("a thread still uses the pool");
         };
         drop(pool);
     }
@@ -490,8 +489,8 @@ fn write(pool: &Pool, handle: Handle, value: u64) {
     let mut mapping = pool.map(handle, MapMode::WriteOnly).unwrap();
     let bytes = mapping.bytes_mut().unwrap();
     touch(Access::Write, bytes);
-    for entry in [bytes.len() - 8, 0] {
-        bytes[entry..entry + 8].copy_from_slice(&value.to_le_bytes());
+    for offset in [bytes.len() - 8, 0] {
+        bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }
 }
 
@@ -499,107 +498,107 @@ fn load(pool: &Pool, handle: Handle) -> Option<u64> {
     let mapping = pool.map(handle, MapMode::ReadOnly)?;
     let bytes = mapping.bytes();
     touch(Access::Read, bytes);
-    assert_eq!(bytes[..8], bytes[bytes.len() - 8..], "half of an object");
+    assert_eq!(bytes[..8], bytes[bytes.len() - 8..], "torn object");
     Some(u64::from_le_bytes(bytes[..8].try_into().unwrap()))
 }
 
-// Compaction, while objects are written: one of the two moves.
+// Compacts while another thread writes the objects. One of the two moves.
 #[test]
 fn pool_compact_and_map() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let [a, b] = shop.fragmented();
-        shop.begin();
-        let writer = shop.spawn(move |pool| {
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
+        fixture.start();
+        let writer = fixture.spawn(move |pool| {
             write(pool, a, 3);
             write(pool, b, 4);
         });
-        shop.pool.compact();
+        fixture.pool.compact();
         writer.join().unwrap();
-        shop.close(&[(a, 3), (b, 4)]);
+        fixture.finish(&[(a, 3), (b, 4)]);
     });
 }
 
-// Compaction, while two write the same objects: its lock is one for each of them.
+// Compacts while two threads write the objects.
 #[test]
 fn pool_compact_and_two_maps() {
     explore(Bound(2), || {
-        let shop = Shop::open();
-        let [a, b] = shop.fragmented();
-        shop.begin();
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
+        fixture.start();
         let writers = [3, 4].map(|value| {
-            shop.spawn(move |pool| {
+            fixture.spawn(move |pool| {
                 write(pool, a, value);
                 write(pool, b, value);
             })
         });
-        shop.pool.compact();
+        fixture.pool.compact();
         for writer in writers {
             writer.join().unwrap();
         }
-        let values = [a, b].map(|handle| load(&shop.pool, handle).unwrap());
+        let values = [a, b].map(|handle| load(&fixture.pool, handle).unwrap());
         assert!(
             values.iter().all(|value| [3, 4].contains(value)),
             "{values:?}"
         );
-        shop.close(&[(a, values[0]), (b, values[1])]);
+        fixture.finish(&[(a, values[0]), (b, values[1])]);
     });
 }
 
-// Compaction, while objects are freed: that of the destination first, and that of the source.
+// Compacts while another thread frees the objects, the one in the destination first.
 #[test]
 fn pool_compact_and_free() {
     explore(Exhaustive, || compact_and_free(|objects| objects));
 }
 
-// The same the other way round: the object that moves is free or not, and its location old or new.
+// Compacts while another thread frees the objects, the one that moves first.
 #[test]
 fn pool_compact_and_free_what_moves() {
     explore(Exhaustive, || compact_and_free(|[a, b]| [b, a]));
 }
 
 fn compact_and_free(order: impl Fn([Handle; 2]) -> [Handle; 2]) {
-    let shop = Shop::open();
-    let [first, second] = order(shop.fragmented());
-    shop.begin();
-    let other = shop.spawn(move |pool| {
+    let fixture = Fixture::new();
+    let [first, second] = order(fixture.fragmented());
+    fixture.start();
+    let other = fixture.spawn(move |pool| {
         pool.free(first).unwrap();
         pool.free(second).unwrap();
     });
-    shop.pool.compact();
+    fixture.pool.compact();
     other.join().unwrap();
-    shop.close(&[]);
+    fixture.finish(&[]);
 }
 
-// Compaction, while objects of the class are allocated, into a zspage that is isolated or not.
+// Compacts while another thread allocates from the class, perhaps from an isolated zspage.
 #[test]
 fn pool_compact_and_malloc() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let [a, b] = shop.fragmented();
-        shop.begin();
-        let other = shop.spawn(move |pool| [3, 4].map(|value| store(pool, value)));
-        shop.pool.compact();
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
+        fixture.start();
+        let other = fixture.spawn(move |pool| [3, 4].map(|value| store(pool, value)));
+        fixture.pool.compact();
         let [c, d] = other.join().unwrap();
-        shop.close(&[(a, 1), (b, 2), (c, 3), (d, 4)]);
+        fixture.finish(&[(a, 1), (b, 2), (c, 3), (d, 4)]);
     });
 }
 
-// Two compactors: one of them does it all.
+// Compacts on two threads. One of them is refused, or finds nothing to do.
 #[test]
 fn pool_two_compactions() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let [a, b] = shop.fragmented();
-        shop.begin();
-        let other = shop.spawn(|pool| pool.compact());
-        let mine = shop.pool.compact();
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
+        fixture.start();
+        let other = fixture.spawn(|pool| pool.compact());
+        let mine = fixture.pool.compact();
         let theirs = other.join().unwrap();
         assert_eq!(
             (mine.pages + theirs.pages, mine.objects + theirs.objects),
             (1, 1)
         );
-        shop.close(&[(a, 1), (b, 2)]);
+        fixture.finish(&[(a, 1), (b, 2)]);
     });
 }
 
@@ -607,34 +606,34 @@ fn any_page() -> RawPage {
     mm::movable_pages()[0]
 }
 
-// The kernel moves a page while both objects on it are written.
+// Migrates a page while another thread writes its objects.
 #[test]
 fn pool_migrate_and_map() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
-        shop.begin();
-        let writer = shop.spawn(move |pool| {
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
+        fixture.start();
+        let writer = fixture.spawn(move |pool| {
             write(pool, a, 3);
             write(pool, b, 4);
         });
         let result = mm::migrate(any_page()).unwrap();
         assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         writer.join().unwrap();
-        shop.close(&[(a, 3), (b, 4)]);
+        fixture.finish(&[(a, 3), (b, 4)]);
     });
 }
 
-// The kernel moves a page while what is on it is freed: the zspage is freed at once, or later, or
-// the page is gone before it can be moved; or the page stays, as an object is just then being freed.
+// Migrates a page while another thread frees its objects. Either may come first, and the zspage may
+// be freed by the worker.
 #[test]
 fn pool_migrate_and_free() {
     explore(Bound(3), || {
-        let shop = Shop::open();
-        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
         let page = any_page();
-        shop.begin();
-        let other = shop.spawn(move |pool| {
+        fixture.start();
+        let other = fixture.spawn(move |pool| {
             pool.free(a).unwrap();
             pool.free(b).unwrap();
         });
@@ -642,42 +641,41 @@ fn pool_migrate_and_free() {
             assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         }
         other.join().unwrap();
-        shop.close(&[]);
+        fixture.finish(&[]);
     });
 }
 
-// The kernel moves a page while objects are allocated on it.
+// Migrates a page while another thread allocates on it.
 #[test]
 fn pool_migrate_and_malloc() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let a = store(&shop.pool, 1);
-        shop.begin();
-        let other = shop.spawn(move |pool| store(pool, 2));
+        let fixture = Fixture::new();
+        let a = store(&fixture.pool, 1);
+        fixture.start();
+        let other = fixture.spawn(move |pool| store(pool, 2));
         let result = mm::migrate(any_page()).unwrap();
         assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         let b = other.join().unwrap();
-        shop.close(&[(a, 1), (b, 2)]);
+        fixture.finish(&[(a, 1), (b, 2)]);
     });
 }
 
-/// Four objects of this size share three pages: the second begins on the first and ends on the
-/// second.
+/// The size of which four objects share three pages. The second spans the first and the second
+/// page.
 const ACROSS: usize = 3064;
-/// First and last entries, what is behind the objects, and what the pages begin and end with.
+/// First and last words of objects and pages, and the indices.
 const WATCHED_ACROSS: &[usize] = &[0, 2040, 2044, 3064, 3068, 3072, 4092];
 
-// The kernel moves the second page, then the first, of an object that spans both, while that is
-// written: it is copied page by page, along a chain that changes.
+// Migrates both pages of an object while another thread maps it, which copies it along the chain.
 #[test]
 fn pool_migrate_and_map_across() {
     explore(Bound(2), || {
-        let shop = Shop::open_watching(WATCHED_ACROSS);
-        let [a, b] = [1, 2].map(|value| store_of(&shop.pool, ACROSS, value));
+        let fixture = Fixture::watching(WATCHED_ACROSS);
+        let [a, b] = [1, 2].map(|value| store_of(&fixture.pool, ACROSS, value));
         let pages = mm::movable_pages();
         assert_eq!(pages.len(), 2);
-        shop.begin();
-        let writer = shop.spawn(move |pool| {
+        fixture.start();
+        let writer = fixture.spawn(move |pool| {
             write(pool, b, 3);
             assert_eq!(load(pool, b), Some(3));
         });
@@ -686,77 +684,77 @@ fn pool_migrate_and_map_across() {
             assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         }
         writer.join().unwrap();
-        shop.close(&[(a, 1), (b, 3)]);
+        fixture.finish(&[(a, 1), (b, 3)]);
     });
 }
 
-// The object that spans two pages is freed while the kernel moves the second, which nobody else
-// needs: it goes at once, or, if the kernel has it locked, later; the zspage stays.
+// Migrates the second page of an object while another thread frees it. No other object needs the
+// page, so it is freed now, or by the worker if it is locked. The zspage stays.
 #[test]
 fn pool_migrate_and_free_across() {
     explore(Bound(2), || {
-        let shop = Shop::open_watching(WATCHED_ACROSS);
-        let [a, b] = [1, 2].map(|value| store_of(&shop.pool, ACROSS, value));
+        let fixture = Fixture::watching(WATCHED_ACROSS);
+        let [a, b] = [1, 2].map(|value| store_of(&fixture.pool, ACROSS, value));
         let page = mm::movable_pages()[1];
-        shop.begin();
-        let other = shop.spawn(move |pool| pool.free(b).unwrap());
+        fixture.start();
+        let other = fixture.spawn(move |pool| pool.free(b).unwrap());
         if let Some(result) = mm::migrate(page) {
             assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         }
         other.join().unwrap();
-        shop.close(&[(a, 1)]);
+        fixture.finish(&[(a, 1)]);
     });
 }
 
-// The kernel moves pages while the pool is compacted.
+// Migrates a page while another thread compacts.
 #[test]
 fn pool_migrate_and_compact() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let [a, b] = shop.fragmented();
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
         let page = any_page();
-        shop.begin();
-        let other = shop.spawn(|pool| pool.compact());
+        fixture.start();
+        let other = fixture.spawn(|pool| pool.compact());
         if let Some(result) = mm::migrate(page) {
             assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         }
         other.join().unwrap();
-        shop.close(&[(a, 1), (b, 2)]);
+        fixture.finish(&[(a, 1), (b, 2)]);
     });
 }
 
-// Deferred free: the last objects go while the kernel has the page locked; a worker waits for it;
-// somebody allocates meanwhile, perhaps from the very zspage.
+// Defers a free as the page is locked. The worker waits for it while another thread allocates,
+// perhaps from the same zspage.
 #[test]
 fn pool_deferred_free() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let a = store(&shop.pool, 1);
+        let fixture = Fixture::new();
+        let a = store(&fixture.pool, 1);
         let locked = LockedPage::try_new(any_page()).unwrap();
-        shop.pool.free(a).unwrap();
-        assert!(shop.machine.has_work());
-        shop.begin();
-        let machine = shop.machine.share();
+        fixture.pool.free(a).unwrap();
+        assert!(fixture.machine.has_work());
+        fixture.start();
+        let machine = fixture.machine.share();
         let worker = thread::spawn(move || machine.run_work());
-        let other = shop.spawn(|pool| store(pool, 2));
+        let other = fixture.spawn(|pool| store(pool, 2));
         drop(locked);
         worker.join().unwrap();
         let b = other.join().unwrap();
-        shop.close(&[(b, 2)]);
+        fixture.finish(&[(b, 2)]);
     });
 }
 
-// The same, and the kernel wants to move the page that is to be freed.
+// Migrates an isolated page while another thread frees its objects and the zspage.
 #[test]
 fn pool_deferred_free_and_migrate() {
     explore(Bound(3), || {
-        let shop = Shop::open();
-        let a = store(&shop.pool, 1);
+        let fixture = Fixture::new();
+        let a = store(&fixture.pool, 1);
         let isolated = IsolatedPage::try_new(any_page()).unwrap();
-        shop.begin();
+        fixture.start();
         let other = {
-            let machine = shop.machine.share();
-            shop.spawn(move |pool| {
+            let machine = fixture.machine.share();
+            fixture.spawn(move |pool| {
                 pool.free(a).unwrap();
                 machine.run_work();
             })
@@ -764,40 +762,40 @@ fn pool_deferred_free_and_migrate() {
         let result = isolated.migrate();
         assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         other.join().unwrap();
-        shop.close(&[]);
+        fixture.finish(&[]);
     });
 }
 
-// A pool is destroyed while the kernel moves its last page.
+// Destroys a pool while its last page is migrated.
 #[test]
 fn pool_destroy_and_migrate() {
     explore(Bound(2), || {
-        let shop = Shop::open();
-        let a = store(&shop.pool, 1);
+        let fixture = Fixture::new();
+        let a = store(&fixture.pool, 1);
         let page = any_page();
-        shop.begin();
+        fixture.start();
         let kernel = thread::spawn(move || {
             mm::migrate(page);
         });
-        shop.pool.free(a).unwrap();
-        let Ok(pool) = StdArc::try_unwrap(shop.pool) else {
+        fixture.pool.free(a).unwrap();
+        let Ok(pool) = StdArc::try_unwrap(fixture.pool) else {
             unreachable!()
         };
         drop(pool);
         kernel.join().unwrap();
-        assert_eq!(shop.machine.take_reports(), []);
+        assert_eq!(fixture.machine.take_reports(), []);
     });
 }
 
-// Two that free one object: one of them is refused, and says so.
+// Frees an object on two threads. One of them is refused, with a report.
 #[test]
 fn pool_free_twice() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
-        shop.begin();
-        let other = shop.spawn(move |pool| pool.free(a));
-        let results = [shop.pool.free(a), other.join().unwrap()];
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
+        fixture.start();
+        let other = fixture.spawn(move |pool| pool.free(a));
+        let results = [fixture.pool.free(a), other.join().unwrap()];
         assert!(results.contains(&Ok(())), "{results:?}");
         assert!(
             results
@@ -805,73 +803,73 @@ fn pool_free_twice() {
                 .any(|result| matches!(result, Err(BadHandle::NotAllocated | BadHandle::Mismatch))),
             "{results:?}"
         );
-        assert_eq!(shop.machine.take_reports().len(), 1);
-        shop.close(&[(b, 2)]);
+        assert_eq!(fixture.machine.take_reports().len(), 1);
+        fixture.finish(&[(b, 2)]);
     });
 }
 
-// A handle is used after it was freed, while its entry gets a new object: the stale one is
-// refused, and the new one is as if nothing had been.
+// Uses a stale handle while its entry is reused. The stale handle is refused, and the new object is
+// not affected.
 #[test]
 fn pool_stale_handle() {
     explore(Bound(3), || {
-        let shop = Shop::open();
-        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
-        shop.pool.free(a).unwrap();
-        shop.begin();
-        let other = shop.spawn(move |pool| {
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
+        fixture.pool.free(a).unwrap();
+        fixture.start();
+        let other = fixture.spawn(move |pool| {
             assert!(pool.map(a, MapMode::ReadOnly).is_none());
             assert!(pool.free(a).is_err());
         });
-        let c = store(&shop.pool, 3);
-        write(&shop.pool, c, 4);
-        shop.pool.free(c).unwrap();
-        let c = store(&shop.pool, 5);
+        let c = store(&fixture.pool, 3);
+        write(&fixture.pool, c, 4);
+        fixture.pool.free(c).unwrap();
+        let c = store(&fixture.pool, 5);
         other.join().unwrap();
-        assert_eq!(shop.machine.take_reports().len(), 2);
-        shop.close(&[(b, 2), (c, 5)]);
+        assert_eq!(fixture.machine.take_reports().len(), 2);
+        fixture.finish(&[(b, 2), (c, 5)]);
     });
 }
 
-// Two that allocate from an empty class, and so both grow it and the handle table.
+// Allocates on two threads from an empty class, so both grow the class and the handle table.
 #[test]
 fn pool_two_mallocs() {
     explore(Bound(3), || {
-        let shop = Shop::open();
-        shop.begin();
-        let other = shop.spawn(|pool| store(pool, 1));
-        let b = store(&shop.pool, 2);
+        let fixture = Fixture::new();
+        fixture.start();
+        let other = fixture.spawn(|pool| store(pool, 1));
+        let b = store(&fixture.pool, 2);
         let a = other.join().unwrap();
         assert_ne!(a, b);
-        shop.close(&[(a, 1), (b, 2)]);
+        fixture.finish(&[(a, 1), (b, 2)]);
     });
 }
 
-// One frees the last object of a zspage while another allocates from it.
+// Frees the last object of a zspage while another thread allocates from it.
 #[test]
 fn pool_free_and_malloc() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let a = store(&shop.pool, 1);
-        shop.begin();
-        let other = shop.spawn(|pool| store(pool, 2));
-        shop.pool.free(a).unwrap();
+        let fixture = Fixture::new();
+        let a = store(&fixture.pool, 1);
+        fixture.start();
+        let other = fixture.spawn(|pool| store(pool, 2));
+        fixture.pool.free(a).unwrap();
         let b = other.join().unwrap();
-        shop.close(&[(b, 2)]);
+        fixture.finish(&[(b, 2)]);
     });
 }
 
-// Two objects of one page are freed at once: the page goes once.
+// Frees the two objects of a page on two threads. The page is freed once.
 #[test]
 fn pool_two_frees() {
     explore(Exhaustive, || {
-        let shop = Shop::open();
-        let (a, b) = (store(&shop.pool, 1), store(&shop.pool, 2));
-        shop.begin();
-        let other = shop.spawn(move |pool| pool.free(a).unwrap());
-        shop.pool.free(b).unwrap();
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
+        fixture.start();
+        let other = fixture.spawn(move |pool| pool.free(a).unwrap());
+        fixture.pool.free(b).unwrap();
         other.join().unwrap();
-        assert_eq!(shop.machine.zs_pages(), 0);
-        shop.close(&[]);
+        assert_eq!(fixture.machine.zs_pages(), 0);
+        fixture.finish(&[]);
     });
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine complains: each of its checks, shown to fail. A test that cannot fail is a defect,
-//! and so is a check.
+//! Each check of the fake machine, made to fail. A check that cannot fail is useless.
 #![cfg(not(loom))]
 
 use core::mem::offset_of;
@@ -35,7 +34,7 @@ struct Item {
     _number: u32,
 }
 
-// SAFETY: The links are where it says, and only the list uses them.
+// SAFETY: The links are at this offset, and only the list uses them.
 unsafe impl Linked for Item {
     const OFFSET: usize = offset_of!(Item, links);
 }
@@ -52,10 +51,10 @@ fn list() -> PinBox<List<Item>> {
     pin_box(List::new()).unwrap()
 }
 
-// A second owner of an item, which safe code cannot have.
+// Creates a second owner of an item, which safe code cannot do.
 fn double(item: SlabBox<Item>) -> [SlabBox<Item>; 2] {
     let raw = item.into_raw();
-    // SAFETY: None. That is the point.
+    // SAFETY: None. The checks have to find this.
     unsafe { [SlabBox::from_raw(raw), SlabBox::from_raw(raw)] }
 }
 
@@ -90,7 +89,7 @@ fn adding_twice() {
 }
 
 #[test]
-#[should_panic(expected = "list_add of what is on a list")]
+#[should_panic(expected = "list_add of an entry of a list")]
 fn adding_twice_with_another_in_between() {
     let _machine = machine();
     let list = list();
@@ -101,7 +100,7 @@ fn adding_twice_with_another_in_between() {
 }
 
 #[test]
-#[should_panic(expected = "list_add of what is on a list")]
+#[should_panic(expected = "list_add of an entry of a list")]
 fn adding_to_two_lists() {
     let _machine = machine();
     let (one, other) = (list(), list());
@@ -116,7 +115,7 @@ fn deleting_twice() {
     let _machine = machine();
     let list = list();
     list.push(item(1), true);
-    // SAFETY: The first time it is on the list.
+    // SAFETY: The item is on the list the first time. The checks have to find the second.
     unsafe {
         let item = list.remove(list.front().unwrap());
         std::mem::forget(list.remove(&item));
@@ -124,12 +123,12 @@ fn deleting_twice() {
 }
 
 #[test]
-#[should_panic(expected = "list_del of what is on another list")]
+#[should_panic(expected = "list_del of an entry of another list")]
 fn deleting_from_another_list() {
     let _machine = machine();
     let (one, other) = (list(), list());
     one.push(item(1), true);
-    // SAFETY: None. That is the point.
+    // SAFETY: None. The checks have to find this.
     std::mem::forget(unsafe { other.remove(one.front().unwrap()) });
 }
 
@@ -138,7 +137,7 @@ fn deleting_from_another_list() {
 fn a_page_that_was_freed() {
     let _machine = machine();
     let page = RawPage::alloc(Gfp::KERNEL).unwrap();
-    // SAFETY: The page is ours, for the first of these.
+    // SAFETY: The test owns the page until `discard`. The checks have to find the read.
     unsafe {
         page.discard();
         page.read_u32(0);
@@ -152,7 +151,7 @@ fn a_write_to_a_page_that_was_freed() {
     let pool = pool();
     let handle = pool.malloc(4096, Gfp::KERNEL).unwrap();
     let bytes = pool.map_object(handle, MapMode::WriteOnly).unwrap();
-    // SAFETY: The bytes are not used before they are unmapped; afterwards is the point.
+    // SAFETY: The bytes are not used until the checks have to find the write.
     unsafe {
         pool.unmap_object(handle);
         pool.free(handle).unwrap();
@@ -165,7 +164,7 @@ fn a_write_to_a_page_that_was_freed() {
 fn a_page_that_is_freed_while_locked() {
     let _machine = machine();
     let page = RawPage::alloc(Gfp::KERNEL).unwrap();
-    // SAFETY: The page is ours.
+    // SAFETY: The test owns the reference.
     unsafe { page.put() };
 }
 
@@ -174,7 +173,7 @@ fn a_page_that_is_freed_while_locked() {
 fn a_page_that_is_discarded_while_movable() {
     let _machine = machine();
     let page = RawPage::alloc(Gfp::KERNEL).unwrap();
-    // SAFETY: The page is ours, and locked.
+    // SAFETY: The test owns the page, which is locked.
     unsafe {
         page.make_movable();
         page.discard();
@@ -186,7 +185,7 @@ fn a_page_that_is_discarded_while_movable() {
 fn a_page_that_is_unlocked_twice() {
     let _machine = machine();
     let page = RawPage::alloc(Gfp::KERNEL).unwrap();
-    // SAFETY: The page is ours, and locked, the first time.
+    // SAFETY: The test owns the page, which is locked the first time.
     unsafe {
         page.unlock();
         page.unlock();
@@ -278,7 +277,7 @@ fn a_lock_can_be_tried_with_another_held() {
     assert!(class.try_lock().is_some());
 }
 
-// An entry that is free to be locked.
+// Returns a pool with an object, so its entry can be locked.
 fn live_entry() -> (PinBox<Pool>, Handle) {
     let pool = pool();
     let handle = pool.malloc(100, Gfp::KERNEL).unwrap();
@@ -286,7 +285,7 @@ fn live_entry() -> (PinBox<Pool>, Handle) {
 }
 
 #[test]
-#[should_panic(expected = "waits for an entry with a lock of Some(Outer) held")]
+#[should_panic(expected = "waits for an entry with a Some(Outer) lock held")]
 fn waiting_for_an_entry_with_a_lock_held() {
     let _machine = machine();
     let (pool, handle) = live_entry();
@@ -303,7 +302,7 @@ fn saying_that_an_entry_is_unlocked_twice() {
     lockdep::entry_released();
 }
 
-// Whatever becomes of an entry that was locked, lockdep hears of its end.
+// Every path that locks an entry also tells lockdep of the unlock.
 #[test]
 fn no_entry_stays_locked() {
     let _machine = machine();
@@ -345,7 +344,7 @@ fn taking_a_lock_twice() {
 }
 
 #[test]
-#[should_panic(expected = "waits for what will never come")]
+#[should_panic(expected = "endless wait")]
 fn waiting_for_nobody() {
     let _machine = machine();
     let pool = pool();
@@ -356,16 +355,16 @@ fn waiting_for_nobody() {
 }
 
 #[test]
-#[should_panic(expected = "a mapping was written beyond its end")]
+#[should_panic(expected = "write past the end of a mapping")]
 fn writing_beyond_the_buffer_of_a_cpu() {
     let _machine = machine();
     let pool = pool();
-    // The second spans pages that are not neighbours, so it is copied.
+    // The second object spans pages that are not contiguous, so it is bounced.
     let handles: Vec<Handle> = (0..2)
         .map(|_| pool.malloc(3000, Gfp::KERNEL).unwrap())
         .collect();
     let bytes = pool.map_object(handles[1], MapMode::ReadWrite).unwrap();
-    // SAFETY: In the buffer's canary. That is the point.
+    // SAFETY: This writes to the canary of the buffer. The checks have to find that.
     unsafe {
         bytes.as_ptr().add(PAGE_SIZE).write(1);
         pool.unmap_object(handles[1]);
@@ -378,7 +377,7 @@ fn writing_beyond_metadata() {
     let _machine = machine();
     let item = item(1);
     let end = std::ptr::from_ref::<Item>(&item).cast_mut().wrapping_add(1);
-    // SAFETY: In the red zone. That is the point.
+    // SAFETY: This writes to the red zone. The checks have to find that.
     unsafe { end.cast::<u8>().write(1) };
     drop(item);
 }
@@ -390,7 +389,7 @@ fn writing_to_metadata_that_was_freed() {
     let item = item(1);
     let stale = std::ptr::from_ref::<Item>(&item).cast_mut();
     drop(item);
-    // SAFETY: The memory is kept for a while. That is the point.
+    // SAFETY: The memory is kept for a while after it was freed. The checks have to find the write.
     unsafe { stale.cast::<u8>().write(1) };
     let shared = machine.share();
     drop(machine);
@@ -455,12 +454,12 @@ fn the_allocation_that_is_meant_to_fail_fails() {
     for pass in 0..3 {
         machine.fail_nth(pass, &[Point::Page]);
         for n in 0..5 {
-            // Others do not count.
+            // Other kinds of allocations do not count.
             drop(item(n));
             let page = RawPage::alloc(Gfp::KERNEL);
             assert_eq!(page.is_none(), n as usize == pass);
             if let Some(page) = page {
-                // SAFETY: The page is ours.
+                // SAFETY: The test owns the page, which is locked.
                 unsafe { page.discard() };
             }
         }
@@ -472,7 +471,7 @@ fn the_allocation_that_is_meant_to_fail_fails() {
     );
     machine.fail_nth(0, &[Point::Table]);
     drop(item(0));
-    assert!(machine.fail_none(), "it has not come");
+    assert!(machine.fail_none(), "the failure is still pending");
 }
 
 #[test]
@@ -490,7 +489,7 @@ fn placement_is_as_configured() {
             .filter(|pair| pair[1].pfn() == pair[0].pfn() + 1)
             .count();
         for page in pages {
-            // SAFETY: The page is ours.
+            // SAFETY: The test owns the page, which is locked.
             unsafe { page.discard() };
         }
         count

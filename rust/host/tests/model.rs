@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random things done to a pool, and to an obvious model of it: see `src/model.rs`.
+//! Random operations on a pool and on the model in `src/model.rs`.
 //!
-//! The runs are the same each time. `PROPTEST_RNG_SEED=<number>` makes others,
-//! `PROPTEST_CASES=<number>` more; a failure prints the shortest sequence that fails.
+//! Every run is the same. `PROPTEST_RNG_SEED=<number>` and `PROPTEST_CASES=<number>` change that. A
+//! failure prints the shortest sequence of operations that fails.
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn config(cases: u32) -> Config {
     config
 }
 
-// Shown in one line, however the failure is printed.
+// Prints as one line.
 #[derive(Clone)]
 struct Script(Vec<Op>);
 
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Script {
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
-    // Where objects lie: small, over page borders, huge, two to a page.
+    // Small, spanning pages, huge, and two to a page.
     let size = prop_oneof![
         3 => 1usize..=4096,
         1 => 24usize..=128,
@@ -84,7 +84,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-// Fills first, then thins out: there is something to compact.
+// Allocates first and then frees most objects, so that compaction has something to do.
 fn fragmented() -> impl Strategy<Value = Script> {
     let malloc = prop::collection::vec(any::<usize>().prop_map(Op::Malloc), 20..120);
     let free = prop::collection::vec(any::<usize>().prop_map(Op::Free), 10..100);
@@ -92,7 +92,7 @@ fn fragmented() -> impl Strategy<Value = Script> {
     (malloc, free, rest).prop_map(|(malloc, free, rest)| Script([malloc, free, rest].concat()))
 }
 
-// Runs `cases` random scripts, and demands that all of them together did everything.
+// Runs `cases` random scripts. Together they must have caused every event.
 fn run(cases: u32, scripts: impl Strategy<Value = Script>) {
     let total = RefCell::new(Happened::new());
     TestRunner::new(config(cases))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pool's API, case by case.
+//! The interface of `Pool`.
 #![cfg(not(loom))]
 
 use std::collections::HashSet;
@@ -58,7 +58,7 @@ fn reported(machine: &Booted, handle: usize, count: usize) {
             reason,
         } = report
         else {
-            panic!("nobody expected {report:?}");
+            panic!("unexpected report {report:?}");
         };
         assert_eq!((pool.as_str(), bad), ("pool", handle));
         assert!(!reason.is_empty());
@@ -86,7 +86,7 @@ fn a_new_pool_takes_no_pages() {
     assert_eq!(pool.freeable_pages(), 0);
 }
 
-// Every size there is, at every chain length, over a move of every page and a compaction.
+// Stores objects of every size, with short and long chains, migrates every page, and compacts.
 #[test]
 fn every_size_is_stored_and_comes_back() {
     for placement in [Placement::Scattered, Placement::Packed] {
@@ -110,7 +110,7 @@ fn every_size_is_stored_and_comes_back() {
                 assert!(matches!(mm::migrate(page), Some(Ok(Migrated::To(_)))));
             }
             check_all();
-            // Every third goes.
+            // Free every third object.
             for &(_, handle) in objects.iter().step_by(3) {
                 pool.free(handle).unwrap();
             }
@@ -140,7 +140,7 @@ fn objects_of_a_class_do_not_overlap() {
     }
 }
 
-// Wherever an object begins and ends in its zspage.
+// Fills a zspage of each class, so that objects are at every offset.
 #[test]
 fn every_place_in_a_zspage_of_each_class() {
     for placement in [Placement::Scattered, Placement::Packed] {
@@ -152,8 +152,8 @@ fn every_place_in_a_zspage_of_each_class() {
             let pool = pool(chain);
             for class in pool.classes() {
                 let shape = *class.shape();
-                let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-                let size = shape.size as usize - behind;
+                let handle_size = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+                let size = shape.size as usize - handle_size;
                 let handles: Vec<Handle> = (0..usize::from(shape.objs))
                     .map(|i| store(&pool, size, i))
                     .collect();
@@ -180,8 +180,8 @@ fn a_mapping_is_aligned_and_large_enough() {
         assert!(mapping.len() >= size && mapping.len() % 4 == 0 && !mapping.is_empty());
         assert_eq!(mapping.bytes().as_ptr() as usize % 8, 0);
         let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
-        let behind = if shape.is_huge() { 0 } else { HANDLE_SIZE };
-        assert_eq!(mapping.len(), shape.size as usize - behind);
+        let handle_size = if shape.is_huge() { 0 } else { HANDLE_SIZE };
+        assert_eq!(mapping.len(), shape.size as usize - handle_size);
         assert_eq!(size >= pool.huge_class_size(), shape.is_huge());
         drop(mapping);
         pool.free(handle).unwrap();
@@ -198,7 +198,7 @@ fn a_handle_is_freed_once() {
         pool.free(handle).unwrap();
         assert_eq!(pool.free(handle), Err(BadHandle::NotAllocated));
         reported(&machine, handle.into_raw(), 1);
-        // Its entry belongs to another object now: the generation differs.
+        // Another object has its entry now, with another generation.
         let next = store(&pool, size, 3);
         assert_ne!(next, handle);
         assert_eq!(pool.free(handle), Err(BadHandle::Mismatch));
@@ -221,7 +221,7 @@ fn an_object_that_is_mapped_cannot_be_freed() {
         let mapping = pool.map(handle, mode).unwrap();
         assert_eq!(pool.free(handle), Err(BadHandle::Mapped));
         reported(&machine, handle.into_raw(), 1);
-        // Its place is not given to another object.
+        // Its slot is not allocated again.
         let other = on_cpu(1, || store(&pool, 100, 2));
         drop(mapping);
         check(&pool, handle, 100, 1);
@@ -241,7 +241,7 @@ fn one_mapping_at_a_time_on_a_cpu() {
     assert!(pool.map(a, MapMode::ReadOnly).is_none());
     let reports = machine.take_reports();
     assert_eq!(reports.len(), 2);
-    // The mapping is as it was.
+    // The first mapping is not affected.
     assert_eq!(mapping.bytes()[..100], pattern(1, 100));
     drop(mapping);
     check(&pool, b, 3000, 2);
@@ -254,7 +254,7 @@ fn numbers_that_are_no_handles_leave_nothing_behind() {
     let machine = boot(Config::default());
     let pool = pool(8);
     for size in [100, 3000, 4096] {
-        // The entry of index 0 is among these.
+        // One of these has index 0 in the handle table.
         let handles: Vec<Handle> = (0..20).map(|i| store(&pool, size, i)).collect();
         let numbers = (0..64).flat_map(|bit| [0usize, 1 << bit, -1isize as usize - (1 << bit)]);
         for raw in numbers.chain((1..4096).map(|error: isize| -error as usize)) {
@@ -285,10 +285,10 @@ fn unmap_wants_what_is_mapped_on_this_cpu() {
     unsafe {
         pool.unmap_object(b);
         reported(&machine, b.into_raw(), 1);
-        // On another CPU there is none.
+        // On another CPU it is not mapped.
         on_cpu(1, || pool.unmap_object(a));
         reported(&machine, a.into_raw(), 1);
-        // It is still mapped after all that.
+        // The object is still mapped.
         assert_eq!(pool.free(a), Err(BadHandle::Mapped));
         reported(&machine, a.into_raw(), 1);
         pool.unmap_object(a);
@@ -303,17 +303,18 @@ fn unmap_wants_what_is_mapped_on_this_cpu() {
 fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
     let machine = boot(Config::default());
     let (a, b) = (pool(16), pool(4));
-    // All of a zspage, so that one spans pages; beside it is something to write over.
+    // A full zspage, so that some objects span pages. The other pool has an object that could be
+    // hit.
     let handles: Vec<Handle> = (0..16).map(|i| store(&a, 3700, i)).collect();
     let other = store(&b, 100, 1);
     let mut refused = 0;
     for (i, &handle) in handles.iter().enumerate() {
         let bytes = a.map_object(handle, MapMode::ReadWrite).unwrap();
-        // SAFETY: The bytes are used while they are mapped only.
+        // SAFETY: The bytes are used only while they are mapped.
         unsafe {
             b.unmap_object(handle);
             if machine.take_reports().is_empty() {
-                // In one page, and nothing to do but to let go of the object.
+                // The object was on one page, so unmapping had only to unlock the entry.
                 continue;
             }
             refused += 1;
@@ -321,7 +322,7 @@ fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
             a.unmap_object(handle);
         }
     }
-    assert!(refused > 0, "no object was copied to be mapped");
+    assert!(refused > 0, "no mapping was bounced");
     for (i, &handle) in handles.iter().enumerate() {
         check(&a, handle, 3700, i);
         a.free(handle).unwrap();
@@ -334,12 +335,12 @@ fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
 fn what_c_maps_write_only_is_written_back() {
     let _machine = boot(Config::default());
     let pool = pool(16);
-    // Spans pages, at some index.
+    // Some of these span pages.
     let handles: Vec<Handle> = (0..20).map(|i| store(&pool, 3000, i)).collect();
     for (i, &handle) in handles.iter().enumerate() {
         let bytes = pool.map_object(handle, MapMode::WriteOnly).unwrap();
         let content = pattern(100 + i, 3000);
-        // SAFETY: The mapping has 3000 bytes and lives until `unmap`.
+        // SAFETY: The mapping has 3000 bytes until `unmap_object`.
         unsafe {
             bytes.as_ptr().copy_from(content.as_ptr(), 3000);
             pool.unmap_object(handle);
@@ -368,7 +369,7 @@ fn a_second_compactor_is_refused_and_stays_refused() {
     let done = sched::with_hook(
         &mut || {
             turns += 1;
-            // Each time: being refused must not take the right from who has it.
+            // Twice, as a refused compaction must not end the running one.
             for _ in 0..2 {
                 assert_eq!(pool.compact(), Default::default(), "in turn {turns}");
             }
@@ -383,7 +384,7 @@ fn a_second_compactor_is_refused_and_stays_refused() {
     }
 }
 
-// The estimate takes no lock: between two of the counters that it reads, anything may happen.
+// The estimate takes no lock, so counters may change while it reads them.
 #[test]
 fn the_estimate_of_freeable_pages_is_never_more_than_there_are() {
     let _machine = boot(Config::default());
@@ -393,11 +394,7 @@ fn the_estimate_of_freeable_pages_is_never_more_than_there_are() {
         &mut || handles.push(pool.malloc(4096, Gfp::KERNEL).unwrap()),
         || pool.freeable_pages(),
     );
-    assert!(
-        handles.len() > 10,
-        "it reads more than {} counters",
-        handles.len()
-    );
+    assert!(handles.len() > 10, "read only {} counters", handles.len());
     let total = pool.total_pages();
     assert!(freeable <= total, "{freeable} pages");
     let freeable = sched::with_load_hook(
@@ -431,17 +428,13 @@ fn a_mapped_object_is_not_moved() {
         let _ = mm::migrate(page).unwrap();
     }
     assert!(pool.events().migrations_refused.load(Relaxed) > 0);
-    // SAFETY: It is mapped.
+    // SAFETY: The object is mapped.
     let now = unsafe { std::slice::from_raw_parts(bytes.as_ptr(), 500) };
-    assert_eq!(now, pattern(number, 500), "the bytes are where they were");
+    assert_eq!(now, pattern(number, 500), "mapped bytes moved");
     // SAFETY: The bytes are not used any more.
     on_cpu(1, || unsafe { pool.unmap_object(held) });
     pool.compact();
-    assert_eq!(
-        pool.freeable_pages(),
-        0,
-        "pages that could be freed are left"
-    );
+    assert_eq!(pool.freeable_pages(), 0, "freeable pages are left");
     for (i, &handle) in kept {
         check(&pool, handle, 500, i);
         pool.free(handle).unwrap();
@@ -456,21 +449,21 @@ fn pages_around_a_mapped_object_come_free() {
     let (shape, _) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
     let (objs, pages) = (usize::from(shape.objs), usize::from(shape.pages));
     assert!(pages >= 4);
-    // Of two full zspages, one becomes half full, the other almost empty.
+    // Leave every second object of one full zspage, and few of another.
     let handles: Vec<Handle> = (0..2 * objs).map(|i| store(&pool, size, i)).collect();
     let is_kept = |i: usize| i % 2 == 0 && i < objs || i % 8 == 0 || i == 2 * objs - 1;
     for i in (0..2 * objs).filter(|&i| !is_kept(i)) {
         pool.free(handles[i]).unwrap();
     }
-    // The last object of the source stays where it is; the others move.
+    // The last object of the source is mapped and stays. The others move.
     let last = handles[2 * objs - 1];
     on_cpu(1, || pool.map_object(last, MapMode::ReadOnly).unwrap());
     let done = pool.compact();
     let of_the_source = (objs..2 * objs - 1).filter(|i| i % 8 == 0).count();
     let others = (0..2 * objs - 1).filter(|&i| is_kept(i)).count();
-    // None of them twice.
+    // Each at most once.
     assert!((of_the_source..=others).contains(&done.objects));
-    // Nothing but its own pages is left of the source, and of the other what its objects need.
+    // The source keeps the pages of the mapped object, the destination those of its objects.
     let needed = (others * shape.size as usize).div_ceil(PAGE_SIZE);
     assert!(
         pool.total_pages() <= needed + 2,
@@ -497,7 +490,7 @@ fn a_zspage_whose_page_is_locked_is_freed_later() {
         assert!(machine.has_work() && machine.zs_pages() > 0 && before > 0);
         let (_, stats) = pool.class_stats(pool.lookup_class_index(size)).unwrap();
         let empty = stats.zspages[Group::EMPTY.number()];
-        assert_eq!(empty, 1, "zspages count as empty");
+        assert_eq!(empty, 1, "empty zspages");
         drop(locked);
         assert!(machine.run_work());
         assert_eq!((machine.zs_pages(), pool.total_pages()), (0, 0));
@@ -535,7 +528,7 @@ fn an_empty_zspage_that_waits_to_be_freed_can_be_used() {
     pool.free(handle).unwrap();
     let pages = machine.zs_pages();
     let handle = store(&pool, 3000, 2);
-    assert_eq!(machine.zs_pages(), pages, "it needed no other page");
+    assert_eq!(machine.zs_pages(), pages, "a page was allocated");
     drop(locked);
     machine.run_work();
     check(&pool, handle, 3000, 2);
@@ -548,7 +541,7 @@ fn a_page_that_was_locked_when_it_came_free_is_freed_by_compaction() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let handles: Vec<Handle> = (0..12).map(|i| store(&pool, 1353, i)).collect();
-    // Everybody has a page locked while all but one object go.
+    // Lock all pages while all objects but one are freed.
     let locked: Vec<LockedPage> = mm::movable_pages()
         .into_iter()
         .filter_map(LockedPage::try_new)
@@ -582,7 +575,7 @@ fn a_source_whose_pages_are_locked_is_freed_later() {
     assert_eq!((locked.len(), pool.compact().pages), (total, 0));
     assert!(pool.events().objects_moved.load(Relaxed) > 0);
     drop(locked);
-    // Sources are empty, and nobody will compact them again.
+    // The sources are empty, so only the work can free them.
     assert!(machine.run_work());
     assert!(freeable > 0 && pool.total_pages() < total);
     pool.compact();
@@ -593,7 +586,7 @@ fn a_source_whose_pages_are_locked_is_freed_later() {
     }
 }
 
-// Who writes past the end of an object's bytes spoils its handle.
+// Writing past the end of an object overwrites its index.
 #[test]
 fn an_overwritten_handle_is_found() {
     let machine = boot(Config::default());
@@ -608,7 +601,7 @@ fn an_overwritten_handle_is_found() {
         .flat_map(|chain| chain.pages.values().copied().collect::<Vec<_>>())
         .find(|page| {
             (4..PAGE_SIZE).step_by(8).any(|offset| {
-                // SAFETY: The page is ours, nobody else uses it.
+                // SAFETY: The page is in a zspage, and no other thread runs.
                 unsafe {
                     let found = page.read_u32(offset) == victim.in_object();
                     if found {
@@ -621,9 +614,9 @@ fn an_overwritten_handle_is_found() {
         .unwrap();
     assert_eq!(pool.free(victim), Err(BadHandle::Mismatch));
     reported(&machine, victim.into_raw(), 1);
-    // Its bytes are there all the same.
+    // The object itself is not affected.
     check(&pool, victim, 500, 20);
-    // It can never be moved, and nobody waits for that.
+    // The page cannot be migrated any more. Compaction skips the object.
     assert_eq!(mm::migrate(page), Some(Err(EINVAL)));
     pool.compact();
     for (i, &handle) in handles.iter().enumerate().step_by(2) {
@@ -640,7 +633,7 @@ fn an_overwritten_handle_is_found() {
     );
 }
 
-// The index behind an object may be overwritten at any time: also while its page moves.
+// The index after an object may be overwritten at any time, also during a migration.
 #[test]
 fn an_index_overwritten_while_its_page_moves() {
     let machine = boot(Config::default());
@@ -655,19 +648,19 @@ fn an_index_overwritten_while_its_page_moves() {
     let mut reads = 0;
     let migrated = sched::with_load_hook(
         &mut || {
-            // Just after the index was read.
+            // Called right after the index was read.
             reads += 1;
-            // SAFETY: The page is ours, nobody else uses it.
+            // SAFETY: The page is in a zspage, and no other thread runs.
             unsafe { page.write_u32(offset, other.in_object()) };
         },
         || mm::migrate(page),
     );
-    assert!(reads > 0, "nobody reads the index");
+    assert!(reads > 0, "the index was not read");
     assert!(
         matches!(migrated, Some(Ok(Migrated::To(_)))),
         "{migrated:?}"
     );
-    // Both are where they were, and nobody waits for either.
+    // Neither object is lost or locked.
     check(&pool, victim, 500, 1);
     check(&pool, other, 3000, 2);
     pool.free(other).unwrap();
@@ -677,22 +670,22 @@ fn an_index_overwritten_while_its_page_moves() {
     machine.take_reports();
 }
 
-// Where on this page the index of a handle is.
+// Returns the offset on this page of the index of a handle.
 fn index_of(page: RawPage, handle: Handle) -> Option<usize> {
-    // SAFETY: The page is ours, nobody else uses it.
+    // SAFETY: The page is in a zspage, and no other thread runs.
     (4..PAGE_SIZE)
         .step_by(8)
         .find(|&offset| unsafe { page.read_u32(offset) } == handle.in_object())
 }
 
-// Pages of a handle table for so many live objects: a leaf for each 512, and the classes may keep
-// a sixteenth of them, and sixteen each.
+// Returns the pages that the handle table may have for `live` objects: a leaf per 512 entries. Each
+// class may keep a sixteenth of its objects and 16 entries.
 fn most_handle_pages(pool: &Pool, live: usize) -> usize {
     let leaves = (live + live / 8 + 16 * pool.classes().count()).div_ceil(512);
     leaves + leaves.div_ceil(512)
 }
 
-// Sizes of so many different classes.
+// Returns one size for each of `count` classes.
 fn sizes_of_classes(pool: &Pool, count: usize) -> Vec<usize> {
     let mut classes = HashSet::new();
     (20..PAGE_SIZE)
@@ -717,7 +710,7 @@ fn one_class_after_another_needs_no_more_handles() {
         live += count;
         let (pages, most) = (pool.handle_pages(), most_handle_pages(&pool, live));
         assert!(pages <= most, "{pages} pages with {size} bytes, not {most}");
-        // A few stay, so that the class is not empty.
+        // Keep a few objects, so that the class is not empty.
         for (i, handle) in handles.into_iter().enumerate() {
             if i % 40 == 0 {
                 stay.push(handle);
@@ -767,7 +760,7 @@ fn classes_that_shrank_and_were_compacted_keep_few_handles() {
     }
 }
 
-// No memory for the table: then a class gets those that others keep.
+// If the table cannot grow, malloc takes the free entries of other classes.
 #[test]
 fn handles_that_others_keep_are_found() {
     let machine = boot(Config {
@@ -776,7 +769,7 @@ fn handles_that_others_keep_are_found() {
     });
     let pool = pool(16);
     let sizes = sizes_of_classes(&pool, 101);
-    // Each of a hundred classes keeps a few.
+    // Leave free entries in a hundred classes.
     let handles: Vec<Handle> = sizes[1..]
         .iter()
         .flat_map(|&size| [size; 40])
@@ -790,7 +783,7 @@ fn handles_that_others_keep_are_found() {
     let entries = pool.handle_pages().saturating_sub(1) * 512;
     let more: Vec<Handle> =
         std::iter::from_fn(|| pool.malloc(sizes[0], Gfp::KERNEL).ok()).collect();
-    assert_eq!(more.len() + stay.len(), entries, "all entries are in use");
+    assert_eq!(more.len() + stay.len(), entries, "free entries are left");
     assert_eq!(pool.malloc(sizes[0], Gfp::KERNEL), Err(ENOMEM));
     machine.fail_none();
     for handle in more
@@ -810,7 +803,7 @@ fn an_empty_pool_has_a_small_table() {
     let pool = pool(16);
     let mut stale = Vec::new();
     for round in 0..4 {
-        // In the last one more than a middle of the table covers.
+        // The last round needs a second middle node.
         let count: usize = if round == 3 { 270_000 } else { 3000 << round };
         let handles: Vec<Handle> = (0..count)
             .map(|_| pool.malloc(24, Gfp::KERNEL).unwrap())
@@ -821,9 +814,9 @@ fn an_empty_pool_has_a_small_table() {
             pool.free(handle).unwrap();
         }
         machine.run_work();
-        assert_eq!(pool.handle_pages(), 2, "a leaf and its middle");
+        assert_eq!(pool.handle_pages(), 2, "the table was not trimmed");
         assert_eq!(machine.tables(), 2);
-        // A number that named an object finds none.
+        // Handles of freed objects are stale.
         for &handle in handles.iter().step_by(613) {
             assert_eq!(pool.free(handle), Err(BadHandle::NotAllocated));
             stale.push(handle);
@@ -831,7 +824,7 @@ fn an_empty_pool_has_a_small_table() {
         reported_any(&machine, stale.len());
         stale.clear();
     }
-    // What is there still works.
+    // The table still works.
     let handles: Vec<Handle> = (0..2000).map(|i| store(&pool, 100, i)).collect();
     assert_eq!(handles.iter().collect::<HashSet<_>>().len(), 2000);
     for (i, &handle) in handles.iter().enumerate() {
@@ -895,7 +888,7 @@ fn a_zspage_that_is_dropped_is_reported() {
     let zspage = Zspage::alloc(class, Gfp::KERNEL).unwrap();
     drop(IsolatedZspage::new(class, zspage));
     assert_eq!(machine.take_reports(), [Report::ForgottenZspage]);
-    assert_eq!(machine.slabs(), 1, "it is lost, not freed");
+    assert_eq!(machine.slabs(), 1, "the zspage is leaked");
     machine.forget_slab();
 }
 
@@ -915,7 +908,8 @@ fn malloc_does_not_sleep_where_it_may_not() {
     pool.free(held).unwrap();
 }
 
-// Fails each allocation of a scenario, one at a time, until there is none left to fail.
+// Runs a scenario repeatedly and fails its first allocation, its second, and so on. Returns how
+// many could fail.
 fn fail_each(kinds: &[Point], scenario: impl Fn(&Booted) -> Result) -> usize {
     for pass in 0.. {
         let machine = boot(Config::default());
@@ -928,7 +922,7 @@ fn fail_each(kinds: &[Point], scenario: impl Fn(&Booted) -> Result) -> usize {
             "failure {pass} of {kinds:?}: {result:?}"
         );
         assert_eq!(result.err().unwrap_or(ENOMEM), ENOMEM);
-        // Whatever happened, nothing is left: `machine` complains otherwise.
+        // Dropping `machine` checks that nothing is leaked.
         if !came {
             return pass;
         }
@@ -963,7 +957,7 @@ fn malloc_survives_any_failure() {
                     Err(error) => {
                         assert_eq!((pool.total_pages(), machine.slabs()), before);
                         result = Err(error);
-                        // The pool still serves.
+                        // The pool still works.
                         handles.push(store(&pool, size, i));
                     }
                 }
@@ -1006,7 +1000,7 @@ fn compaction_survives_any_failure() {
             pool.free(handle).unwrap();
         }
     }
-    assert!(failures > 0, "compaction allocates nothing");
+    assert!(failures > 0, "no allocation failed");
 }
 
 #[test]
@@ -1023,11 +1017,14 @@ fn compaction_ends_though_no_page_can_be_had() {
             pool.free(handle).unwrap();
         }
         machine.fail_all(&[Point::Page]);
-        // Each object at most once from each zspage to each fuller one is far below this.
+        // This is far more than moving each object from each zspage to each fuller one.
         let mut steps = 0;
         let mut step = || {
             steps += 1;
-            assert!(steps < 20_000, "{size} bytes, seed {seed}: it does not end");
+            assert!(
+                steps < 20_000,
+                "{size} bytes, seed {seed}: compaction does not end"
+            );
         };
         moved += sched::with_hook(&mut step, || pool.compact()).objects;
         failures += machine.faults();
@@ -1039,11 +1036,11 @@ fn compaction_ends_though_no_page_can_be_had() {
             pool.free(handle).unwrap();
         }
     }
-    assert!(failures > 0, "compaction wanted no page");
+    assert!(failures > 0, "compaction allocated no page");
     assert!(moved > 0, "compaction moved nothing");
 }
 
-// A page is to be free, and none can be had: the free slots that there are have to do.
+// A page can be freed, but none can be allocated, so objects must move into existing free slots.
 #[test]
 fn a_zspage_is_packed_though_no_page_can_be_had() {
     let mut tried = 0;
@@ -1057,7 +1054,7 @@ fn a_zspage_is_packed_though_no_page_can_be_had() {
         }
         tried += 1;
         let handles: Vec<Handle> = (0..objs).map(|i| store(&pool, size, i)).collect();
-        // All objects on page 0, and the first on pages 3 and 5.
+        // Keep all objects on page 0, and the first one on pages 3 and 5.
         let is_kept = |i: usize| {
             let (first, last) = (i * slot / PAGE_SIZE, ((i + 1) * slot - 1) / PAGE_SIZE);
             let is_first = i * slot - first * PAGE_SIZE < slot;
@@ -1109,7 +1106,8 @@ fn memory_that_ends_is_an_error_and_comes_back() {
 
 #[test]
 fn zspages_are_small() {
-    // One for each zspage, beside its pages: a bitmap for the most objects that there can be.
+    // Each zspage needs this in addition to its pages. Most of it is the bitmap, for the largest
+    // class.
     assert!(
         std::mem::size_of::<Zspage>() <= 320,
         "{}",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bitmap of slots, against a vector of booleans.
+//! The bitmap of slots, compared with a vector of booleans.
 #![cfg(not(loom))]
 
 use zsmalloc_host::engine::geometry::{Geometry, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
@@ -18,7 +18,7 @@ fn capacity() -> usize {
     objs.max().unwrap()
 }
 
-// All questions, at all places.
+// Compares all queries for all slots.
 fn compare(slots: &SlotMap, taken: &[bool]) {
     for (index, &taken) in taken.iter().enumerate() {
         assert_eq!(slots.is_taken(index), taken, "slot {index}");
@@ -29,8 +29,8 @@ fn compare(slots: &SlotMap, taken: &[bool]) {
         for &end in &ranges {
             let any = (from..end).any(|index| taken[index]);
             assert_eq!(slots.any_taken(from..end), any, "from {from} to {end}");
-            let open = (from..end).find(|&index| !taken[index]);
-            assert_eq!(slots.first_free_in(from..end), open, "from {from} to {end}");
+            let free = (from..end).find(|&index| !taken[index]);
+            assert_eq!(slots.first_free_in(from..end), free, "from {from} to {end}");
         }
         let last = (0..from).rev().find(|&index| taken[index]);
         assert_eq!(slots.prev_taken(from), last, "before {from}");
@@ -51,7 +51,7 @@ fn random_changes() {
         let mut random = Random::new(seed);
         let slots = SlotMap::new();
         let mut taken = vec![true; capacity];
-        // Few slots or many: an index is drawn from the front only, in some runs.
+        // Some runs use only the first slots.
         let range = [3, 64, 65, 130, capacity][seed as usize % 5].min(capacity);
         for step in 0..600 {
             let index = random.below(range);
@@ -82,7 +82,7 @@ fn random_changes() {
 
 #[test]
 fn every_pair_of_slots() {
-    // Two free slots anywhere in the first words, and everything that can be asked of them.
+    // Try every pair of free slots in the first words.
     let slots = SlotMap::new();
     for a in (0..capacity()).step_by(3) {
         for b in (a + 1..capacity() - 2).step_by(7) {
@@ -118,7 +118,7 @@ fn open_slots_close_all_or_none() {
             slots.set_free_range(start..end);
             let mut taken = vec![true; capacity()];
             taken[start..end].fill(false);
-            // With a neighbour that is taken.
+            // A range next to an allocated slot.
             for range in [
                 start.saturating_sub(1)..end,
                 start..(end + 1).min(capacity()),
@@ -148,7 +148,7 @@ fn ranges_open_and_close_as_their_slots_do() {
             slots.set_free_range(start..end);
             taken[start..end].fill(false);
             let middle = (start + end) / 2;
-            // Some are taken already.
+            // Some slots are allocated already.
             if start < middle {
                 assert!(slots.clear_free(start));
                 taken[start] = true;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Real threads: allocating, mapping and freeing, while others compact, migrate, lock pages and do
-//! the deferred work. Each object carries a checksum of itself.
+//! Stress test with real threads. Some allocate, map and free while others compact, migrate, lock
+//! pages and run deferred work. Each object ends with a checksum.
 //!
-//! `ZS_SEED=<number>` makes other runs, `ZS_ROUNDS=<number>` longer ones.
+//! `ZS_SEED=<number>` changes the run, `ZS_ROUNDS=<number>` its length.
 #![cfg(not(loom))]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -38,7 +38,7 @@ fn checksum(bytes: &[u8]) -> u64 {
     })
 }
 
-// Random bytes, and a checksum behind them.
+// Fills with random bytes, followed by their checksum.
 fn fill(bytes: &mut [u8], random: &mut Random) {
     let (data, sum) = bytes.split_at_mut(bytes.len() - 8);
     let first = random.next_u64();
@@ -61,7 +61,7 @@ struct Counts {
     refused: AtomicUsize,
 }
 
-// How many objects it stored.
+// Allocates, maps and frees objects. Returns how many it stored.
 fn worker(
     pool: &Pool,
     shared: &Mutex<Vec<Object>>,
@@ -76,7 +76,7 @@ fn worker(
         if stop.load(Relaxed) {
             break;
         }
-        // Grows, shrinks, grows: so there is always something to compact.
+        // Grows and shrinks in turns, so that there is something to compact.
         let growing = round / 250 % 2 == 0;
         match random.below(10) {
             0..=3 => {
@@ -120,7 +120,7 @@ fn worker(
                 verify(&mapping.bytes()[..size], "read again");
             }
             8 if !mine.is_empty() => {
-                // To another thread, perhaps.
+                // Another thread may take the object.
                 let object = mine.swap_remove(random.below(mine.len()));
                 shared.lock().unwrap().push(object);
             }
@@ -138,7 +138,7 @@ fn worker(
     stored
 }
 
-// The kernel: moves pages, holds on to some for a while.
+// Plays the kernel: migrates pages, and keeps some locked or isolated for a while.
 fn kernel(stop: &AtomicBool, counts: &Counts, seed: u64) {
     let mut random = Random::new(seed);
     while !stop.load(Relaxed) {
@@ -168,7 +168,7 @@ fn kernel(stop: &AtomicBool, counts: &Counts, seed: u64) {
 
 fn compactor(pool: &Pool, stop: &AtomicBool, counts: &Counts) {
     while !stop.load(Relaxed) {
-        // Gives way after each object, or only to who waits.
+        // Reschedules after each object, or only if the lock is contended.
         let done = if counts.moved.load(Relaxed) % 2 == 0 {
             sched::with_hook(&mut std::thread::yield_now, || pool.compact())
         } else {
@@ -179,7 +179,7 @@ fn compactor(pool: &Pool, stop: &AtomicBool, counts: &Counts) {
     }
 }
 
-// Starts a thread on the machine. If it fails the others end, too, instead of waiting for it.
+// Starts a thread on the machine. If it panics, all threads stop, so that none waits for it.
 fn start<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     machine: Arc<Machine>,
@@ -203,8 +203,8 @@ fn start<'scope, T: Send + 'scope>(
     })
 }
 
-// Ends all when the workers have ended; how many objects these stored. A panic that is joined is
-// nobody else's concern any more: it has to go on from here.
+// Waits for the workers, then stops all threads. Returns how many objects the workers stored. A
+// scope does not see panics of joined threads, so this passes them on.
 fn finish(workers: Vec<ScopedJoinHandle<'_, usize>>, stop: &AtomicBool) -> usize {
     let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
     stop.store(true, Relaxed);
@@ -273,7 +273,7 @@ fn stress(placement: Placement, chain: usize) {
         (0, 0, 0)
     );
     println!(
-        "{stored} objects stored, {} left, {} moved, {} pages migrated, {} not, {} frees deferred",
+        "{stored} objects stored, {} left, {} moved, {} pages migrated, {} not migrated, {} frees deferred",
         objects.len(),
         counts.moved.load(Relaxed),
         counts.migrated.load(Relaxed),
@@ -320,14 +320,14 @@ fn pools_come_and_go() {
                 })
             })
             .collect();
-        // Migration does not care whose pages they are.
+        // Migration works on the pages of all pools.
         start(scope, machine.share(), stop, move || {
             kernel(stop, counts, 9)
         });
         finish(workers, stop)
     });
     let (migrated, refused) = (counts.migrated.load(Relaxed), counts.refused.load(Relaxed));
-    println!("{stored} objects stored, {migrated} pages migrated, {refused} not");
+    println!("{stored} objects stored, {migrated} pages migrated, {refused} not migrated");
     assert!(stored > 90, "only {stored} objects were stored in 90 pools");
     assert!(migrated > 0, "no page was migrated");
 }

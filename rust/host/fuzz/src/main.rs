@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lets libFuzzer think of things to do to a pool, and to its model: see `run` in this folder.
+//! Runs the operations that libFuzzer makes up on a pool and its model. See `run` in this folder.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

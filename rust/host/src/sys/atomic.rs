@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Atomics: those of `core`, or for the two types that protocols are made of, those of `loom`.
+//! The atomics of `core`. Under loom, those of `loom` for the types that the locking protocols use.
 
 #[cfg(not(loom))]
 pub use self::counted::AtomicUsize;
@@ -11,8 +11,8 @@ pub use core::sync::atomic::{
 
 #[cfg(loom)]
 pub use self::modelled::{AtomicBool, AtomicU64, RefCount};
-// Counters and fields that only change under a lock: modelling them would multiply the states and
-// say nothing.
+// Counters, and fields that only change under a lock. Modelling these would multiply the states and
+// find nothing.
 #[cfg(loom)]
 pub use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU8, AtomicUsize, Ordering};
 
@@ -21,20 +21,20 @@ std::thread_local! {
     static SPINS_LEFT: core::cell::Cell<Option<usize>> = const { core::cell::Cell::new(None) };
 }
 
-/// Says that nobody else is there who could end a wait: from now on, so many turns of waiting are
-/// a panic.
+/// Makes this thread panic after `spins` more turns of waiting. For tests in which no other thread
+/// could end a wait.
 #[cfg(not(loom))]
 pub fn limit_spins(spins: usize) {
     SPINS_LEFT.set(Some(spins));
 }
 
-/// Lets whoever is waited for run: with more threads than CPUs, it may be waiting for this one.
+/// Yields while waiting. With more threads than CPUs, the other thread may need this CPU.
 pub fn spin_loop() {
     #[cfg(not(loom))]
     {
         if let Some(left) = SPINS_LEFT.get() {
             let left = left.checked_sub(1);
-            check!(left.is_some(), "BUG: waits for what will never come");
+            check!(left.is_some(), "BUG: endless wait");
             SPINS_LEFT.set(left);
         }
         std::thread::yield_now();
@@ -43,7 +43,7 @@ pub fn spin_loop() {
     modelled::wait();
 }
 
-/// A count of references to a page.
+/// The reference count of a page.
 #[cfg(not(loom))]
 pub type RefCount = core::sync::atomic::AtomicUsize;
 
@@ -53,17 +53,15 @@ mod counted {
 
     use crate::sys::sched;
 
-    /// A counter. A test can do something between one load and what follows.
+    /// A counter. Tests can run code after a load, before the engine uses the value.
     #[derive(Default)]
     pub struct AtomicUsize(atomic::AtomicUsize);
 
     impl AtomicUsize {
-        /// As of `core`.
         pub const fn new(initial: usize) -> Self {
             Self(atomic::AtomicUsize::new(initial))
         }
 
-        /// As of `core`.
         #[inline]
         pub fn load(&self, order: Ordering) -> usize {
             let value = self.0.load(order);
@@ -71,19 +69,16 @@ mod counted {
             value
         }
 
-        /// As of `core`.
         #[inline]
         pub fn store(&self, value: usize, order: Ordering) {
             self.0.store(value, order);
         }
 
-        /// As of `core`.
         #[inline]
         pub fn fetch_add(&self, n: usize, order: Ordering) -> usize {
             self.0.fetch_add(n, order)
         }
 
-        /// As of `core`.
         #[inline]
         pub fn fetch_sub(&self, n: usize, order: Ordering) -> usize {
             self.0.fetch_sub(n, order)
@@ -103,9 +98,9 @@ mod modelled {
         static WAITS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     }
 
-    /// Begins an execution of a model, in which threads wait `waits` times, all together, before
-    /// what follows is not explored any more: who waits twice learns nothing that who waits once
-    /// does not, but two who wait could do so in turns for ever.
+    /// Begins an execution of a model. After `waits` turns of waiting, of all threads together, the
+    /// rest of the execution is not explored. A second turn finds nothing that the first did not,
+    /// and two waiting threads could take turns forever.
     pub fn begin_execution(waits: usize) {
         WAITS_LEFT.set(waits);
     }
@@ -120,21 +115,21 @@ mod modelled {
 
     macro_rules! modelled {
         ($name:ident, $modelled:ident, $value:ty) => {
-            /// An atomic of `loom` that comes into being when it is first used.
+            /// An atomic of `loom`, created on first use.
             ///
-            /// A pool has thousands of them, a model touches a few; and unlike those of `loom`
-            /// itself, this one can be made in a constant.
+            /// A pool has thousands of atomics, and a model uses few. Unlike those of `loom`, this
+            /// one has a const constructor.
             pub struct $name {
                 initial: $value,
                 inner: OnceCell<loom::sync::atomic::$modelled>,
             }
 
-            // SAFETY: All threads of a model run on one thread of the host, and do not switch
-            // while the cell is filled.
+            // SAFETY: All threads of a model run on one thread of the host, and do not switch while
+            // the cell is filled.
             unsafe impl Sync for $name {}
 
             impl $name {
-                /// An atomic of this value.
+                /// Creates an atomic with this value.
                 pub const fn new(initial: $value) -> Self {
                     Self {
                         initial,
@@ -147,22 +142,18 @@ mod modelled {
                         .get_or_init(|| loom::sync::atomic::$modelled::new(self.initial))
                 }
 
-                /// As of `core`.
                 pub fn load(&self, order: Ordering) -> $value {
                     self.inner().load(order)
                 }
 
-                /// As of `core`.
                 pub fn store(&self, value: $value, order: Ordering) {
                     self.inner().store(value, order);
                 }
 
-                /// As of `core`.
                 pub fn swap(&self, value: $value, order: Ordering) -> $value {
                     self.inner().swap(value, order)
                 }
 
-                /// As of `core`.
                 pub fn compare_exchange(
                     &self,
                     current: $value,
@@ -174,7 +165,6 @@ mod modelled {
                         .compare_exchange(current, new, success, failure)
                 }
 
-                /// As of `core`.
                 pub fn compare_exchange_weak(
                     &self,
                     current: $value,
@@ -194,12 +184,12 @@ mod modelled {
     modelled!(RefCount, AtomicUsize, usize);
 
     impl AtomicU64 {
-        /// As of `core`, but that it writes nothing where it changes nothing.
+        /// Like that of `core`, but writes nothing if no bit changes.
         ///
-        /// `loom` does not know that nobody can write between what such an operation reads and
-        /// what it writes: a lock that was tried in vain would stay locked after it was unlocked.
+        /// `loom` does not treat this as one operation: another thread can write between the read
+        /// and the write. A failed trylock would then lock an entry that was unlocked in between.
         pub fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
-            // One that fails reads the newest value, as an operation that writes would.
+            // A compare-and-exchange that fails still reads the newest value.
             const NEVER: u64 = u64::MAX;
             let exchange = |old, new| {
                 self.inner()

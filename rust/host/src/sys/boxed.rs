@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Zeroed memory, and a place for a box that is read under RCU.
+//! Zeroed memory, and an owning pointer that is read under RCU.
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -13,15 +13,15 @@ use super::machine::{self, Point};
 use super::prelude::*;
 use super::sched::{might_sleep, RcuRead};
 
-/// Types that have a value zero.
+/// Types that have a zero value.
 ///
-/// On the kernel's side all bytes zero are that value. Atomics of `loom` have to be made.
+/// In the kernel that is all-zero bytes. Atomics of `loom` need a constructor.
 ///
 /// # Safety
 ///
-/// [`ZeroInit::zero`] initialises; dropping a zero does nothing.
+/// [`ZeroInit::zero`] must initialise the value. Dropping it must do nothing.
 pub unsafe trait ZeroInit: Sized + Send + Sync {
-    /// Writes the value zero.
+    /// Writes the zero value.
     ///
     /// # Safety
     ///
@@ -29,27 +29,28 @@ pub unsafe trait ZeroInit: Sized + Send + Sync {
     unsafe fn zero(slot: *mut Self);
 }
 
-// SAFETY: Initialises with the number zero.
+// SAFETY: Writes the number zero. Atomics have no destructor.
 unsafe impl ZeroInit for AtomicU64 {
     unsafe fn zero(slot: *mut Self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: `slot` is valid for writes (safety requirement).
         unsafe { slot.write(AtomicU64::new(0)) };
     }
 }
 
-// SAFETY: Initialises with an empty place. Dropping one does nothing.
+// SAFETY: Writes an empty `RcuBox`. Dropping that does nothing.
 unsafe impl<T: ZeroInit> ZeroInit for RcuBox<T> {
     unsafe fn zero(slot: *mut Self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: `slot` is valid for writes (safety requirement).
         unsafe { slot.write(RcuBox(AtomicPtr::new(null_mut()))) };
     }
 }
 
-// SAFETY: As for the elements.
+// SAFETY: The elements are `ZeroInit`.
 unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {
     unsafe fn zero(slot: *mut Self) {
         for i in 0..N {
-            // SAFETY: The element is inside the array.
+            // SAFETY: `slot` is valid for the whole array (safety requirement), and the element is
+            // inside it.
             unsafe { T::zero(slot.cast::<T>().add(i)) };
         }
     }
@@ -63,13 +64,13 @@ unsafe impl<T: ZeroInit, const N: usize> ZeroInit for [T; N] {
 pub struct ZeroBox<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 
 impl<T: ZeroInit> ZeroBox<T> {
-    /// Allocates; [`ENOMEM`] if there is no memory. Context: as `gfp` says.
+    /// Allocates zeroed memory, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn new(gfp: Gfp) -> Result<Self> {
         let gfp = Gfp::from_raw(gfp.for_metadata());
         let raw = machine::current().allocate(Point::Table, Layout::new::<T>(), gfp)?;
-        // SAFETY: The memory is fresh, large and aligned enough for a `T`.
+        // SAFETY: The memory is new, and large and aligned enough for a `T`.
         unsafe { T::zero(raw.cast().as_ptr()) };
-        // INVARIANT: Just allocated and initialised.
+        // INVARIANT: The memory was allocated and initialised above.
         Ok(Self(raw.cast(), PhantomData))
     }
 
@@ -82,14 +83,14 @@ impl<T: ZeroInit> Deref for ZeroBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants `0` points to a `T` that the box owns.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl<T: ZeroInit> Drop for ZeroBox<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants this owns a value in its own allocation.
+        // SAFETY: By the type invariants the box owns a `T` in its own allocation.
         unsafe {
             core::ptr::drop_in_place(self.0.as_ptr());
             machine::current().free(Point::Table, self.0.cast(), Layout::new::<T>());
@@ -97,27 +98,28 @@ impl<T: ZeroInit> Drop for ZeroBox<T> {
     }
 }
 
-/// A place for one box, which readers find without a lock.
+/// An owning pointer that readers follow under RCU. May be empty.
 ///
 /// # Invariants
 ///
-/// The pointer is null or came from a [`ZeroBox`], which the place owns. What [`RcuBox::take`]
-/// takes out stays valid until all readers that may have found it are done.
+/// The pointer is null or came from a [`ZeroBox`], and owns its allocation. An allocation that
+/// [`RcuBox::take`] removed stays valid until the read-side sections that may have found it have
+/// ended.
 #[repr(transparent)]
 pub struct RcuBox<T: ZeroInit>(AtomicPtr<T>);
 
-// SAFETY: Zero bits are a null pointer: an empty place.
+// SAFETY: A null pointer is an empty `RcuBox`.
 unsafe impl<T: ZeroInit> Zeroable for RcuBox<T> {}
 
 impl<T: ZeroInit> RcuBox<T> {
-    /// What is in the place. Any context.
+    /// Returns the value, or `None` if empty. Any context.
     pub fn get<'a>(&'a self, _section: RcuRead<'a>) -> Option<&'a T> {
-        // SAFETY: By the type invariants the pointer is null or valid for as long as the read-side
-        // section goes on. Acquire pairs with `set`.
+        // SAFETY: By the type invariants the pointer is null, or valid until the read-side section
+        // ends. The acquire load pairs with the release in `set`.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Puts a box in the place. If there is one already, the new one is freed.
+    /// Stores a box. If there is one already, frees the new one instead.
     pub fn set(&self, value: ZeroBox<T>) {
         let raw = value.into_raw();
         if self
@@ -125,15 +127,15 @@ impl<T: ZeroInit> RcuBox<T> {
             .compare_exchange(null_mut(), raw, Ordering::Release, Ordering::Relaxed)
             .is_err()
         {
-            // SAFETY: `raw` is what `into_raw` gave up above. It is not null.
+            // SAFETY: `into_raw` returned `raw` above, and a box is not null.
             drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
         }
     }
 
-    /// Takes the box out. Any context; what is returned may sleep when it is dropped.
+    /// Removes the box. Any context. Dropping the result may sleep.
     pub fn take(&self) -> Option<Retired<T>> {
         let raw = self.0.swap(null_mut(), Ordering::AcqRel);
-        // INVARIANT: The pointer came from a `ZeroBox`, and nobody finds it from here on.
+        // INVARIANT: The pointer came from a `ZeroBox`, and no new reader finds it.
         NonNull::new(raw).map(|raw| Retired(raw, PhantomData))
     }
 }
@@ -146,20 +148,21 @@ impl<T: ZeroInit> Drop for RcuBox<T> {
     }
 }
 
-/// A box that no new reader finds.
+/// A box that was removed from an [`RcuBox`], so that no new reader finds it.
 ///
-/// Dropping it frees the memory after a grace period. The value itself is not dropped, as readers
-/// may still have it.
+/// Dropping it frees the memory after a grace period. It does not drop the value, as readers may
+/// still use that.
 ///
 /// # Invariants
 ///
-/// `0` is what a [`RcuBox`] gave up: a value in an allocation.
+/// `0` points to a value in an allocation, removed from an [`RcuBox`].
 pub struct Retired<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 
 impl<T: ZeroInit> Drop for Retired<T> {
     fn drop(&mut self) {
         might_sleep("kvfree_rcu_mightsleep()");
-        // SAFETY: By the type invariants this is the allocation, which no new reader finds.
+        // SAFETY: By the type invariants this is an allocation. Only readers that found it before
+        // its removal use it, and `retire` waits for those.
         unsafe { machine::current().retire(Point::Table, self.0.cast(), Layout::new::<T>()) };
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one mapping that a CPU can have at a time.
+//! The per-CPU mapping area. A CPU can have one object mapped at a time.
 //!
-//! Each thread is a CPU, or several: see [`on_cpu`].
+//! Each thread is a CPU. With [`on_cpu`] it can be several.
 
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
@@ -15,23 +15,23 @@ use super::raw_page::RawPage;
 use super::sched::RcuRead;
 use super::spinlock::LockClass;
 
-/// What a CPU has.
+/// The state of a CPU.
 struct Area {
-    // Between two canaries.
+    // One page, between two canaries.
     buffer: Box<[Cell<u64>]>,
     page: Cell<Option<RawPage>>,
-    // Of what is mapped; the entry is null if nothing is.
+    // The current mapping. The entry is null if there is none.
     handle: Cell<u64>,
     entry: Cell<*const AtomicU64>,
     mode: Cell<u8>,
     bounced: Cell<bool>,
-    // Spinlocks and mappings that are held.
+    // The preemption count: spinlocks and mappings.
     preempt: Cell<usize>,
-    // The spinlock that is held, or waited for.
+    // The spinlock that is held or waited for.
     lock: Cell<Option<LockClass>>,
-    // HandleEntries that are locked, as lockdep counts them.
+    // The number of locked entries, as lockdep counts them.
     entries: Cell<isize>,
-    // What was held when that was tried.
+    // The lock that was held when `lock` was tried.
     outer_lock: Cell<Option<LockClass>>,
 }
 
@@ -40,7 +40,7 @@ const CANARY_WORDS: usize = 8;
 const POISON: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
 struct Cpus {
-    // Boxed, as areas are pointed to.
+    // Boxed, as there are pointers to the areas.
     #[expect(clippy::vec_box)]
     areas: RefCell<Vec<Box<Area>>>,
     now: Cell<usize>,
@@ -85,17 +85,17 @@ impl Area {
     }
 
     fn buffer(&self) -> NonNull<u8> {
-        // Cells, so the bytes may be written through this. A pointer to one element would be good
-        // for that alone.
+        // Made from the slice, so that it may be used for all bytes, and from cells, so that it may
+        // be written through.
         let first = NonNull::from(&*self.buffer).cast::<u64>();
-        // SAFETY: The canaries in front are inside the buffer.
+        // SAFETY: The front canaries are inside the buffer.
         unsafe { first.add(CANARY_WORDS).cast() }
     }
 
-    // What is left of a mapping must not be read: not by the next one, not by its former user.
+    // Checks the canaries, and poisons the buffer so that no former contents can be used.
     fn wipe(&self) {
         let buffer = self.buffer().cast::<u64>();
-        // SAFETY: The canaries and a page of bytes are inside the buffer.
+        // SAFETY: The buffer has canaries on both sides of a page.
         unsafe {
             let (front, back) = (
                 buffer.sub(CANARY_WORDS).as_ptr(),
@@ -103,7 +103,7 @@ impl Area {
             );
             for i in 0..CANARY_WORDS {
                 let intact = front.add(i).read() == CANARY && back.add(i).read() == CANARY;
-                check!(intact, "BUG: a mapping was written beyond its end");
+                check!(intact, "BUG: write past the end of a mapping");
             }
             if self.bounced.get() {
                 for i in 0..PAGE_SIZE / 8 {
@@ -114,7 +114,7 @@ impl Area {
     }
 }
 
-// This CPU's area, which exists as long as the thread.
+// Returns the area of this CPU, which exists as long as the thread.
 fn this_cpu() -> NonNull<Area> {
     CPUS.with(|cpus| {
         let mut areas = cpus.areas.borrow_mut();
@@ -126,13 +126,12 @@ fn this_cpu() -> NonNull<Area> {
 }
 
 fn with_area<R>(f: impl FnOnce(&Area) -> R) -> R {
-    // SAFETY: The thread, and so the area, exists.
+    // SAFETY: The area exists as long as the thread, and is only used through shared references.
     f(unsafe { this_cpu().as_ref() })
 }
 
-/// Calls `f` on another of this thread's CPUs.
-///
-/// So a test that has only one thread can leave an object mapped and go on doing other things.
+/// Calls `f` on another CPU of this thread. A test with one thread can thus leave an object mapped
+/// and go on.
 pub fn on_cpu<R>(cpu: usize, f: impl FnOnce() -> R) -> R {
     struct Reset(usize);
 
@@ -146,7 +145,7 @@ pub fn on_cpu<R>(cpu: usize, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Forgets what a test before left on this thread's CPUs when it failed.
+/// Discards what a failed test left on the CPUs of this thread.
 pub(super) fn reset() {
     CPUS.with(|cpus| {
         let left = cpus.areas.take();
@@ -156,7 +155,7 @@ pub(super) fn reset() {
     });
 }
 
-/// A number that no other thread has.
+/// Returns a number that identifies the thread.
 pub fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     thread_local! {
@@ -184,24 +183,24 @@ pub(super) fn preempt_enable() {
     });
 }
 
-// CPUs, of all machines, on which preemption is off.
+// The number of CPUs of all machines that have preemption off.
 static READERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether no CPU is in an RCU read-side section now.
+/// Returns whether no CPU is in an RCU read-side section.
 pub(super) fn no_readers() -> bool {
     READERS.load(Ordering::SeqCst) == 0
 }
 
-/// Complains, as lockdep would, where locks nest: ours never do.
+/// Records that a lock is waited for. Panics if another one is held: only a trylock may nest.
 pub(super) fn lock_taken(class: LockClass) {
     let held = with_area(|area| area.lock.replace(Some(class)));
     check!(
         held.is_none(),
-        "BUG: possible deadlock: takes a lock of {class:?} with one of {held:?} held"
+        "BUG: possible deadlock: takes a {class:?} lock with a {held:?} lock held"
     );
 }
 
-/// The same for a lock that was free when it was tried: one that is always last may be taken so.
+/// Records that a trylock succeeded. An inner lock may be tried with an outer one held.
 pub(super) fn lock_tried(class: LockClass) {
     let held = with_area(|area| {
         area.outer_lock.set(area.lock.get());
@@ -212,11 +211,11 @@ pub(super) fn lock_tried(class: LockClass) {
             (held, class),
             (None, _) | (Some(LockClass::Outer), LockClass::Inner)
         ),
-        "BUG: possible deadlock: tries a lock of {class:?} with one of {held:?} held"
+        "BUG: possible deadlock: tries a {class:?} lock with a {held:?} lock held"
     );
 }
 
-/// Counts entries that this CPU has locked, or unlocks.
+/// Adds to the number of entries that this CPU has locked.
 pub(super) fn count_entries(change: isize) {
     let entries = with_area(|area| {
         area.entries.set(area.entries.get() + change);
@@ -225,48 +224,49 @@ pub(super) fn count_entries(change: isize) {
     check!(entries >= 0, "BUG: bad unlock balance: no entry is locked");
 }
 
-/// How many entries this CPU has locked.
+/// Returns the number of entries that this CPU has locked.
 pub fn entries_locked() -> isize {
     with_area(|area| area.entries.get())
 }
 
-/// Complains where others would wait for what can take long.
+/// Panics if this CPU holds a spinlock. `what` may take long, and others would wait for the lock.
 pub(super) fn no_lock_held(what: &str) {
     let held = with_area(|area| area.lock.get());
-    check!(held.is_none(), "BUG: {what} with a lock of {held:?} held");
+    check!(held.is_none(), "BUG: {what} with a {held:?} lock held");
 }
 
 pub(super) fn lock_dropped() {
     with_area(|area| area.lock.set(area.outer_lock.take()));
 }
 
-/// How many spinlocks and mappings this CPU holds: while there are any it must not sleep.
+/// Returns the preemption count: the spinlocks and mappings of this CPU. It must be zero to sleep.
 pub fn preempt_depth() -> usize {
     with_area(|area| area.preempt.get())
 }
 
-/// The mapping of this CPU, of the object of a handle.
+/// The mapping area of this CPU, in use for one object.
 ///
-/// Dropping it ends the mapping; [`CpuArea::keep`] leaves it to [`CpuArea::resume`].
+/// Dropping it ends the mapping. [`CpuArea::keep`] leaves it to a later [`CpuArea::resume`].
 ///
 /// # Invariants
 ///
-/// The pointer is to this CPU's area, which is in use by nobody else. Preemption is off from
-/// [`CpuArea::enter`] on. The area's entry is null or was found in that time, under RCU.
+/// `0` points to the area of this CPU, and nobody else uses that. Preemption is off since
+/// [`CpuArea::enter`]. The entry in the area is null, or was found under RCU since then.
 pub struct CpuArea(NonNull<Area>, PhantomData<*mut ()>);
 
 impl CpuArea {
     fn area(&self) -> &Area {
-        // SAFETY: By the type invariants; the thread, and so the area, exists.
+        // SAFETY: By the type invariants `0` points to this CPU's area, which exists as long as the
+        // thread.
         unsafe { self.0.as_ref() }
     }
 
-    /// Begins a mapping on this CPU; `None` if it has one. The mapping still needs its entry.
+    /// Begins a mapping on this CPU, which still needs an entry. Returns `None` if there is one.
     pub fn enter(handle: u64, mode: u8) -> Option<Self> {
         let pointer = this_cpu();
-        // SAFETY: The thread, and so the area, exists.
+        // SAFETY: The area exists as long as the thread.
         let area = unsafe { pointer.as_ref() };
-        // As `helpers/cpu_area.c` has it: an area with an entry is one in use.
+        // As in `helpers/cpu_area.c`, an area with an entry is in use.
         if !area.entry.get().is_null() {
             return None;
         }
@@ -275,17 +275,18 @@ impl CpuArea {
         area.bounced.set(false);
         area.page.set(None);
         preempt_disable();
-        // INVARIANT: This CPU's area, just marked as used.
+        // INVARIANT: This is the CPU's area, which was not in use. Preemption is off.
         Some(Self(pointer, PhantomData))
     }
 
-    /// The RCU read-side section that the mapping is.
+    /// Returns the RCU read-side section that lasts as long as the mapping.
     pub fn rcu(&self) -> RcuRead<'_> {
         // SAFETY: By the type invariants preemption is off.
         unsafe { RcuRead::new() }
     }
 
-    /// Sets the entry of the mapping to the one that `find` returns.
+    /// Sets the entry of the mapping to the one that `find` returns, and returns whether there is
+    /// one.
     pub fn set_entry<T>(
         &self,
         table: &T,
@@ -299,39 +300,40 @@ impl CpuArea {
         entry.is_some()
     }
 
-    /// Leaves the mapping, for [`CpuArea::resume`].
+    /// Leaves the area as it is, for [`CpuArea::resume`].
     pub fn keep(self) {
         core::mem::forget(self);
     }
 
-    /// Takes back the mapping of `handle` that was kept on this CPU; `None` if there is none.
+    /// Returns the area that was kept on this CPU for `handle`, or `None` if there is none.
     ///
     /// # Safety
     ///
-    /// The area must have been kept.
+    /// Nobody may use the area: it must have been kept.
     pub unsafe fn resume(handle: u64) -> Option<Self> {
         let pointer = this_cpu();
-        // SAFETY: The thread, and so the area, exists.
+        // SAFETY: The area exists as long as the thread.
         let area = unsafe { pointer.as_ref() };
         if area.entry.get().is_null() || area.handle.get() != handle {
             return None;
         }
-        // INVARIANT: The area is in use, and by the caller's promise nobody else has it.
+        // INVARIANT: The area has an entry, so preemption is off since `enter`. It was kept (safety
+        // requirement), so nobody else uses it.
         Some(Self(pointer, PhantomData))
     }
 
-    /// The entry given to [`CpuArea::set_entry`].
+    /// Returns the entry given to [`CpuArea::set_entry`].
     pub fn entry(&self) -> Option<&AtomicU64> {
-        // SAFETY: By the type invariants the entry is null or still valid.
+        // SAFETY: By the type invariants the entry is null, or found under RCU and valid.
         unsafe { self.area().entry.get().as_ref() }
     }
 
-    /// The mode given to [`CpuArea::enter`].
+    /// Returns the mode given to [`CpuArea::enter`].
     pub fn mode(&self) -> u8 {
         self.area().mode.get()
     }
 
-    /// Whether the buffer is used.
+    /// Returns whether the mapping uses the buffer.
     pub fn is_bounced(&self) -> bool {
         self.area().bounced.get()
     }
@@ -345,8 +347,9 @@ impl CpuArea {
     /// Copies `len` bytes of a page to byte `at` of the buffer. Returns false if either is shorter.
     pub fn copy_in(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
         let inside = is_inside(at, len) && is_inside(offset, len);
-        check!(inside, "BUG: copies beyond the buffer");
-        // SAFETY: Inside the page and the buffer, which this CPU uses.
+        check!(inside, "BUG: copies past the end of a page");
+        // SAFETY: Both ranges are inside a page, as checked above. By the type invariants nobody
+        // else uses the buffer.
         unsafe {
             page.raw()
                 .read_bytes(offset, self.area().buffer().add(at), len)
@@ -358,8 +361,9 @@ impl CpuArea {
     /// shorter.
     pub fn copy_out(&self, at: usize, page: ZsPage<'_>, offset: usize, len: usize) -> bool {
         let inside = is_inside(at, len) && is_inside(offset, len);
-        check!(inside, "BUG: copies beyond the buffer");
-        // SAFETY: Inside the page and the buffer, which this CPU uses.
+        check!(inside, "BUG: copies past the end of a page");
+        // SAFETY: Both ranges are inside a page, as checked above. By the type invariants nobody
+        // else uses the buffer.
         unsafe {
             page.raw()
                 .write_bytes(offset, self.area().buffer().add(at), len)
@@ -369,17 +373,17 @@ impl CpuArea {
 
     /// Maps a page. Returns the address of the byte at `offset`.
     pub fn map_page(&self, page: ZsPage<'_>, offset: usize) -> NonNull<u8> {
-        check!(offset < PAGE_SIZE, "BUG: maps beyond the page");
+        check!(offset < PAGE_SIZE, "BUG: maps past the end of a page");
         let page = page.raw();
         self.area().page.set(Some(page));
         page.address("maps").add_offset(offset)
     }
 
-    /// Maps a page and the next of its chain, if they are neighbours in memory. Returns the address
-    /// of the byte at `offset`.
+    /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
+    /// it in memory, and otherwise `None`.
     pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
         let page = page.raw();
-        // SAFETY: The page is zsmalloc's.
+        // SAFETY: The page is in a zspage, and the entry lock keeps it there.
         let next = unsafe { page.next()? };
         if next.pfn() != page.pfn() + 1 {
             return None;
@@ -396,7 +400,7 @@ trait AddOffset {
 
 impl AddOffset for NonNull<u8> {
     fn add_offset(self, offset: usize) -> Self {
-        // SAFETY: In the machine's memory, which is in one piece; callers stay inside it.
+        // SAFETY: The memory of the machine is one allocation. Callers pass an offset inside it.
         unsafe { self.add(offset) }
     }
 }

@@ -14,15 +14,15 @@ struct ListHead {
     prev: Cell<*const ListHead>,
 }
 
-// As the kernel's: an address that nothing is at.
+// Like the kernel's, addresses that nothing is mapped at.
 const POISON_NEXT: *const ListHead = 0xdead_0000_0000_0100_u64 as *const ListHead;
 const POISON_PREV: *const ListHead = 0xdead_0000_0000_0122_u64 as *const ListHead;
 
-/// Links for one list.
+/// The links of an item, for one list.
 pub struct Links(ListHead, PhantomPinned);
 
 impl Links {
-    /// Of something that is on no list.
+    /// Creates the links of an item that is on no list.
     pub const fn new() -> Self {
         Self(
             ListHead {
@@ -40,14 +40,13 @@ impl Default for Links {
     }
 }
 
-/// What can be on a [`List`].
+/// An item of a [`List`].
 ///
 /// # Safety
 ///
-/// A [`Links`] is at [`Linked::OFFSET`] bytes from the start of the type, and nobody but the list
-/// uses it.
+/// [`Linked::OFFSET`] must be the offset of a [`Links`] in the type, which only the list uses.
 pub unsafe trait Linked: Sized {
-    /// Where the links are.
+    /// The offset of the links, in bytes.
     const OFFSET: usize;
 }
 
@@ -55,7 +54,7 @@ pub unsafe trait Linked: Sized {
 ///
 /// # Invariants
 ///
-/// The head is linked to itself, or to the links of boxed `T`s, all of which the list owns.
+/// The head is linked to itself, or to the links of `T`s from [`SlabBox`]es. The list owns these.
 #[pin_data]
 pub struct List<T: Linked> {
     #[pin]
@@ -63,11 +62,11 @@ pub struct List<T: Linked> {
     _owned: PhantomData<SlabBox<T>>,
 }
 
-// SAFETY: A list owns its items, and is only used through whatever protects it.
+// SAFETY: The list owns its items, which are `Send`, and is not `Sync`.
 unsafe impl<T: Linked + Send> Send for List<T> {}
 
 impl<T: Linked> List<T> {
-    /// An empty list.
+    /// Creates an empty list.
     pub fn new() -> impl PinInit<Self> {
         // INVARIANT: The head is linked to itself.
         pin_init!(Self {
@@ -81,33 +80,34 @@ impl<T: Linked> List<T> {
     }
 
     fn links(item: NonNull<T>) -> *const ListHead {
-        // SAFETY: By the trait's promise there is a `Links` at that offset.
+        // SAFETY: By the requirements of `Linked` there is a `Links` at that offset.
         unsafe { &raw const (*item.as_ptr().byte_add(T::OFFSET).cast::<Links>()).0 }
     }
 
-    /// Whether nothing is on the list.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.head.0.next.get() == self.head()
     }
 
-    /// The first item.
+    /// Returns the first item.
     pub fn front(&self) -> Option<&T> {
         if self.is_empty() {
             return None;
         }
-        // SAFETY: The head is linked to the links of an item, which stays as long as it is on the
-        // list: to take it off, the list's protector must not be borrowed.
+        // SAFETY: By the type invariants the head is linked to the links of an item. Callers of
+        // `remove` guarantee not to free it while the reference is in use.
         unsafe { Some(&*self.head.0.next.get().byte_sub(T::OFFSET).cast::<T>()) }
     }
 
-    /// The items, from the first.
+    /// Returns the items, the first one first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         let mut next = self.head.0.next.get();
         core::iter::from_fn(move || {
             if next == self.head() {
                 return None;
             }
-            // SAFETY: As in `front`.
+            // SAFETY: By the type invariants `next` is the links of an item. Callers of `remove`
+            // guarantee not to free it while the reference is in use.
             unsafe {
                 let item = &*next.byte_sub(T::OFFSET).cast::<T>();
                 next = (*next).next.get();
@@ -116,10 +116,10 @@ impl<T: Linked> List<T> {
         })
     }
 
-    /// Puts an item in front of all others, or behind them. The list owns it from here on.
+    /// Adds an item at the front or at the tail. The list owns it from now on.
     pub fn push(&self, item: SlabBox<T>, front: bool) {
         let head = self.head();
-        // SAFETY: The item was in a box, so it is valid. The head is linked.
+        // SAFETY: The item comes from a box, so it is valid and on no list. The head is linked.
         unsafe {
             if front {
                 list_add(Self::links(item.into_raw()), head, (*head).next.get());
@@ -129,28 +129,29 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Moves an item to the front of another list, or of this one, or behind all others there.
+    /// Moves an item to the front or the tail of list `to`, which may be this one.
     ///
     /// # Safety
     ///
     /// The item must be on this list.
     pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
-        // SAFETY: The caller's promise.
+        // SAFETY: The item is on this list (safety requirement). `to` owns it again before any
+        // reference to it can be used.
         let item = unsafe { self.remove(item) };
         to.push(item, front);
     }
 
-    /// Takes an item off the list. The caller owns it from here on.
+    /// Removes an item. The caller owns it from now on.
     ///
     /// # Safety
     ///
-    /// The item must be on this list. It may not be freed while a reference to it is in use that the
-    /// list lent.
+    /// The item must be on this list. The caller must not free it while a reference borrowed from
+    /// the list is in use.
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
         let entry = Self::links(NonNull::from(item));
-        // SAFETY: The item is on this list, by the caller's promise, so its links are valid and the
-        // list owns it. The box is made of the pointer that `push` stored: one that comes from a
-        // shared reference may not be written through.
+        // SAFETY: The item is on this list (safety requirement), so its links are valid and the
+        // list owns it. The box is made from the pointer that `push` stored in the neighbour. A
+        // pointer made from a shared reference must not be written through.
         unsafe {
             let (next, prev) = ((*entry).next.get(), (*entry).prev.get());
             check!(
@@ -167,7 +168,7 @@ impl<T: Linked> List<T> {
             );
             check!(
                 self.contains(entry),
-                "list_del of what is on another list, {entry:p}"
+                "list_del of an entry of another list, {entry:p}"
             );
             let owned = (*prev).next.get();
             (*next).prev.set(prev);
@@ -180,13 +181,14 @@ impl<T: Linked> List<T> {
         }
     }
 
-    // More than the kernel checks. Looks at the first few only, as lists may be long.
+    // Returns whether an entry is on this list. The kernel does not check that. Checks the first
+    // entries only, as lists may be long.
     //
-    // SAFETY: The list is linked properly.
+    // SAFETY: By the type invariants the list is linked.
     unsafe fn contains(&self, entry: *const ListHead) -> bool {
         let mut at = self.head();
         for _ in 0..64 {
-            // SAFETY: The caller's promise.
+            // SAFETY: By the type invariants of the list, `at` is the head or the links of an item.
             at = unsafe { (*at).next.get() };
             if at == entry {
                 return true;
@@ -199,11 +201,13 @@ impl<T: Linked> List<T> {
     }
 }
 
-// SAFETY: All must be valid.
+// Links `new` between `prev` and `next`.
+//
+// SAFETY: All three must point to valid links.
 unsafe fn list_add(new: *const ListHead, prev: *const ListHead, next: *const ListHead) {
     check!(!next.is_null(), "list_add corruption. next is NULL.");
     check!(!prev.is_null(), "list_add corruption. prev is NULL.");
-    // SAFETY: The caller's promise.
+    // SAFETY: All three point to valid links (safety requirement).
     unsafe {
         check!(
             (*next).prev.get() == prev,
@@ -217,11 +221,11 @@ unsafe fn list_add(new: *const ListHead, prev: *const ListHead, next: *const Lis
             new != prev && new != next,
             "list_add double add: new={new:p}, prev={prev:p}, next={next:p}."
         );
-        // More than the kernel checks: it is on no list at all.
+        // The kernel does not check this: the entry must be on no list.
         let was = (*new).next.get();
         check!(
             was.is_null() || was == POISON_NEXT,
-            "list_add of what is on a list: new={new:p}"
+            "list_add of an entry of a list: new={new:p}"
         );
         (*next).prev.set(new);
         (*new).next.set(next);
@@ -231,7 +235,7 @@ unsafe fn list_add(new: *const ListHead, prev: *const ListHead, next: *const Lis
 }
 
 fn empty_head() -> impl PinInit<Links> {
-    // SAFETY: The slot is initialised, and stays where it is as it is pinned.
+    // SAFETY: The slot is valid for writes, and pinned, so the head does not move.
     unsafe {
         pinned_init::pin_init_from_closure(|slot: *mut Links| {
             slot.write(Links::new());
@@ -244,10 +248,10 @@ fn empty_head() -> impl PinInit<Links> {
 }
 
 impl<T: Linked> List<T> {
-    /// How many items there are, checking all links. For tests.
+    /// Returns the number of items, and checks all links. For tests.
     pub fn audit(&self) -> usize {
         let (mut count, mut at) = (0, self.head());
-        // SAFETY: By the type invariants all are linked.
+        // SAFETY: By the type invariants all items are linked.
         unsafe {
             loop {
                 let next = (*at).next.get();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The computer that the engine believes to run on. Only the host has this.
+//! The fake computer that the engine runs on. Only the host has this.
 //!
-//! Every test boots its own with [`boot`]. A thread that a test starts has to [`Machine::enter`]
-//! it. When it is shut down, everything must have been given back.
+//! Every test boots one with [`boot`]. A thread that a test starts has to [`Machine::enter`] it.
+//! When it is shut down, all memory must have been freed.
 
 use core::cell::{Cell, RefCell};
 use core::ops::Deref;
@@ -20,38 +20,38 @@ use super::report::Report;
 use super::sched::might_sleep;
 use super::work::Queued;
 
-/// Where memory is allocated: what [`Machine::fail_nth`] can fail.
+/// Kinds of allocations, which [`Machine::fail_nth`] can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// A page of a zspage.
     Page,
     /// A zspage.
     Slab,
-    /// A part of the handle table.
+    /// A node of the handle table.
     Table,
     /// A pool, a class, a name.
     Boxed,
 }
 
-/// Which page the allocator returns next.
+/// The order in which pages are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Any: neighbours in a chain are hardly ever neighbours in memory.
+    /// Random. Neighbours in a chain are hardly ever contiguous in memory.
     Scattered,
-    /// The next in memory, for as long as none was freed.
+    /// Ascending, until a page was freed.
     Packed,
 }
 
-/// What kind of computer to boot.
+/// The configuration of a machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Pages of memory.
+    /// Number of pages of memory.
     pub pages: usize,
-    /// Where pages come from.
+    /// The order of pages.
     pub placement: Placement,
-    /// For whatever is random.
+    /// Seed of everything random.
     pub seed: u64,
-    /// Whether threads give way to each other at random places.
+    /// Whether threads yield at random points.
     pub chaos: bool,
 }
 
@@ -66,17 +66,17 @@ impl Default for Config {
     }
 }
 
-/// A generator of numbers that look random (xorshift).
+/// A pseudo-random number generator (xorshift).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of this seed.
+    /// Creates the generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn next_u64(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -84,7 +84,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         ((self.next_u64() >> 32) as usize) % end.max(1)
     }
@@ -92,35 +92,35 @@ impl Random {
 
 #[derive(Default)]
 struct Faults {
-    // Allocations of each kind so far.
+    // Number of allocations of each kind, including those that failed.
     seen: [usize; 4],
-    // How many more to let pass, and of which kinds.
+    // How many allocations of which kinds still succeed.
     pass: Option<(usize, Vec<Point>)>,
-    // Whether all fail after that, not just one.
+    // Whether all allocations fail after that, not only one.
     for_good: bool,
     failed: usize,
 }
 
-// An allocation that was freed: nobody may write to it any more.
+// A freed allocation, poisoned to catch writes.
 struct Grave {
     memory: NonNull<u8>,
     layout: Layout,
 }
 
-// SAFETY: The memory belongs to whoever has the grave.
+// SAFETY: The grave owns the memory.
 unsafe impl Send for Grave {}
 
-// What waits for the end of a grace period.
+// An allocation that is freed after a grace period.
 struct Retired {
     kind: Point,
     memory: NonNull<u8>,
     inner: Layout,
 }
 
-// SAFETY: Nobody finds the memory any more.
+// SAFETY: Nothing finds the memory any more, so its owner may free it on any thread.
 unsafe impl Send for Retired {}
 
-/// See the module.
+/// A fake computer. See the module documentation.
 pub struct Machine {
     memory: Memory,
     faults: Mutex<Faults>,
@@ -133,14 +133,14 @@ pub struct Machine {
     chaos: bool,
 }
 
-/// The thread's being on a machine.
+/// Keeps this thread on a machine until it is dropped.
 pub struct Entered {
     before: Option<Arc<Machine>>,
     chaos_before: u64,
 }
 
-/// A machine that this thread booted. When this goes the machine is shut down, and complains if
-/// something was not given back.
+/// A machine that this thread booted. Dropping it shuts the machine down, and panics if anything
+/// was not freed.
 pub struct Booted {
     machine: Arc<Machine>,
     _entered: Entered,
@@ -148,7 +148,7 @@ pub struct Booted {
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Machine>>> = const { RefCell::new(None) };
-    // Zero: no chaos on this thread.
+    // State of the generator. Zero turns chaos off on this thread.
     static CHAOS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -157,13 +157,13 @@ const REDZONE: u64 = 0xbbbb_bbbb_bbbb_bbbb;
 const GRAVES: usize = 256;
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a panic of another test thread left behind is looked at all the same.
+    // Use the state even if another test thread panicked.
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Boots a machine, for this thread.
+/// Boots a machine and puts this thread on it.
 pub fn boot(config: Config) -> Booted {
     cpu_area::reset();
     let machine = Arc::new(Machine {
@@ -183,14 +183,14 @@ pub fn boot(config: Config) -> Booted {
     }
 }
 
-/// The machine of this thread.
+/// Returns the machine of this thread.
 pub fn current() -> Arc<Machine> {
     CURRENT
         .with_borrow(Option::clone)
         .expect("this thread is on no machine: Machine::enter")
 }
 
-/// Lets another thread run, now and then, if the machine was configured so.
+/// Yields to other threads now and then, if the machine is configured that way.
 pub fn chaos() {
     let mut seed = CHAOS.get();
     if seed != 0 {
@@ -205,7 +205,7 @@ pub fn chaos() {
 }
 
 impl Machine {
-    /// Lets this thread run on the machine, until the value returned goes.
+    /// Puts this thread on the machine until the result is dropped.
     pub fn enter(self: &Arc<Self>) -> Entered {
         static THREADS: AtomicUsize = AtomicUsize::new(1);
         let chaos_before = CHAOS.get();
@@ -223,33 +223,34 @@ impl Machine {
         &self.memory
     }
 
-    /// Pages that are zsmalloc's (`NR_ZSPAGES`).
+    /// Returns the number of pages that are zsmalloc's (`NR_ZSPAGES`).
     pub fn zs_pages(&self) -> usize {
         self.memory.zs_pages()
     }
 
-    /// Pages that are not free, whoever has them.
+    /// Returns the number of allocated pages, zsmalloc's or not.
     pub fn used_pages(&self) -> usize {
         self.memory.used_pages()
     }
 
-    /// Zspages, that is, objects of their slab.
+    /// Returns the number of zspages in the slab cache.
     pub fn slabs(&self) -> usize {
         self.slabs.load(Ordering::Relaxed)
     }
 
-    /// Says that a test lost a zspage on purpose.
+    /// Ignores a zspage that a test leaked on purpose.
     pub fn forget_slab(&self) {
         self.slabs.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Parts of handle tables, each of 4 KiB, but for those that wait for a grace period.
+    /// Returns the number of handle table nodes, 4 KiB each, without those waiting for a grace
+    /// period.
     pub fn tables(&self) -> usize {
         let retired = held(&self.retired).len();
         self.tables.load(Ordering::Relaxed) - retired
     }
 
-    /// Takes what was reported since the last time.
+    /// Returns and clears the reports.
     pub fn take_reports(&self) -> Vec<Report> {
         std::mem::take(&mut held(&self.log))
     }
@@ -258,36 +259,36 @@ impl Machine {
         held(&self.log).push(report);
     }
 
-    /// Lets `pass` allocations of the given kinds succeed and fails the next one. Once.
+    /// Lets `pass` allocations of the given kinds succeed, and fails the next one only.
     pub fn fail_nth(&self, pass: usize, kinds: &[Point]) {
         let mut faults = held(&self.faults);
         faults.pass = Some((pass, kinds.to_vec()));
         faults.for_good = false;
     }
 
-    /// Fails every allocation of the given kinds, until [`Machine::fail_none`].
+    /// Fails every allocation of the given kinds until [`Machine::fail_none`].
     pub fn fail_all(&self, kinds: &[Point]) {
         let mut faults = held(&self.faults);
         faults.pass = Some((0, kinds.to_vec()));
         faults.for_good = true;
     }
 
-    /// Forgets a failure that has not come yet. True if there was one.
+    /// Cancels a pending failure. Returns whether there was one.
     pub fn fail_none(&self) -> bool {
         held(&self.faults).pass.take().is_some()
     }
 
-    /// How many allocations of this kind there were, those that failed included.
+    /// Returns the number of allocations of this kind, including those that failed.
     pub fn allocations(&self, kind: Point) -> usize {
         held(&self.faults).seen[kind as usize]
     }
 
-    /// How many allocations failed because they were meant to.
+    /// Returns the number of allocations that failed on demand.
     pub fn faults(&self) -> usize {
         held(&self.faults).failed
     }
 
-    /// Called by all that allocates: [`ENOMEM`] if it has to fail.
+    /// Counts an allocation. Returns [`ENOMEM`] if it has to fail.
     pub(super) fn allocation(&self, kind: Point, gfp: Gfp) -> Result {
         if gfp.may_sleep() {
             might_sleep("an allocation");
@@ -308,7 +309,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs all work that is scheduled. True if there was any. May wait for page locks.
+    /// Runs all scheduled work. Returns whether there was any. May wait for page locks.
     pub fn run_work(&self) -> bool {
         let mut any = false;
         while let Some(queued) = self.take_work(|_| true) {
@@ -318,7 +319,7 @@ impl Machine {
         any
     }
 
-    /// Whether work is scheduled.
+    /// Returns whether work is scheduled.
     pub fn has_work(&self) -> bool {
         !held(&self.work).is_empty()
     }
@@ -337,11 +338,11 @@ impl Machine {
         match kind {
             Point::Slab => &self.slabs,
             Point::Table => &self.tables,
-            Point::Page | Point::Boxed => unreachable!("these are not on the heap"),
+            Point::Page | Point::Boxed => unreachable!("not allocated from the heap"),
         }
     }
 
-    // A red zone on both sides, as wide as the alignment or eight bytes.
+    // Adds a red zone on both sides, as wide as the alignment and at least eight bytes.
     fn layout(inner: Layout) -> (Layout, usize) {
         let front = inner.align().max(8);
         let size = (front + inner.size()).next_multiple_of(8) + 8;
@@ -351,7 +352,7 @@ impl Machine {
     // SAFETY: `memory` must be an allocation of `layout(inner)`.
     unsafe fn redzones(memory: NonNull<u8>, inner: Layout) -> [NonNull<u64>; 2] {
         let (layout, front) = Self::layout(inner);
-        // SAFETY: Both are inside the allocation, and aligned.
+        // SAFETY: By the layout, both red zones are inside the allocation, and aligned.
         unsafe {
             [
                 memory.add(front - 8).cast(),
@@ -360,7 +361,7 @@ impl Machine {
         }
     }
 
-    /// Allocates memory for a slab or a table; it holds garbage.
+    /// Allocates memory for a slab object or a table. Its contents are garbage.
     pub(super) fn allocate(&self, kind: Point, inner: Layout, gfp: Gfp) -> Result<NonNull<u8>> {
         check!(
             gfp == Gfp::from_raw(gfp.for_metadata()),
@@ -368,7 +369,7 @@ impl Machine {
         );
         self.allocation(kind, gfp)?;
         let (layout, front) = Self::layout(inner);
-        // SAFETY: The layout is not empty, the red zones are inside it.
+        // SAFETY: The layout is not empty, and contains the red zones.
         let memory = unsafe {
             let memory = NonNull::new(std::alloc::alloc(layout)).expect("the host has no memory");
             memory.write_bytes(0x5a, layout.size());
@@ -381,14 +382,16 @@ impl Machine {
         Ok(memory)
     }
 
-    /// Frees what [`Machine::allocate`] returned.
+    /// Frees memory from [`Machine::allocate`].
     ///
     /// # Safety
     ///
-    /// It must be what was returned for the same kind and layout, and not be used any more.
+    /// `memory` must come from [`Machine::allocate`] with the same kind and layout. Nobody may use
+    /// it any more.
     pub(super) unsafe fn free(&self, kind: Point, memory: NonNull<u8>, inner: Layout) {
         let (layout, front) = Self::layout(inner);
-        // SAFETY: This is the allocation, by the caller's promise.
+        // SAFETY: The memory comes from `allocate` with this layout (safety requirement), so this
+        // is the allocation, and the red zones are inside it.
         let memory = unsafe {
             let memory = memory.sub(front);
             for zone in Self::redzones(memory, inner) {
@@ -408,11 +411,11 @@ impl Machine {
         }
     }
 
-    /// Frees what [`Machine::allocate`] returned as soon as no CPU is in a read-side section.
+    /// Frees memory from [`Machine::allocate`] once no CPU is in a read-side section.
     ///
     /// # Safety
     ///
-    /// As for [`Machine::free`], but readers that have it already may go on using it.
+    /// As for [`Machine::free`], except that readers that found the memory already may use it.
     pub(super) unsafe fn retire(&self, kind: Point, memory: NonNull<u8>, inner: Layout) {
         let mut retired = held(&self.retired);
         retired.push(Retired {
@@ -427,18 +430,19 @@ impl Machine {
                 inner,
             } in retired.drain(..)
             {
-                // SAFETY: Nobody found it since it was retired, and nobody has it any more.
+                // SAFETY: Nobody can have found the memory after it was retired, and no reader is
+                // left.
                 unsafe { self.free(kind, memory, inner) };
             }
         }
     }
 
-    /// Allocates metadata, and loses it, for a test of the checks.
+    /// Allocates and leaks metadata, to test the checks.
     pub fn allocate_metadata(&self, gfp: Gfp) {
         let _ = self.allocate(Point::Slab, Layout::new::<u64>(), gfp);
     }
 
-    /// Complains if something was not given back.
+    /// Panics if anything was not freed.
     pub fn check_empty(&self) {
         assert_eq!(self.zs_pages(), 0, "BUG: pages are still zsmalloc's");
         assert_eq!(self.used_pages(), 0, "BUG: pages were not freed");
@@ -452,7 +456,7 @@ impl Machine {
 
 impl Drop for Grave {
     fn drop(&mut self) {
-        // SAFETY: The memory is ours, and nobody has anything to do with it any more.
+        // SAFETY: The grave owns the memory, which has this layout.
         let clean = unsafe {
             let bytes = core::slice::from_raw_parts(self.memory.as_ptr(), self.layout.size());
             let clean = bytes.iter().all(|&byte| byte == FREED);
@@ -481,7 +485,7 @@ impl Drop for Machine {
             inner,
         } in retired
         {
-            // SAFETY: The machine is gone, and so are its readers.
+            // SAFETY: No thread is on the machine any more, so no reader is left.
             unsafe { self.free(kind, memory, inner) };
         }
     }
@@ -496,7 +500,7 @@ impl Drop for Booted {
 }
 
 impl Booted {
-    /// The machine, for other threads.
+    /// Returns the machine, for other threads to enter.
     pub fn share(&self) -> Arc<Machine> {
         self.machine.clone()
     }

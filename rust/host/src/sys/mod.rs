@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the engine needs of the kernel, for the host.
+//! The kernel services that the engine needs, faked on the host.
 //!
-//! The names are those of `rust/sys`, but for what only tests use: [`machine`] and [`mm`].
+//! The names are those of `rust/sys`. Only tests use [`machine`] and [`mm`].
 
-/// `assert!`, but for code that also runs while a test unwinds from a failure: a second panic would
-/// hide the first.
+/// Like `assert!`, but silent while a test unwinds from a failure. A second panic would hide the
+/// first.
 macro_rules! check {
     ($condition:expr, $($message:tt)+) => {
         if !$condition && !std::thread::panicking() {

@@ -15,7 +15,7 @@ use core::ops::Deref;
 
 use super::machine::{self, Point};
 
-/// An error of the kernel.
+/// An error code of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error(i32);
 
@@ -30,11 +30,11 @@ pub const ENOMEM: Error = Error(-12);
 /// No space left on device.
 pub const ENOSPC: Error = Error(-28);
 
-/// As `kernel::error::Result`.
+/// Like `kernel::error::Result`.
 pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
 impl Error {
-    /// The negative number that C returns.
+    /// Returns the negative error code of C.
     pub fn to_errno(self) -> i32 {
         self.0
     }
@@ -59,7 +59,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// As `kernel::str::CString`: making one may fail.
+/// Like `kernel::str::CString`. The allocation may fail.
 pub struct CString(std::ffi::CString);
 
 impl TryFrom<&CStr> for CString {
@@ -82,22 +82,22 @@ impl Deref for CString {
 /// A pinned box.
 pub type PinBox<T> = Pin<Box<T>>;
 
-/// Allocates and initialises in place. May sleep.
+/// Allocates a pinned box and initialises it in place. May sleep.
 pub fn pin_box<T, E>(init: impl PinInit<T, E>) -> Result<PinBox<T>>
 where
     Error: From<E>,
 {
     machine::current().allocation(Point::Boxed, Gfp::KERNEL)?;
     let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
-    // SAFETY: The memory is valid, it is dropped as uninitialised if this fails, and otherwise
-    // never moved again.
+    // SAFETY: The memory is valid for writes. If the initialisation fails, it is freed as
+    // uninitialised. Otherwise it is pinned.
     unsafe {
         init.__pinned_init(memory.as_mut_ptr())?;
         Ok(Pin::new_unchecked(memory.assume_init()))
     }
 }
 
-/// As `kernel::sync::Arc`, of what is pinned.
+/// Like `kernel::sync::Arc`. The value is pinned.
 pub struct Arc<T>(std::sync::Arc<PinBox<T>>);
 
 impl<T> Clone for Arc<T> {
@@ -114,7 +114,7 @@ impl<T> Deref for Arc<T> {
     }
 }
 
-/// The same as [`pin_box`], with a count of its owners.
+/// Like [`pin_box`], with a reference count.
 pub fn pin_arc<T, E>(init: impl PinInit<T, E>) -> Result<Arc<T>>
 where
     Error: From<E>,
@@ -129,41 +129,41 @@ pub struct Gfp(u32);
 impl Gfp {
     /// May sleep (`__GFP_DIRECT_RECLAIM`).
     pub const DIRECT_RECLAIM: u32 = 1;
-    /// Memory that is not always mapped will do (`__GFP_HIGHMEM`).
+    /// May be memory that is not always mapped (`__GFP_HIGHMEM`).
     pub const HIGHMEM: u32 = 2;
-    /// What is allocated can be moved (`__GFP_MOVABLE`).
+    /// Is for movable memory (`__GFP_MOVABLE`).
     pub const MOVABLE: u32 = 4;
 
     /// For allocations that may sleep.
     pub const KERNEL: Gfp = Gfp(Gfp::DIRECT_RECLAIM);
-    /// For allocations that may not.
+    /// For allocations that may not sleep.
     pub const NOWAIT: Gfp = Gfp(0);
-    /// What zram asks for.
+    /// The flags of zram.
     pub const ZRAM: Gfp = Gfp(Gfp::DIRECT_RECLAIM | Gfp::HIGHMEM | Gfp::MOVABLE);
-    /// What zswap asks for.
+    /// The flags of zswap.
     pub const ZSWAP: Gfp = Gfp(Gfp::HIGHMEM | Gfp::MOVABLE);
 
-    /// Takes a caller's flags.
+    /// Wraps the flags of a caller.
     pub fn from_raw(flags: u32) -> Self {
         Self(flags)
     }
 
-    /// For pages that compaction puts objects into: it cannot sleep, and gives back more.
+    /// Returns the flags for destination pages of compaction, which may not sleep.
     pub fn for_compaction() -> Gfp {
         Gfp::ZSWAP
     }
 
-    /// The flags for pages of objects.
+    /// Returns the flags for pages of zspages.
     pub fn for_pages(self) -> u32 {
         self.0
     }
 
-    /// The flags for metadata: slabs can be neither high memory nor movable.
+    /// Returns the flags for metadata, which can be neither high memory nor movable.
     pub fn for_metadata(self) -> u32 {
         self.0 & !(Gfp::HIGHMEM | Gfp::MOVABLE)
     }
 
-    /// Whether an allocation with these flags may sleep.
+    /// Returns whether an allocation with these flags may sleep.
     pub fn may_sleep(self) -> bool {
         self.0 & Gfp::DIRECT_RECLAIM != 0
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of zspages, in the machine's memory, and a memory map beside it.
+//! Pages of zspages, in the machine's memory, and the fake memory map.
 //!
-//! What a page is used for when it is not ours is a panic: each function checks that the page is
-//! zsmalloc's. PageBatch pages are poisoned and handed out again as late as possible.
+//! Using a page that is not zsmalloc's panics. Freed pages are poisoned, and reused as late as
+//! possible.
 
 use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
@@ -20,39 +20,39 @@ use super::machine::{self, Config, Placement, Point, Random};
 use super::prelude::Gfp;
 use super::sched::might_sleep;
 
-/// Bytes of a page.
+/// Bytes in a page.
 pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
-/// Bits for an offset in a page.
+/// Number of bits of an offset in a page.
 pub const PAGE_SHIFT: usize = 12;
-/// Bits for a page frame number.
+/// Number of bits of a page frame number.
 pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 
 const POISON: u8 = 0xaa;
 
-/// What is known of a page (`struct page`).
+/// The fake `struct page`.
 pub(super) struct Frame {
     address: usize,
-    // Not free.
+    // Allocated.
     used: StdBool,
     refs: RefCount,
     lock: AtomicBool,
-    // The thread that has the page locked.
+    // The thread that has locked the page.
     locker: AtomicUsize,
     // `page_type`.
     ours: StdBool,
     position: AtomicU32,
-    // `PG_movable`, and its being isolated.
+    // `PG_movable` and `PG_isolated`.
     movable: AtomicBool,
     isolated: StdBool,
     // `private`.
     owner: AtomicPtr<()>,
-    // `index`: the next frame's address, or a huge handle with the lowest bit set.
+    // `index`: the address of the next frame, or a huge handle with the lowest bit set.
     link: AtomicUsize,
     #[cfg(loom)]
     watched: super::watch::Watched,
 }
 
-// Address and pages of the memory of machines that are gone.
+// Address and number of pages of the memory of former machines.
 static LEFT_BEHIND: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// All pages of a machine.
@@ -64,9 +64,9 @@ pub(super) struct Memory {
     zs_pages: AtomicUsize,
 }
 
-// SAFETY: The bytes are only used through pages, whose owners see to it who does what.
+// SAFETY: The bytes are only accessed through `RawPage`, whose callers guarantee exclusion.
 unsafe impl Send for Memory {}
-// SAFETY: As above.
+// SAFETY: The frames are atomic, and so is the free list. For the bytes see `Send`.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -74,7 +74,7 @@ impl Memory {
         Layout::from_size_align(pages * PAGE_SIZE, PAGE_SIZE).unwrap()
     }
 
-    // What another machine left behind, or new. As with real memory, anything may be in there.
+    // Reuses the memory of a former machine. Like real memory, it may contain anything.
     fn bytes(pages: usize) -> NonNull<u8> {
         let mut left = LEFT_BEHIND
             .lock()
@@ -122,7 +122,7 @@ impl Memory {
         self.frames.iter().filter(|f| f.used.load(Relaxed)).count()
     }
 
-    // The page that an address is in.
+    // Returns the index of the page that contains an address.
     fn find(&self, address: usize) -> Option<usize> {
         let index = address.wrapping_sub(self.bytes.as_ptr() as usize) >> PAGE_SHIFT;
         (index < self.frames.len()).then_some(index)
@@ -137,9 +137,10 @@ impl Memory {
         RawPage(NonNull::from(&self.frames[index]))
     }
 
-    // SAFETY: The page must be free, or the caller's.
+    // SAFETY: The page must be free, or owned by the caller.
     unsafe fn contents(&self, index: usize) -> &mut [u8] {
-        // SAFETY: Inside the memory; nobody else uses it, by the caller's promise.
+        // SAFETY: The page is inside the memory. It is free or the caller's (requirement), so
+        // nobody else uses the bytes.
         unsafe {
             core::slice::from_raw_parts_mut(self.bytes.as_ptr().add(index * PAGE_SIZE), PAGE_SIZE)
         }
@@ -147,20 +148,20 @@ impl Memory {
 
     fn check_poison(&self, index: usize) {
         if self.poisoned[index].load(Relaxed) {
-            // SAFETY: The page is free.
+            // SAFETY: The page is on the free list or was just taken off it.
             let clean = unsafe { self.contents(index) }.iter().all(|&b| b == POISON);
             check!(clean, "BUG: page {index} was written to after it was freed");
         }
     }
 
-    /// Complains if a free page was written to.
+    /// Panics if a free page was written to.
     pub(super) fn check_free_pages(&self) {
         for &index in self.free().iter() {
             self.check_poison(index);
         }
     }
 
-    /// Any page, as the page allocator returns it: with one reference, and nobody's yet.
+    /// Allocates a page that belongs to nobody, with one reference.
     pub(super) fn allocate(&self) -> Option<RawPage> {
         let index = self.free().pop_front()?;
         self.check_poison(index);
@@ -176,13 +177,13 @@ impl Memory {
         let index = self.index(frame.address);
         frame.check_free();
         check!(frame.used.swap(false, Relaxed), "BUG: page freed twice");
-        // SAFETY: The page is nobody's any more.
+        // SAFETY: The last reference was dropped, so nobody else uses the page.
         unsafe { self.contents(index) }.fill(POISON);
         self.poisoned[index].store(true, Relaxed);
         self.free().push_back(index);
     }
 
-    /// The pages that are zsmalloc's and can be moved.
+    /// Returns the movable pages.
     pub(super) fn movable(&self) -> Vec<RawPage> {
         (0..self.frames.len())
             .filter(|&i| self.frames[i].movable.load(Relaxed))
@@ -193,7 +194,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // Kept: zeroing so much takes longer than most tests.
+        // Keep the memory. Zeroing a new one takes longer than most tests.
         LEFT_BEHIND
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -218,13 +219,13 @@ impl Frame {
             #[cfg(loom)]
             watched: Default::default(),
         };
-        // Atomics of `loom` come into being when they are first used: here, before any thread.
+        // `loom` creates an atomic on first use. Do that here, before a model starts threads.
         frame.check_free();
         frame.refs.load(Relaxed);
         frame
     }
 
-    // "Bad page state".
+    // Panics as the kernel does for a "Bad page state".
     fn check_free(&self) {
         let flags = [
             ("locked", self.lock.load(Relaxed)),
@@ -247,16 +248,16 @@ impl Frame {
     }
 }
 
-/// What is done with bytes of a page.
+/// A kind of access to bytes of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// They are read.
+    /// Reads.
     Read,
-    /// They are written.
+    /// Writes.
     Write,
 }
 
-/// Says that a test uses bytes that are mapped: under `loom` races with that are found.
+/// Announces an access of a test to mapped bytes, so that `loom` finds races.
 pub fn touch(access: Access, bytes: &[u8]) {
     #[cfg(loom)]
     {
@@ -265,7 +266,7 @@ pub fn touch(access: Access, bytes: &[u8]) {
             bytes.as_ptr() as usize,
             bytes.as_ptr() as usize + bytes.len(),
         );
-        // Bytes that are copied are in no page.
+        // The bounce buffer is in no page.
         if let Some(index) = machine.memory().find(start) {
             for index in index..=machine.memory().index(end - 1) {
                 let frame = &machine.memory().frames[index];
@@ -279,17 +280,17 @@ pub fn touch(access: Access, bytes: &[u8]) {
     let _ = (access, bytes);
 }
 
-/// Names a page. Having one says nothing about who may use the page; hence the unsafe functions.
+/// A pointer to a page. It gives no right to use the page; hence the unsafe functions.
 ///
 /// # Invariants
 ///
-/// Points to a frame of the machine's memory map.
+/// `0` points to a frame in the memory map of the machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawPage(NonNull<Frame>);
 
 // SAFETY: Frames are atomic, and exist as long as the machine.
 unsafe impl Send for RawPage {}
-// SAFETY: As above.
+// SAFETY: Frames are atomic, and exist as long as the machine.
 unsafe impl Sync for RawPage {}
 
 impl core::fmt::Debug for RawPage {
@@ -300,11 +301,12 @@ impl core::fmt::Debug for RawPage {
 
 impl RawPage {
     pub(super) fn frame(&self) -> &Frame {
-        // SAFETY: By the type invariants; the machine exists as long as anybody is on it.
+        // SAFETY: By the type invariants this is a frame of the machine, which exists as long as a
+        // thread is on it.
         unsafe { self.0.as_ref() }
     }
 
-    // The frame of a page that is zsmalloc's.
+    // Returns the frame of a page that must be zsmalloc's.
     fn ours(&self, what: &str) -> &Frame {
         let frame = self.frame();
         check!(
@@ -318,18 +320,18 @@ impl RawPage {
         frame
     }
 
-    /// The address of the page's bytes. It has to be zsmalloc's.
+    /// Returns the address of the page's bytes. The page must be zsmalloc's.
     pub(super) fn address(&self, what: &str) -> NonNull<u8> {
         let address = self.ours(what).address;
         let memory = machine::current();
-        // SAFETY: The page is inside the memory.
+        // SAFETY: The frame's address is inside the memory.
         unsafe {
             let bytes = memory.memory().bytes;
             bytes.add(address - bytes.as_ptr() as usize)
         }
     }
 
-    // SAFETY: Callers use the bytes as `access` says.
+    // Checks and announces an access, and returns the address of its first byte.
     fn range(&self, what: &str, access: Access, offset: usize, len: usize) -> NonNull<u8> {
         check!(
             offset <= PAGE_SIZE && len <= PAGE_SIZE - offset,
@@ -339,11 +341,11 @@ impl RawPage {
         self.frame().watched.touch(access, offset, len);
         #[cfg(not(loom))]
         let _ = access;
-        // SAFETY: Inside the page.
+        // SAFETY: The range is inside the page, as checked above.
         unsafe { self.address(what).add(offset) }
     }
 
-    /// Allocates a page, marks it as zsmalloc's, counts it and locks it. Context: as `gfp` says.
+    /// Allocates a page. It is locked, marked as zsmalloc's and counted. Context: depends on `gfp`.
     pub fn alloc(gfp: Gfp) -> Option<Self> {
         let machine = machine::current();
         machine
@@ -354,7 +356,7 @@ impl RawPage {
 
     fn lock_and_begin(self) -> Option<Self> {
         if !self.lock_frame() {
-            // SAFETY: The reference of the allocation.
+            // SAFETY: This is the reference from the allocation, and nobody else has the page.
             unsafe { self.put() };
             return None;
         }
@@ -367,23 +369,23 @@ impl RawPage {
         self
     }
 
-    /// The page of this frame number.
+    /// Returns the page with frame number `pfn`.
     ///
     /// # Safety
     ///
-    /// The number must be that of a page in the memory map, as [`RawPage::pfn`] returned it.
+    /// [`RawPage::pfn`] must have returned `pfn`, for a page that is still allocated.
     pub unsafe fn from_pfn(pfn: usize) -> Self {
         let machine = machine::current();
         let memory = machine.memory();
         memory.page(memory.index(pfn << PAGE_SHIFT))
     }
 
-    /// The page's frame number.
+    /// Returns the page frame number.
     pub fn pfn(self) -> usize {
         self.frame().address >> PAGE_SHIFT
     }
 
-    /// Makes the page the one at `position` of `owner`, with no next one.
+    /// Sets the owner and the position of the page. It has no next page.
     ///
     /// # Safety
     ///
@@ -406,16 +408,16 @@ impl RawPage {
         frame.owner.store(null_mut(), Relaxed);
     }
 
-    /// The owner given to [`RawPage::attach`].
+    /// Returns the owner given to [`RawPage::attach`].
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage, and must not stop doing so meanwhile.
+    /// The page must belong to a zspage, and stay in it during the call.
     pub unsafe fn owner(self) -> Option<NonNull<()>> {
         NonNull::new(self.ours("asks for the owner of").owner.load(Relaxed))
     }
 
-    /// The place in the chain.
+    /// Returns the position of the page in its zspage.
     ///
     /// # Safety
     ///
@@ -424,15 +426,16 @@ impl RawPage {
         self.ours("asks for the position of").position.load(Relaxed)
     }
 
-    /// The page at `position` of the chain, a ring, that this one is in, if there is one.
+    /// Returns the page at `position` in the chain of this page, or `None` if there is none.
     ///
     /// # Safety
     ///
-    /// As for [`RawPage::next`], for every page of the chain.
+    /// As for [`RawPage::next`], for every page in the chain.
     pub unsafe fn find(self, position: u32) -> Option<Self> {
         let mut at = self;
         for _ in 0..=u16::BITS {
-            // SAFETY: The caller's promise.
+            // SAFETY: All pages of the chain belong to a zspage, which does not change
+            // (requirements).
             unsafe {
                 if at.position() == position {
                     return Some(at);
@@ -443,11 +446,11 @@ impl RawPage {
         panic!("BUG: a chain that is not a ring");
     }
 
-    /// The next page of the chain; of a huge zspage, none.
+    /// Returns the next page in the chain, or `None` in a huge zspage.
     ///
     /// # Safety
     ///
-    /// As for [`RawPage::owner`]; nobody may change the chain at this place.
+    /// As for [`RawPage::owner`]. The link of this page must not change during the call.
     pub unsafe fn next(self) -> Option<Self> {
         let link = self.ours("follows").link.load(Relaxed);
         if link & 1 != 0 {
@@ -457,12 +460,11 @@ impl RawPage {
         NonNull::new(link as *mut Frame).map(Self)
     }
 
-    /// Links `next`, or nothing, behind this page.
+    /// Sets the next page in the chain.
     ///
     /// # Safety
     ///
-    /// Both must belong to one zspage, which is not huge; nobody else may use the chain at this
-    /// place.
+    /// Both pages must belong to one zspage, not a huge one. Nobody else may use this page's link.
     pub unsafe fn set_next(self, next: Option<Self>) {
         let next = next.map_or(0, |next| {
             next.ours("links");
@@ -471,41 +473,41 @@ impl RawPage {
         self.ours("links").link.store(next, Relaxed);
     }
 
-    /// The handle that is kept outside a huge object.
+    /// Returns the handle of a huge object, which is stored in the frame.
     ///
     /// # Safety
     ///
-    /// The page must be that of a huge zspage, as for [`RawPage::owner`].
+    /// The page must belong to a huge zspage, and stay in it during the call.
     pub unsafe fn huge_handle(self) -> u32 {
         (self.ours("reads the handle of").link.load(Relaxed) >> 1) as u32
     }
 
-    /// Sets what [`RawPage::huge_handle`] returns.
+    /// Sets the handle of a huge object.
     ///
     /// # Safety
     ///
-    /// As for it, and nobody else may use it.
+    /// As for [`RawPage::huge_handle`]. Nobody else may use the handle.
     pub unsafe fn set_huge_handle(self, handle: u32) {
         self.ours("writes the handle of")
             .link
             .store((handle as usize) << 1 | 1, Relaxed);
     }
 
-    /// Takes over the link, or the huge handle, of `old`.
+    /// Copies the link or the huge handle of `old`.
     ///
     /// # Safety
     ///
-    /// Both pages must be the caller's to change.
+    /// The caller must have both pages locked, and hold the class lock of `old`.
     pub unsafe fn take_link(self, old: Self) {
         let link = old.ours("takes the link of").link.load(Relaxed);
         self.ours("links").link.store(link, Relaxed);
     }
 
-    /// Lets the kernel migrate the page.
+    /// Makes the page movable: [`super::mm`] may migrate it from now on.
     ///
     /// # Safety
     ///
-    /// The page must belong to a zspage, and the caller must have it locked.
+    /// The page must belong to a zspage. The caller must have it locked.
     pub unsafe fn make_movable(self) {
         let frame = self.ours("makes movable");
         check!(
@@ -515,7 +517,7 @@ impl RawPage {
         frame.movable.store(true, Release);
     }
 
-    /// Locks the page if nobody else has it locked.
+    /// Locks the page unless it is locked. Returns whether it did.
     ///
     /// # Safety
     ///
@@ -529,7 +531,7 @@ impl RawPage {
     ///
     /// # Safety
     ///
-    /// The caller must have it locked.
+    /// The caller must have the page locked.
     pub unsafe fn unlock(self) {
         let frame = self.frame();
         frame.locker.store(0, Relaxed);
@@ -539,11 +541,11 @@ impl RawPage {
         );
     }
 
-    /// Waits until the page is not locked. May sleep.
+    /// Waits until the page is unlocked. May sleep.
     ///
     /// # Safety
     ///
-    /// The caller must own a reference.
+    /// The caller must have a reference to the page.
     pub unsafe fn wait_unlocked(self) {
         might_sleep("wait_on_page_locked()");
         let frame = self.frame();
@@ -555,14 +557,14 @@ impl RawPage {
                     false,
                     "BUG: waits for {self:?}, which this thread has locked"
                 );
-                // A test that failed is unwinding, and would do so for ever.
+                // The failed test is unwinding, and this loop would never end.
                 std::process::abort();
             }
             spin_loop();
         }
     }
 
-    /// Takes a reference.
+    /// Takes a reference to the page.
     ///
     /// # Safety
     ///
@@ -574,11 +576,11 @@ impl RawPage {
         );
     }
 
-    /// Drops a reference.
+    /// Drops a reference to the page.
     ///
     /// # Safety
     ///
-    /// The caller must own one.
+    /// The caller must have a reference to the page, and not use it any more.
     pub unsafe fn put(self) {
         let frame = self.frame();
         let mut now = frame.refs.load(Relaxed);
@@ -597,28 +599,28 @@ impl RawPage {
         }
     }
 
-    /// Unlocks and frees a page that was never made movable.
+    /// Unlocks and frees a page that was never movable.
     ///
     /// # Safety
     ///
-    /// The caller must own the page, from [`RawPage::alloc`], and have it locked.
+    /// The caller must own the page, have it locked, and not use it any more.
     pub unsafe fn discard(self) {
         let frame = self.ours("discards");
         check!(!frame.movable.load(Relaxed), "BUG: discards a movable page");
         machine::current().memory().zs_pages.fetch_sub(1, Relaxed);
         frame.reset();
-        // SAFETY: The caller has the page locked and owns the reference.
+        // SAFETY: The caller has the page locked and owns it (safety requirements).
         unsafe {
             self.unlock();
             self.put();
         }
     }
 
-    /// Takes the page out of zsmalloc, unlocks it and frees it.
+    /// Unlocks and frees a movable page.
     ///
     /// # Safety
     ///
-    /// The caller must own the page and have it locked.
+    /// The caller must own the page, have it locked, and not use it any more.
     pub unsafe fn release(self) {
         let frame = self.ours("releases");
         check!(frame.lock.load(Relaxed), "BUG: releases an unlocked page");
@@ -626,18 +628,18 @@ impl RawPage {
         frame.movable.store(false, Relaxed);
         frame.reset();
         machine::current().memory().zs_pages.fetch_sub(1, Relaxed);
-        // SAFETY: The caller has the page locked and owns the reference.
+        // SAFETY: The caller has the page locked and owns it (safety requirements).
         unsafe {
             self.unlock();
             self.put();
         }
     }
 
-    /// Marks the target of a migration as zsmalloc's.
+    /// Marks the target page of a migration as zsmalloc's.
     ///
     /// # Safety
     ///
-    /// The page must be the fresh, locked target of a migration.
+    /// The page must be the newly allocated, locked target of a migration.
     pub unsafe fn adopt(self) {
         let frame = self.frame();
         check!(frame.lock.load(Relaxed), "BUG: adopts an unlocked page");
@@ -647,11 +649,11 @@ impl RawPage {
         );
     }
 
-    /// Ends a migration: this page is movable, counted and held, `old` is none of it.
+    /// Finishes a migration: makes this page movable and takes a reference, and releases `old`.
     ///
     /// # Safety
     ///
-    /// Both pages must be locked, this one in the chain in the place of `old`.
+    /// Both pages must be locked. This page must have replaced `old` in the chain.
     pub unsafe fn finish_adoption(self, old: Self) {
         let (new_frame, old_frame) = (self.ours("adopts"), old.ours("gives up"));
         check!(
@@ -659,11 +661,11 @@ impl RawPage {
             "BUG: ends a migration without the page locks"
         );
         new_frame.movable.store(true, Release);
-        // SAFETY: The page is zsmalloc's.
+        // SAFETY: The page belongs to a zspage (safety requirement), so it is allocated.
         unsafe { self.get() };
         old_frame.movable.store(false, Relaxed);
         old_frame.reset();
-        // SAFETY: This is the reference that the zspage had.
+        // SAFETY: This is the reference of the zspage, which `old` has left (safety requirement).
         unsafe { old.put() };
     }
 
@@ -671,14 +673,14 @@ impl RawPage {
     ///
     /// # Safety
     ///
-    /// The page must be ours; `offset` a multiple of four below [`PAGE_SIZE`].
+    /// The page must belong to a zspage. `offset` must be a multiple of four below [`PAGE_SIZE`].
     pub unsafe fn read_u32(self, offset: usize) -> u32 {
         check!(offset % 4 == 0, "BUG: reads across words");
         let word = self
             .range("reads", Access::Read, offset, 4)
             .cast::<u32>()
             .as_ptr();
-        // SAFETY: Inside the page and aligned.
+        // SAFETY: The word is inside the page and aligned, as checked above.
         unsafe { AtomicU32::from_ptr(word) }.load(Relaxed)
     }
 
@@ -686,48 +688,51 @@ impl RawPage {
     ///
     /// # Safety
     ///
-    /// As for [`RawPage::read_u32`], and nobody else may use these bytes.
+    /// As for [`RawPage::read_u32`]. Nobody else may use these bytes.
     pub unsafe fn write_u32(self, offset: usize, value: u32) {
         check!(offset % 4 == 0, "BUG: writes across words");
         let word = self
             .range("writes", Access::Write, offset, 4)
             .cast::<u32>()
             .as_ptr();
-        // SAFETY: Inside the page and aligned.
+        // SAFETY: The word is inside the page and aligned, as checked above.
         unsafe { AtomicU32::from_ptr(word) }.store(value, Relaxed);
     }
 
-    /// Copies `len` bytes out of the page.
+    /// Copies `len` bytes from the page to `to`.
     ///
     /// # Safety
     ///
-    /// The page must be ours, the range inside it, and `to` have room.
+    /// The page must belong to a zspage and contain the range. `to` must be valid for `len` bytes.
     pub unsafe fn read_bytes(self, offset: usize, to: NonNull<u8>, len: usize) {
-        // SAFETY: Inside the page; the rest is the caller's promise.
+        // SAFETY: `range` checked that the range is inside the page. `to` is valid for `len` bytes
+        // (safety requirement), and outside the page.
         unsafe {
             self.range("reads", Access::Read, offset, len)
                 .copy_to_nonoverlapping(to, len)
         };
     }
 
-    /// Copies `len` bytes into the page.
+    /// Copies `len` bytes from `from` to the page.
     ///
     /// # Safety
     ///
-    /// As for [`RawPage::read_bytes`], and nobody else may use these bytes.
+    /// As for [`RawPage::read_bytes`]. Nobody else may use these bytes of the page.
     pub unsafe fn write_bytes(self, offset: usize, from: NonNull<u8>, len: usize) {
-        // SAFETY: Inside the page; the rest is the caller's promise.
+        // SAFETY: `range` checked that the range is inside the page. `from` is valid for `len`
+        // bytes, and nobody else uses the range (safety requirements).
         unsafe {
             self.range("writes", Access::Write, offset, len)
                 .copy_from_nonoverlapping(from, len)
         };
     }
 
-    /// Copies `len` bytes of this page to another.
+    /// Copies `len` bytes of this page to another, or to another place in this one.
     ///
     /// # Safety
     ///
-    /// Both pages must be ours, the ranges inside them and apart, and used by nobody else.
+    /// Both pages must belong to zspages. The ranges must be inside them and must not overlap.
+    /// Nobody else may use them.
     pub unsafe fn copy_to(self, offset: usize, to: Self, to_offset: usize, len: usize) {
         let from = self.range("copies from", Access::Read, offset, len);
         let target = to.range("copies to", Access::Write, to_offset, len);
@@ -735,7 +740,8 @@ impl RawPage {
             self != to || offset.abs_diff(to_offset) >= len,
             "BUG: copies to where it copies from"
         );
-        // SAFETY: Inside the pages and apart.
+        // SAFETY: Both ranges are inside the pages and do not overlap, as checked above. Nobody
+        // else uses them (safety requirement).
         unsafe { from.copy_to_nonoverlapping(target, len) };
     }
 
@@ -743,16 +749,16 @@ impl RawPage {
     ///
     /// # Safety
     ///
-    /// Both pages must be the caller's, and used by nobody else.
+    /// The caller must have both pages locked. Nobody else may use their contents.
     pub unsafe fn copy_page_to(self, to: Self) {
-        // SAFETY: The caller's promise.
+        // SAFETY: Nobody else uses the contents of the pages (safety requirement).
         unsafe { self.copy_to(0, to, 0, PAGE_SIZE) };
     }
 }
 
-// What the rest of the kernel does with pages: see `super::mm`.
+// What the rest of the kernel does with pages. See `super::mm`.
 impl RawPage {
-    /// Locks any page, whoever it belongs to.
+    /// Locks any page. Returns false if it is locked.
     pub(super) fn lock_frame(self) -> bool {
         machine::chaos();
         let frame = self.frame();
@@ -763,7 +769,7 @@ impl RawPage {
         locked
     }
 
-    /// Takes a reference, if the page is not free.
+    /// Takes a reference unless the page is free. Returns whether it did.
     pub(super) fn try_get(self) -> bool {
         let refs = &self.frame().refs;
         let mut now = refs.load(Relaxed);
@@ -798,13 +804,13 @@ impl RawPage {
 ///
 /// # Safety
 ///
-/// The address must be in a page of ours, and a multiple of four.
+/// The address must be in a page of a zspage, and a multiple of four.
 pub unsafe fn read_u32_at(address: u64) -> u32 {
-    // SAFETY: The caller's promise.
+    // SAFETY: The address is in a page of a zspage, and aligned (safety requirements).
     let value = unsafe {
         RawPage::from_pfn(address as usize / PAGE_SIZE).read_u32(address as usize % PAGE_SIZE)
     };
-    // What is there may be overwritten as soon as it was read.
+    // A test may overwrite the bytes here, as others could.
     #[cfg(not(loom))]
     super::sched::after_load();
     value
@@ -814,9 +820,10 @@ pub unsafe fn read_u32_at(address: u64) -> u32 {
 ///
 /// # Safety
 ///
-/// As for [`read_u32_at`], and nobody else may use these bytes.
+/// As for [`read_u32_at`]. Nobody else may use these bytes.
 pub unsafe fn write_u32_at(address: u64, value: u32) {
-    // SAFETY: The caller's promise.
+    // SAFETY: The address is in a page of a zspage, and aligned. Nobody else uses these bytes
+    // (safety requirements).
     unsafe {
         RawPage::from_pfn(address as usize / PAGE_SIZE)
             .write_u32(address as usize % PAGE_SIZE, value)

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What would go to the kernel log goes to the machine's, for tests to look at.
+//! Messages to the kernel log, recorded for tests.
 
 use core::ffi::CStr;
 
 use super::machine;
 
-/// A line of the log.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// See [`bad_handle`].
     BadHandle {
         /// The pool's name.
         pool: String,
-        /// The handle as C has it.
+        /// The handle, as C passed it.
         handle: usize,
-        /// What is wrong with it.
+        /// Why it was refused.
         reason: String,
     },
     /// See [`group_not_empty`].
     GroupNotEmpty {
-        /// Object size of the class.
+        /// Object size of the class, in bytes.
         size: u32,
         /// Number of the fullness group.
         group: usize,
@@ -31,7 +31,7 @@ pub enum Report {
     CorruptZspage,
 }
 
-/// Warns that a caller passed a handle it must not have.
+/// Warns that a caller passed a bad handle.
 #[cold]
 pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
     machine::current().log(Report::BadHandle {
@@ -41,26 +41,26 @@ pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
     });
 }
 
-/// Says that a pool is destroyed with objects in it.
+/// Reports that a destroyed pool had zspages in a fullness group.
 #[cold]
 pub fn group_not_empty(size: u32, group: usize) {
     machine::current().log(Report::GroupNotEmpty { size, group });
 }
 
-/// Warns that a zspage was neither put back nor released.
+/// Warns that a zspage was neither put back nor freed.
 #[cold]
 pub fn forgotten_zspage() {
     machine::current().log(Report::ForgottenZspage);
 }
 
-/// Warns that a zspage has no open slot, although it says so.
+/// Warns that a zspage has no free slot although its count says so.
 #[cold]
 pub fn corrupt_zspage() {
     machine::current().log(Report::CorruptZspage);
 }
 
-/// Never returns; for what the types rule out, but the compiler cannot see.
+/// Panics. For code that the types make unreachable.
 #[cold]
 pub fn unreachable() -> ! {
-    panic!("BUG: the engine reached what cannot be reached");
+    panic!("BUG: the engine ran unreachable code");
 }

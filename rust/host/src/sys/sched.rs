@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving way to others, or not, and what tests do with that.
+//! Preemption, RCU read-side sections and rescheduling, with hooks for tests.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -18,35 +18,35 @@ thread_local! {
     static LOAD_HOOK: Slot = const { Cell::new(None) };
 }
 
-/// Until it is dropped, this CPU may not sleep.
+/// Disables preemption while it exists.
 pub struct NoPreemption(PhantomData<*mut ()>);
 
 impl NoPreemption {
-    /// Begins that.
+    /// Disables preemption.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         cpu_area::preempt_disable();
         Self(PhantomData)
     }
 
-    /// The RCU read-side section that this is.
+    /// Returns the RCU read-side section that lasts as long as preemption is off.
     pub fn rcu(&self) -> RcuRead<'_> {
         RcuRead(PhantomData)
     }
 }
 
-/// An RCU read-side section, which goes on for `'a`: see [`Machine::retire`].
+/// An RCU read-side section that lasts for `'a`. See [`Machine::retire`].
 ///
 /// [`Machine::retire`]: super::machine::Machine::retire
 #[derive(Clone, Copy)]
 pub struct RcuRead<'a>(PhantomData<(&'a (), *mut ())>);
 
 impl RcuRead<'_> {
-    /// The section of something that disables preemption while it lives.
+    /// Creates the read-side section of code that has preemption off.
     ///
     /// # Safety
     ///
-    /// Preemption must be off for the lifetime that the caller gives it.
+    /// Preemption must be off for the whole lifetime of the result.
     pub(super) unsafe fn new() -> Self {
         Self(PhantomData)
     }
@@ -58,12 +58,12 @@ impl Drop for NoPreemption {
     }
 }
 
-/// Whether somebody else should run on this CPU: if a test wants to.
+/// Returns whether this thread should reschedule, that is, whether a test has a hook.
 pub fn need_resched() -> bool {
     HOOK.get().is_some()
 }
 
-/// Lets others run.
+/// Lets other threads run, or the hook.
 pub fn cond_resched() {
     might_sleep("cond_resched()");
     if !run(&HOOK) {
@@ -71,30 +71,30 @@ pub fn cond_resched() {
     }
 }
 
-// Not while it runs already.
+// Runs a hook, unless it is running already. Returns whether it did.
 fn run(slot: &'static LocalKey<Slot>) -> bool {
     let Some(mut hook) = slot.take() else {
         return false;
     };
-    // SAFETY: `with` lent it, for as long as the hook is set.
+    // SAFETY: The hook is borrowed by `with` while it is set.
     unsafe { hook.as_mut()() };
     slot.set(Some(hook));
     true
 }
 
-/// Called after each load of a counter.
+/// Runs the load hook. Called after each load of a counter.
 #[cfg(not(loom))]
 pub(super) fn after_load() {
     run(&LOAD_HOOK);
 }
 
-/// Calls `f`, and `hook` wherever the engine gives way meanwhile. That is how a test that has only
-/// one thread lets something happen in the middle of a compaction.
+/// Calls `f`, and `hook` wherever the engine reschedules in it. A test with one thread can thus act
+/// in the middle of a compaction.
 pub fn with_hook<R>(hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
     with(&HOOK, hook, f)
 }
 
-/// Calls `f`, and `hook` after each load of a counter meanwhile: for readers that hold no lock.
+/// Calls `f`, and `hook` after each load of a counter in it. For readers that hold no lock.
 pub fn with_load_hook<R>(hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
     with(&LOAD_HOOK, hook, f)
 }
@@ -109,13 +109,13 @@ fn with<R>(slot: &'static LocalKey<Slot>, hook: &mut Hook<'_>, f: impl FnOnce() 
     }
 
     let hook: *mut Hook<'_> = hook;
-    // SAFETY: Only the lifetime changes, and the hook is unset before it ends.
+    // SAFETY: Only the lifetime changes. `Reset` unsets the hook before its borrow ends.
     let hook = unsafe { core::mem::transmute::<*mut Hook<'_>, *mut Hook<'static>>(hook) };
     let _reset = Reset(slot, slot.replace(NonNull::new(hook)));
     f()
 }
 
-/// Complains, as CONFIG_DEBUG_ATOMIC_SLEEP does, where a spinlock or a mapping is held.
+/// Panics with a spinlock or a mapping held, as CONFIG_DEBUG_ATOMIC_SLEEP does.
 pub fn might_sleep(what: &str) {
     let depth = cpu_area::preempt_depth();
     check!(

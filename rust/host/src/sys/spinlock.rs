@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock: spins on an atomic, giving way, and notices when it is taken twice. Under `loom`
-//! a mutex of `loom`, so that waiting for it is not a loop to explore.
+//! A spinlock that yields while it spins, and detects recursion. Under loom it is a mutex of
+//! `loom`, so that waiting is not a loop to explore.
 
 use core::cell::UnsafeCell;
 use core::marker::{PhantomData, PhantomPinned};
@@ -12,24 +12,24 @@ use super::prelude::*;
 use super::sched::RcuRead;
 use raw::RawLock;
 
-/// What lockdep tells apart. None of these may be waited for while another is held.
+/// Lockdep classes of spinlocks. Waiting for one with another held is a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockClass {
-    /// A lock that is taken with no other held.
+    /// A lock that is taken with no other lock held.
     Outer = 0,
-    /// A lock that may be tried with an [`LockClass::Outer`] one held.
+    /// A lock that may be tried with an [`LockClass::Outer`] lock held.
     Inner = 1,
 }
 
-/// A spinlock and what it protects.
+/// A spinlock and the data that it protects.
 ///
 /// # Invariants
 ///
-/// `data` is only used by who holds `raw`.
+/// Only the holder of `raw` uses `data`.
 #[pin_data]
 pub struct SpinLock<T> {
     class: LockClass,
-    // As the kernel's, it stays where it is.
+    // Like the kernel's, it must not move.
     #[pin]
     _pinned: PhantomPinned,
     raw: RawLock,
@@ -37,21 +37,21 @@ pub struct SpinLock<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The lock passes `T` from one thread to another.
+// SAFETY: Sending the lock sends the `T`, which is `Send`.
 unsafe impl<T: Send> Send for SpinLock<T> {}
-// SAFETY: Only one thread at a time gets at `T`.
+// SAFETY: The lock lets only one thread use `T` at a time, and `T` is `Send`.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
-/// The lock, held. It is let go when this is dropped.
-#[must_use = "the lock is let go when this is dropped"]
+/// A held spinlock. Dropping this unlocks it.
+#[must_use = "the lock is released when this is dropped"]
 pub struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
-    // A spinlock is let go on the CPU that took it.
+    // The CPU that took a spinlock has to release it.
     _not_send: PhantomData<*mut ()>,
 }
 
 impl<T> SpinLock<T> {
-    /// An unlocked lock.
+    /// Creates an unlocked spinlock.
     pub fn new(class: LockClass, data: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
             class: class,
@@ -70,7 +70,7 @@ impl<T> SpinLock<T> {
         }
     }
 
-    /// The same, if nobody has it.
+    /// Takes the lock unless it is held.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         cpu_area::preempt_disable();
         if !self.raw.try_to_lock() {
@@ -98,7 +98,7 @@ impl<T> SpinLock<T> {
 }
 
 fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
-    // SAFETY: On success the slot was initialised by `data`; a cell has the layout of its value.
+    // SAFETY: On success `data` has initialised the slot. A cell has the layout of its value.
     unsafe {
         pinned_init::pin_init_from_closure(move |slot: *mut UnsafeCell<T>| {
             data.__pinned_init(slot.cast::<T>())
@@ -107,24 +107,24 @@ fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
 }
 
 impl<T> SpinGuard<'_, T> {
-    /// The RCU read-side section that lasts while the lock is held.
+    /// Returns the RCU read-side section that lasts while the lock is held.
     #[inline]
     pub fn rcu(&self) -> RcuRead<'_> {
-        // SAFETY: Preemption is off while a spinlock is held; [`SpinGuard::unlocked`] borrows the
-        // guard exclusively.
+        // SAFETY: Preemption is off while a spinlock is held. [`SpinGuard::unlocked`] borrows the
+        // guard exclusively, so no section outlives the lock.
         unsafe { RcuRead::new() }
     }
 
-    /// Whether somebody else waits for the lock.
+    /// Returns whether another thread waits for the lock.
     pub fn is_contended(&self) -> bool {
         self.lock.raw.is_contended()
     }
 
-    /// Lets go of the lock, calls `f`, takes the lock again.
+    /// Releases the lock, calls `f` and takes the lock again.
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
         struct Reacquire<'a, T>(&'a SpinLock<T>);
 
-        // Also if `f` panics: the guard lets go of the lock once more.
+        // Takes the lock even if `f` panics, because the guard will release it.
         impl<T> Drop for Reacquire<'_, T> {
             fn drop(&mut self) {
                 self.0.acquire();
@@ -141,14 +141,14 @@ impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: The lock is held.
+        // SAFETY: The guard holds the lock, so nobody else uses the data.
         unsafe { &*self.lock.data.get() }
     }
 }
 
 impl<T: Unpin> DerefMut for SpinGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: The lock is held, the guard is borrowed mutably, and `T` may be moved.
+        // SAFETY: The guard holds the lock and is borrowed mutably. `T` is `Unpin`.
         unsafe { &mut *self.lock.data.get() }
     }
 }
@@ -169,7 +169,7 @@ mod raw {
     const FREE: usize = 0;
 
     pub(super) struct RawLock {
-        // Who has it.
+        // The thread that holds the lock.
         owner: AtomicUsize,
         waiting: AtomicUsize,
     }
@@ -232,7 +232,7 @@ mod raw {
     use loom::sync::{Mutex, MutexGuard};
 
     pub(super) struct RawLock {
-        // Comes into being when it is first used: a pool has many, a model uses few.
+        // Created on first use. A pool has many locks, and a model uses few.
         mutex: OnceCell<Box<Mutex<()>>>,
         guard: RefCell<Option<MutexGuard<'static, ()>>>,
     }
@@ -259,8 +259,8 @@ mod raw {
         }
 
         fn keep(&self, guard: MutexGuard<'_, ()>) {
-            // SAFETY: Only the lifetime changes. The guard is dropped in `unlock`, or in front of
-            // the mutex in `drop`.
+            // SAFETY: Only the lifetime changes. `unlock`, or `drop`, drops the guard before the
+            // mutex.
             let guard = unsafe {
                 core::mem::transmute::<MutexGuard<'_, ()>, MutexGuard<'static, ()>>(guard)
             };
@@ -269,11 +269,11 @@ mod raw {
 
         pub(super) fn unlock(&self) {
             let guard = self.guard.borrow_mut().take();
-            // Outside the borrow: another thread of the model may run here.
+            // After the borrow has ended, because another thread of the model may run here.
             drop(guard);
         }
 
-        // The most general: whoever gives way to others always does.
+        // Always true, which explores the most: the holder drops the lock wherever it could.
         pub(super) fn is_contended(&self) -> bool {
             true
         }

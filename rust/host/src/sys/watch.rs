@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lets `loom` see who uses which bytes of a page.
+//! Lets `loom` see the accesses to bytes of a page.
 //!
-//! Watching all would take for ever. A model says which words of a page, of four bytes, it cares
-//! for, as offsets into it: those that an object begins and ends with are enough.
+//! Watching all bytes would take too long. A model names the 4-byte words to watch by their offsets
+//! in a page. The first and the last word of each object are enough.
 
 use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,13 +21,14 @@ pub fn watch(offsets: &'static [usize]) {
     OFFSETS.set(offsets);
 }
 
-/// The words of a page that are watched.
+/// The watched words of a page.
 #[derive(Default)]
 pub(super) struct Watched(RefCell<HashMap<usize, UnsafeCell<()>>>);
 
-// SAFETY: All threads of a model run on one thread of the host, and do not switch inside.
+// SAFETY: All threads of a model run on one thread of the host, and do not switch while the map is
+// borrowed.
 unsafe impl Sync for Watched {}
-// SAFETY: As above.
+// SAFETY: All threads of a model run on one thread of the host.
 unsafe impl Send for Watched {}
 
 impl Watched {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that is done later: when a test calls [`Machine::run_work`], or when it is flushed.
+//! Work items, which run when a test calls [`Machine::run_work`] or when they are flushed.
 //!
 //! [`Machine::run_work`]: super::machine::Machine::run_work
 
@@ -13,20 +13,21 @@ use super::machine;
 use super::prelude::*;
 use super::sched::might_sleep;
 
-/// What has something to do later.
+/// A type with work to do later.
 pub trait WorkItem: Sync {
-    /// Does it. May sleep.
+    /// Does the work. May sleep.
     fn run(&self);
 }
 
-/// What the machine has of some work.
+/// Scheduled work.
 pub(super) struct Queued {
     run: unsafe fn(NonNull<()>),
     target: NonNull<()>,
     state: Arc<State>,
 }
 
-// SAFETY: The target is `Sync`, and valid by the promise of `Work::new`.
+// SAFETY: The target is `Sync`. Callers of `Work::new` guarantee that it is valid while work is
+// queued.
 unsafe impl Send for Queued {}
 
 struct State {
@@ -34,7 +35,7 @@ struct State {
     running: AtomicBool,
 }
 
-/// Something to do later, at most once at a time.
+/// A work item. It runs on one CPU at a time.
 ///
 /// # Invariants
 ///
@@ -42,23 +43,23 @@ struct State {
 pub struct Work<T: WorkItem> {
     target: NonNull<T>,
     state: Arc<State>,
-    // As the kernel's, it stays where it is.
+    // Like the kernel's, it must not move.
     _pinned: PhantomPinned,
 }
 
-// SAFETY: The target may be used from any thread.
+// SAFETY: A worker uses the target from another thread. Targets are `Sync`.
 unsafe impl<T: WorkItem> Send for Work<T> {}
-// SAFETY: As above; the state is atomic.
+// SAFETY: The state is atomic, and the target is `Sync`.
 unsafe impl<T: WorkItem> Sync for Work<T> {}
 
 impl<T: WorkItem> Work<T> {
-    /// Work that calls `target`'s [`WorkItem::run`].
+    /// Creates a work item that calls [`WorkItem::run`] of `target`.
     ///
     /// # Safety
     ///
-    /// `target` must be valid whenever the work runs: it must flush the work before it goes.
+    /// `target` must be valid whenever the work runs: it must flush the work before it is dropped.
     pub unsafe fn new(target: NonNull<T>) -> impl PinInit<Self> {
-        // INVARIANT: The caller's promise.
+        // INVARIANT: `target` is valid whenever the work runs (safety requirement).
         let work = Self {
             target,
             state: Arc::new(State {
@@ -67,7 +68,7 @@ impl<T: WorkItem> Work<T> {
             }),
             _pinned: PhantomPinned,
         };
-        // Atomics of `loom` come into being when they are first used: here, before any thread.
+        // `loom` creates an atomic on first use. Do that here, before a model starts threads.
         work.is_idle();
         work
     }
@@ -78,11 +79,11 @@ impl<T: WorkItem> Work<T> {
 
     // SAFETY: `target` must be a valid `T`.
     unsafe fn run(target: NonNull<()>) {
-        // SAFETY: The caller's promise.
+        // SAFETY: `target` is a valid `T` (safety requirement).
         unsafe { target.cast::<T>().as_ref() }.run();
     }
 
-    /// Has the work done, if it does not wait to be done already. Any context.
+    /// Schedules the work unless it is pending. Any context.
     pub fn schedule(&self) {
         if !self.state.pending.swap(true, Ordering::AcqRel) {
             machine::current().queue_work(Queued {
@@ -93,7 +94,7 @@ impl<T: WorkItem> Work<T> {
         }
     }
 
-    /// Waits until work that was scheduled is done: does it, unless somebody else is about it.
+    /// Waits until scheduled work has finished. Runs it unless another thread does. May sleep.
     pub fn flush(&self) {
         might_sleep("flush_work()");
         let state = &self.state;
@@ -109,20 +110,20 @@ impl<T: WorkItem> Work<T> {
 
 impl<T: WorkItem> Drop for Work<T> {
     fn drop(&mut self) {
-        check!(self.is_idle(), "BUG: work goes that is still to be done");
+        check!(self.is_idle(), "BUG: work item dropped while pending");
     }
 }
 
 impl Queued {
     pub(super) fn run(self) {
         might_sleep("a work item");
-        // As a workqueue has it: work that is scheduled while it runs, runs again afterwards.
+        // Like a workqueue, runs work again that was scheduled while it ran.
         while self.state.running.swap(true, Ordering::AcqRel) {
             spin_loop();
         }
         self.state.pending.store(false, Ordering::Release);
-        // SAFETY: By the invariants of `Work` the target is valid: who drops it flushes first,
-        // which waits for `running`.
+        // SAFETY: By the type invariants of `Work` the target is valid. Its owner flushes before it
+        // drops the target, and `flush` waits for `running`.
         unsafe { (self.run)(self.target) };
         self.state.running.store(false, Ordering::Release);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads do not share a chain of pages: a lock has to protect it.
+//! Threads cannot share a chain of pages without a lock.
 
 use zsmalloc_host::sys::chain::Chain;
 

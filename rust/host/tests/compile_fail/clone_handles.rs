@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! There is no second owner of free handles.
+//! Free handles have one owner.
 
 use zsmalloc_host::engine::handle_table::{FreeHandles, HandleEntries};
 

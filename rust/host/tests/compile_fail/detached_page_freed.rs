@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page that left its zspage is not freed while it may still be named.
+//! A detached page is not freed while references to it may exist.
 
 use zsmalloc_host::sys::page::DetachedPage;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An entry is valid only in the read-side section in which it was looked up.
+//! An entry is valid only in the read-side section that found it.
 
 use zsmalloc_host::engine::handle_table::{Handle, HandleTable};
 use zsmalloc_host::sys::sched::NoPreemption;

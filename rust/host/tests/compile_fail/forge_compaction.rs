@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The right to compact is the pool's to give.
+//! Only the pool can begin a compaction.
 
 use zsmalloc_host::engine::pool::Pool;
 

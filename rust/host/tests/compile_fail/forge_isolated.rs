@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An isolated zspage comes from a list or from an allocation, and from nowhere else.
+//! An isolated zspage comes from a list or from an allocation.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

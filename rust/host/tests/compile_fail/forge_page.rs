@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page in no zspage comes from the page allocator, or out of a zspage.
+//! An owned page comes from the page allocator or from a zspage.
 
 use zsmalloc_host::sys::page::OwnedPage;
 use zsmalloc_host::sys::raw_page::RawPage;

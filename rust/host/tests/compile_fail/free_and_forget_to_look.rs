@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a free was refused is not ignored by accident.
+//! The result of a free must be used.
 
 #![deny(unused_must_use)]
 

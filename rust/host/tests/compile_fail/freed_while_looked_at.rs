@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A zspage is not freed while a guard of its class lends a reference to it.
+//! A zspage is not freed while a class guard lends a reference to it.
 
 use zsmalloc_host::engine::class::ClassGuard;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An isolated zspage is not forgotten by accident.
+//! An isolated zspage must be used.
 
 #![deny(unused_must_use)]
 

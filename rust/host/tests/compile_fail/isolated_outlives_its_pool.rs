@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An isolated zspage does not outlive the pool that its class is in.
+//! An isolated zspage does not outlive the pool of its class.
 
 use zsmalloc_host::engine::fullness::Group;
 use zsmalloc_host::engine::pool::Pool;

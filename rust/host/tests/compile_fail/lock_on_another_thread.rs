@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock is let go on the CPU that took it.
+//! A spinlock is released on the CPU that took it.
 
 use zsmalloc_host::engine::class::ClassGuard;
 

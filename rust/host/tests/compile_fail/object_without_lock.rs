@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Slots are taken with the class lock held, inside the engine.
+//! Only the engine allocates slots, with the class lock held.
 
 use zsmalloc_host::engine::class::ClassGuard;
 

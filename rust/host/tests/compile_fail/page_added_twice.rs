@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page goes into one zspage.
+//! A page is added to one zspage.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page of a zspage is not used after the zspage is gone.
+//! A page of a zspage is not used after the zspage was freed.
 
 use zsmalloc_host::sys::chain::Chain;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool stays where it is: classes and work point to it.
+//! A pool does not move: classes and work items point to it.
 
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::sys::prelude::*;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A zspage that was freed does not go on a list.
+//! A freed zspage is not put on a list.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

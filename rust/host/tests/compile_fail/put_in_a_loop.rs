@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A zspage that is put back in each round of a loop.
+//! A zspage is not put back in every iteration of a loop.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bug of the fine-grained fullness series: a compaction's source, put back twice.
+//! The bug of the fine-grained fullness series: compaction put its source back twice.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The same, with the lock dropped and taken again in between, as it was there.
+//! The same with the lock dropped in between, as in that series.
 
 use zsmalloc_host::engine::class::SizeClass;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

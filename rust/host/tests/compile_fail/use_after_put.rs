@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looking at a zspage that was put back: nobody owns it any more.
+//! A zspage that was put back is not used.
 
 use zsmalloc_host::engine::class::ClassGuard;
 use zsmalloc_host::engine::isolated::IsolatedZspage;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Nor once the lock is gone for good.
+//! A reference lent by a class guard ends when the lock is released.
 
 use zsmalloc_host::engine::class::SizeClass;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What was found on a list is not looked at any more once the lock was let go for a moment.
+//! A reference lent by a class guard ends when the lock is dropped for a moment.
 
 use zsmalloc_host::engine::class::ClassGuard;
 
