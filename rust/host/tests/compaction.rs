@@ -92,7 +92,7 @@ fn compact_each(
 }
 
 #[test]
-fn all_is_freed_and_hardly_more_than_needed_is_moved() {
+fn frees_everything_and_moves_little() {
     for chain in [4, 8, 16] {
         let sizes = [56, 200, 504, 1000, 1352, 2000, 2700, 3200];
         compact_each(chain, sizes.into_iter(), 40, 1.07);
@@ -102,7 +102,7 @@ fn all_is_freed_and_hardly_more_than_needed_is_moved() {
 // In a small pool the last zspage matters more: its objects move to the front, even if most of them
 // are at the back.
 #[test]
-fn not_many_more_in_a_small_pool() {
+fn moves_little_in_a_small_pool() {
     for (chain, zspages) in [(4, 7), (8, 3), (16, 2), (16, 5), (16, 9)] {
         compact_each(chain, (40..3900).step_by(53), zspages, 1.3);
     }
@@ -161,7 +161,7 @@ fn compact_among_others(seed: u64) -> (usize, usize) {
 }
 
 #[test]
-fn others_free_and_allocate_meanwhile() {
+fn concurrent_free_and_malloc() {
     let first = std::env::var("ZS_FIRST_SEED").map_or(0, |seed| seed.parse().unwrap());
     let seeds = std::env::var("ZS_SEEDS").map_or(400, |seeds| seeds.parse().unwrap());
     let (mut pages, mut others) = (0, 0);

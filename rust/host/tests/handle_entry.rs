@@ -47,7 +47,7 @@ fn link() -> FreeLink {
 }
 
 #[test]
-fn places_are_packed_and_unpacked() {
+fn locations_are_packed_and_unpacked() {
     for pfn in extremes(MAX_PFN) {
         for offset in extremes(PAGE_SIZE - 8).filter(|offset| offset % 8 == 0) {
             for n in extremes((1 << GENERATION_BITS) - 1) {
@@ -78,7 +78,7 @@ fn places_are_packed_and_unpacked() {
 }
 
 #[test]
-fn different_objects_are_at_different_places() {
+fn different_objects_have_different_locations() {
     // Every shape of the largest zspages, every page, every object that begins on it.
     for shape in Geometry::new(PAGE_SIZE, MAX_CHAIN_LIMIT).classes() {
         let mut locations = HashSet::new();
@@ -112,7 +112,7 @@ fn links_are_packed_and_unpacked() {
 }
 
 #[test]
-fn generations_come_in_turn_and_zero_is_left_out() {
+fn generations_rise_and_skip_zero() {
     let first = generation();
     let (mut at, mut seen) = (first, HashSet::new());
     for n in 0..(1 << GENERATION_BITS) - 1 {
@@ -124,7 +124,7 @@ fn generations_come_in_turn_and_zero_is_left_out() {
 }
 
 #[test]
-fn a_free_entry_can_only_be_published() {
+fn a_free_entry_cannot_be_locked() {
     let memory = AtomicU64::new(0);
     let entry = HandleEntry::new(&memory);
     entry.relink(link());
@@ -137,7 +137,7 @@ fn a_free_entry_can_only_be_published() {
 }
 
 #[test]
-fn bits_that_are_none_of_a_generation_are_not_compared() {
+fn only_bits_of_the_generation_are_compared() {
     let memory = AtomicU64::new(0);
     let entry = HandleEntry::new(&memory);
     let others = [0, 1, 2, 47, 62, 63];
@@ -175,7 +175,7 @@ fn a_locked_entry_waits_for_unlock() {
 }
 
 #[test]
-fn a_mover_says_that_it_is_one() {
+fn a_move_marks_the_entry() {
     let memory = live(at(7));
     let entry = HandleEntry::new(&memory);
     assert_eq!(entry.try_lock_to_move(at(7)), Ok(()));
@@ -192,7 +192,7 @@ fn a_mover_says_that_it_is_one() {
 }
 
 #[test]
-fn only_an_object_that_is_there_can_be_moved() {
+fn only_a_live_entry_can_be_moved() {
     let memory = live(at(7));
     let entry = HandleEntry::new(&memory);
     let elsewhere = [

@@ -161,7 +161,7 @@ fn chains_are_sets() {
 }
 
 #[test]
-fn generations_rise_and_zero_is_left_out() {
+fn generations_rise_and_skip_zero() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = table.reserve(1, Gfp::KERNEL).unwrap();
@@ -225,7 +225,7 @@ fn no_number_locks_a_free_entry() {
 }
 
 #[test]
-fn an_entry_that_had_all_generations_waits() {
+fn an_entry_without_unused_generations_waits() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = table.reserve(3, Gfp::KERNEL).unwrap();
@@ -252,7 +252,7 @@ fn an_entry_that_had_all_generations_waits() {
 }
 
 #[test]
-fn a_bit_more_or_less_is_no_handle() {
+fn a_flipped_bit_is_no_handle() {
     let _machine = boot(Config::default());
     let table = table();
     let chain = reserve(&table, 512).unwrap();

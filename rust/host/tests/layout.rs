@@ -86,7 +86,7 @@ fn slots_are_backed_by_all_of_their_pages() {
 }
 
 #[test]
-fn there_is_nothing_behind_the_last_page() {
+fn nothing_follows_the_last_page() {
     every_shape(|shape, layout| {
         for position in [
             usize::from(shape.pages),

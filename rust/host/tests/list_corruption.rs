@@ -140,7 +140,7 @@ fn run_case(size: usize, window: usize, act: Act) -> bool {
 }
 
 #[test]
-fn a_compaction_is_not_confused_by_what_happens_while_it_lets_go() {
+fn compaction_survives_changes_while_unlocked() {
     let acts: [(&str, Act); 5] = [
         ("fill", |case| case.fill()),
         ("empty", |case| case.empty()),

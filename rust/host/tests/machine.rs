@@ -251,7 +251,7 @@ fn lock(class: LockClass) -> PinBox<SpinLock<()>> {
 
 #[test]
 #[should_panic(expected = "possible deadlock")]
-fn trying_the_locks_the_other_way_round() {
+fn trying_locks_in_the_wrong_order() {
     let _machine = machine();
     let (class, table) = (lock(LockClass::Outer), lock(LockClass::Inner));
     let _table = table.lock();
@@ -295,7 +295,7 @@ fn waiting_for_an_entry_with_a_lock_held() {
 
 #[test]
 #[should_panic(expected = "bad unlock balance")]
-fn saying_that_an_entry_is_unlocked_twice() {
+fn unlocking_an_entry_twice() {
     let _machine = machine();
     lockdep::entry_acquired(Acquire::Tried);
     lockdep::entry_released();
@@ -345,7 +345,7 @@ fn taking_a_lock_twice() {
 
 #[test]
 #[should_panic(expected = "endless wait")]
-fn waiting_for_nobody() {
+fn waiting_forever() {
     let _machine = machine();
     let pool = pool();
     let handle = pool.malloc(100, Gfp::KERNEL).unwrap();
@@ -356,7 +356,7 @@ fn waiting_for_nobody() {
 
 #[test]
 #[should_panic(expected = "write past the end of a mapping")]
-fn writing_beyond_the_buffer_of_a_cpu() {
+fn writing_past_the_buffer_of_a_cpu() {
     let _machine = machine();
     let pool = pool();
     // The second object spans pages that are not contiguous, so it is bounced.
@@ -373,7 +373,7 @@ fn writing_beyond_the_buffer_of_a_cpu() {
 
 #[test]
 #[should_panic(expected = "red zone overwritten")]
-fn writing_beyond_metadata() {
+fn writing_past_metadata() {
     let _machine = machine();
     let item = item(1);
     let end = std::ptr::from_ref::<Item>(&item).cast_mut().wrapping_add(1);
@@ -432,7 +432,7 @@ fn a_table_that_is_lost() {
 
 #[test]
 #[should_panic(expected = "reports that no test expected")]
-fn a_report_that_nobody_looks_at() {
+fn an_unexpected_report() {
     let machine = machine();
     let pool = pool();
     let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
@@ -449,7 +449,7 @@ fn a_thread_without_a_machine() {
 }
 
 #[test]
-fn the_allocation_that_is_meant_to_fail_fails() {
+fn the_chosen_allocation_fails() {
     let machine = machine();
     for pass in 0..3 {
         machine.fail_nth(pass, &[Point::Page]);
@@ -499,7 +499,7 @@ fn placement_is_as_configured() {
 }
 
 #[test]
-fn what_runs_in_between_runs_in_between() {
+fn the_hook_runs_when_rescheduling() {
     let _machine = machine();
     assert!(!sched::need_resched());
     let mut turns = 0;

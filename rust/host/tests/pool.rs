@@ -142,7 +142,7 @@ fn objects_of_a_class_do_not_overlap() {
 
 // Fills a zspage of each class, so that objects are at every offset.
 #[test]
-fn every_place_in_a_zspage_of_each_class() {
+fn every_slot_of_each_class() {
     for placement in [Placement::Scattered, Placement::Packed] {
         for chain in [MIN_CHAIN_LIMIT, 8, MAX_CHAIN_LIMIT] {
             let _machine = boot(Config {
@@ -250,7 +250,7 @@ fn one_mapping_at_a_time_on_a_cpu() {
 }
 
 #[test]
-fn numbers_that_are_no_handles_leave_nothing_behind() {
+fn invalid_handles_are_refused() {
     let machine = boot(Config::default());
     let pool = pool(8);
     for size in [100, 3000, 4096] {
@@ -273,7 +273,7 @@ fn numbers_that_are_no_handles_leave_nothing_behind() {
 }
 
 #[test]
-fn unmap_wants_what_is_mapped_on_this_cpu() {
+fn unmap_needs_a_mapping_on_this_cpu() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let (a, b) = (store(&pool, 3000, 1), store(&pool, 3000, 2));
@@ -300,7 +300,7 @@ fn unmap_wants_what_is_mapped_on_this_cpu() {
 }
 
 #[test]
-fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
+fn an_object_is_unmapped_from_its_pool() {
     let machine = boot(Config::default());
     let (a, b) = (pool(16), pool(4));
     // A full zspage, so that some objects span pages. The other pool has an object that could be
@@ -332,7 +332,7 @@ fn an_object_is_unmapped_from_the_pool_it_was_mapped_of() {
 }
 
 #[test]
-fn what_c_maps_write_only_is_written_back() {
+fn a_write_only_mapping_is_written_back() {
     let _machine = boot(Config::default());
     let pool = pool(16);
     // Some of these span pages.
@@ -386,7 +386,7 @@ fn a_second_compactor_is_refused_and_stays_refused() {
 
 // The estimate takes no lock, so counters may change while it reads them.
 #[test]
-fn the_estimate_of_freeable_pages_is_never_more_than_there_are() {
+fn freeable_pages_are_at_most_all_pages() {
     let _machine = boot(Config::default());
     let pool = pool(8);
     let mut handles = Vec::new();
@@ -442,7 +442,7 @@ fn a_mapped_object_is_not_moved() {
 }
 
 #[test]
-fn pages_around_a_mapped_object_come_free() {
+fn pages_before_a_mapped_object_are_freed() {
     let _machine = boot(Config::default());
     let pool = pool(8);
     let size = 600;
@@ -499,7 +499,7 @@ fn a_zspage_whose_page_is_locked_is_freed_later() {
 }
 
 #[test]
-fn deferred_free_waits_for_who_has_the_page() {
+fn deferred_free_waits_for_the_page_lock() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let handle = store(&pool, 3000, 1);
@@ -520,7 +520,7 @@ fn deferred_free_waits_for_who_has_the_page() {
 }
 
 #[test]
-fn an_empty_zspage_that_waits_to_be_freed_can_be_used() {
+fn an_empty_zspage_is_reused_before_it_is_freed() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let handle = store(&pool, 3000, 1);
@@ -537,7 +537,7 @@ fn an_empty_zspage_that_waits_to_be_freed_can_be_used() {
 }
 
 #[test]
-fn a_page_that_was_locked_when_it_came_free_is_freed_by_compaction() {
+fn compaction_frees_a_page_that_was_locked() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let handles: Vec<Handle> = (0..12).map(|i| store(&pool, 1353, i)).collect();
@@ -588,7 +588,7 @@ fn a_source_whose_pages_are_locked_is_freed_later() {
 
 // Writing past the end of an object overwrites its index.
 #[test]
-fn an_overwritten_handle_is_found() {
+fn an_overwritten_index_is_detected() {
     let machine = boot(Config::default());
     let pool = pool(8);
     let handles: Vec<Handle> = (0..60).map(|i| store(&pool, 500, i)).collect();
@@ -762,7 +762,7 @@ fn classes_that_shrank_and_were_compacted_keep_few_handles() {
 
 // If the table cannot grow, malloc takes the free entries of other classes.
 #[test]
-fn handles_that_others_keep_are_found() {
+fn free_handles_of_other_classes_are_reclaimed() {
     let machine = boot(Config {
         pages: 16384,
         ..Config::default()
@@ -893,7 +893,7 @@ fn a_zspage_that_is_dropped_is_reported() {
 }
 
 #[test]
-fn malloc_does_not_sleep_where_it_may_not() {
+fn malloc_does_not_sleep_in_atomic_context() {
     let _machine = boot(Config::default());
     let pool = pool(8);
     let held = store(&pool, 100, 1);
@@ -1004,7 +1004,7 @@ fn compaction_survives_any_failure() {
 }
 
 #[test]
-fn compaction_ends_though_no_page_can_be_had() {
+fn compaction_ends_without_memory() {
     let (mut failures, mut moved) = (0, 0);
     for (size, seed) in (0..40).flat_map(|i| (1..20).map(move |seed| (120 + i * 93, seed))) {
         let machine = boot(Config::default());
@@ -1042,7 +1042,7 @@ fn compaction_ends_though_no_page_can_be_had() {
 
 // A page can be freed, but none can be allocated, so objects must move into existing free slots.
 #[test]
-fn a_zspage_is_packed_though_no_page_can_be_had() {
+fn a_zspage_is_packed_without_memory() {
     let mut tried = 0;
     for size in (100..1300).step_by(29) {
         let machine = boot(Config::default());
@@ -1077,7 +1077,7 @@ fn a_zspage_is_packed_though_no_page_can_be_had() {
 }
 
 #[test]
-fn memory_that_ends_is_an_error_and_comes_back() {
+fn malloc_fails_without_memory_and_recovers() {
     let machine = boot(Config {
         pages: 64,
         ..Config::default()

@@ -38,7 +38,7 @@ fn compare(slots: &SlotMap, taken: &[bool]) {
 }
 
 #[test]
-fn all_are_closed_at_first() {
+fn no_slot_is_free_at_first() {
     let slots = SlotMap::new();
     compare(&slots, &vec![true; capacity()]);
     assert_eq!(slots.take_first(), None);
@@ -102,7 +102,7 @@ fn every_pair_of_slots() {
 }
 
 #[test]
-fn what_does_not_exist_is_closed_and_stays_so() {
+fn slots_out_of_range_are_never_free() {
     let slots = SlotMap::new();
     for index in [1 << 20, usize::MAX] {
         assert!(!slots.set_free(index) && !slots.clear_free(index) && slots.is_taken(index));
@@ -111,7 +111,7 @@ fn what_does_not_exist_is_closed_and_stays_so() {
 }
 
 #[test]
-fn open_slots_close_all_or_none() {
+fn a_range_is_taken_completely_or_not_at_all() {
     for start in 0..capacity() {
         for end in start + 1..=capacity() {
             let slots = SlotMap::new();
@@ -140,7 +140,7 @@ fn open_slots_close_all_or_none() {
 }
 
 #[test]
-fn ranges_open_and_close_as_their_slots_do() {
+fn ranges_match_their_slots() {
     for start in 0..capacity() {
         for end in start..=capacity() {
             let slots = SlotMap::new();
