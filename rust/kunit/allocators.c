@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Which allocators there are, and the choice between them, through sysfs. */
+/* The allocators under test, and the choice between them through sysfs. */
 
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -33,7 +33,7 @@ int zs_write_file(const char *path, const char *text)
 
 int zs_allocator_choose(enum zs_allocator allocator)
 {
-	/* Of the drop-in, or of the takeover. */
+	/* The drop-in's parameter, or the takeover's. */
 	static const char * const backends[] = {
 		"/sys/module/zsmalloc/parameters/backend",
 		"/sys/module/zsmalloc_takeover/parameters/backend",
@@ -54,7 +54,7 @@ bool zs_allocator_exists(enum zs_allocator allocator)
 	return exists;
 }
 
-/* The value of a parameter, or @otherwise. */
+/* Returns the value of a parameter, or @otherwise. */
 static unsigned int zs_read_uint(const char *path, unsigned int otherwise)
 {
 	struct file *file = filp_open(path, O_RDONLY, 0);

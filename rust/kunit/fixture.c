@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The pool that each case works on, and sets of objects. */
+/* The pool of a test case, and sets of objects. */
 
 #include <kunit/resource.h>
 #include <linux/delay.h>
@@ -47,7 +47,7 @@ void zs_fixture_exit(struct kunit *test)
 
 	if (fixture && fixture->pool)
 		zs_destroy_pool(fixture->pool);
-	/* Those of a case that failed are still there, and it has failed. */
+	/* A failed case may leak pages. It has failed already. */
 	if (fixture && test->status == KUNIT_SUCCESS)
 		KUNIT_EXPECT_TRUE_MSG(test, zs_pages_are_back(test),
 				      "nr_zspages was %ld, is %ld",
@@ -63,7 +63,7 @@ bool zs_pages_are_back(struct kunit *test)
 	for (tries = 0; tries < 200; tries++) {
 		if (zs_nr_zspages() == fixture->nr_zspages)
 			return true;
-		/* Deferred work, or a CPU just now adding up its count. */
+		/* Deferred work, or per-CPU counts not added up yet. */
 		msleep(20);
 	}
 	return false;
@@ -79,7 +79,7 @@ static struct zs_object *zs_objects_alloc(struct kunit *test,
 	return object;
 }
 
-/* Half of them small; every eighth as large as can be. */
+/* Half of them small, and every eighth close to a page. */
 static size_t zs_mixed_size(u64 random)
 {
 	switch (random & 7) {
@@ -110,11 +110,11 @@ void zs_objects_mixed(struct kunit *test, struct zs_pool *pool,
 }
 
 /*
- * What a zspage looks like is part of what the allocators promise. C: the chain
- * that wastes least, the shortest of equals. Ours: the fewest bytes of pages and
- * of the zspage's structure per object, the shortest of equals; with not too many
- * objects, and one page if each object needs one. Classes that agree in this are
- * one.
+ * The shape of a zspage is part of what the allocators promise. C chooses the
+ * shortest chain with the least waste. Ours chooses the shortest chain with the
+ * fewest bytes per object, counting pages and the zspage structure. It limits
+ * the number of objects, and uses a single page if every object needs one.
+ * Sizes with the same shape share a class.
  */
 static unsigned int zs_chain_of_c(unsigned int longest, size_t size)
 {
@@ -187,7 +187,7 @@ void zs_objects_full(struct kunit *test, struct zs_pool *pool,
 					      size << 16 ^ i));
 		objects->count++;
 	}
-	/* No page more, and none is left to get another object. */
+	/* No more pages than needed, and none missing. */
 	KUNIT_ASSERT_EQ_MSG(test, zs_get_total_pages(pool) - before,
 			    objects->pages_per_zspage * zspages,
 			    "size %zu: %u zspages of %u objects", size, zspages,
@@ -201,7 +201,7 @@ unsigned long zs_objects_least(struct kunit *test,
 	unsigned int full = count / objects->per_zspage;
 	unsigned int more = count % objects->per_zspage;
 
-	/* C has whole zspages only, ours also the front of one. */
+	/* C needs whole zspages. Ours needs the front of the last one only. */
 	if (zs_allocator(test) == ZS_C)
 		return (full + !!more) * objects->pages_per_zspage;
 	return full * objects->pages_per_zspage +
@@ -225,7 +225,7 @@ void zs_objects_free(struct zs_pool *pool, struct zs_objects *objects)
 {
 	unsigned int i;
 
-	/* No handle, for those that are free already, is ignored. */
+	/* zs_free() ignores the null handles of freed objects. */
 	for (i = 0; i < objects->count; i++)
 		zs_object_free(pool, &objects->object[i]);
 	objects->count = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* An object that stays mapped on another CPU. */
+/* Keeps an object mapped on another CPU. */
 
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
@@ -7,7 +7,7 @@
 
 #include "kunit.h"
 
-/* Who maps cannot be preempted, and others may wait for that. */
+/* The mapping disables preemption, so do not keep it for long. */
 #define ZS_HOLD_MAX (2 * HZ)
 
 static int zs_holder_run(void *data)
@@ -40,7 +40,7 @@ void zs_holder_start(struct kunit *test, struct zs_holder *holder,
 	unsigned int here, there;
 
 	if (num_online_cpus() < 2)
-		kunit_skip(test, "there is but one CPU");
+		kunit_skip(test, "needs two CPUs");
 	here = get_cpu();
 	there = cpumask_any_but(cpu_online_mask, here);
 	put_cpu();

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites share. allocators.c knows which allocators there are and
- * chooses one for new pools; fixture.c makes the pool that a case works on, and
- * sets of objects in it; object.c is one object and its bytes, pages.c finds
- * pages of a pool by their number; holder.c keeps an object mapped on another
- * CPU; log.c provokes warnings. The suites are test_*.c. object.c and pages.c are
- * also part of zsmalloc_stress.ko.
+ * Shared by all suites, test_*.c:
+ *
+ * - allocators.c finds the allocators and chooses one for new pools;
+ * - fixture.c creates the pool of a case, and sets of objects in it;
+ * - object.c fills an object and checks its bytes;
+ * - pages.c finds and moves the pages of a pool;
+ * - holder.c keeps an object mapped on another CPU;
+ * - log.c expects warnings.
+ *
+ * zsmalloc_stress.ko uses object.c and pages.c, too.
  */
 #ifndef ZS_TEST_KUNIT_H
 #define ZS_TEST_KUNIT_H
@@ -18,9 +22,9 @@
 #include "pages.h"
 
 /*
- * Cases run once on each allocator that is there: ours and, through the
- * drop-in's choice or because it is the one that is loaded, the kernel's own.
- * ZS_CASE_RUST is for what only ours promises.
+ * A case runs once on each allocator: on ours, and on C if the drop-in or the
+ * takeover can choose it, or if it is loaded instead. ZS_CASE_RUST is for what
+ * only ours promises.
  */
 enum zs_allocator {
 	ZS_RUST,
@@ -42,15 +46,15 @@ static inline enum zs_allocator zs_allocator(struct kunit *test)
 }
 
 bool zs_allocator_exists(enum zs_allocator allocator);
-/* New pools are of this allocator from now on. */
+/* Makes @allocator the one for new pools. */
 int zs_allocator_choose(enum zs_allocator allocator);
-/* The longest chain of new pools; that of C was chosen when it was built. */
+/* The chain limit of new pools. That of C is fixed at build time. */
 int zs_chain_size_set(unsigned int pages);
 unsigned int zs_chain_size(enum zs_allocator allocator);
 
 /*
- * Every case has a pool of the allocator it runs on. At the end it is
- * destroyed, and no page may be left.
+ * Every case has a pool of the allocator it runs on. It is destroyed at the
+ * end, and must not leak a page.
  */
 #define ZS_POOL_NAME "kunit"
 
@@ -58,8 +62,8 @@ struct zs_fixture {
 	struct zs_pool *pool;
 	long nr_zspages;
 	/*
-	 * Of the pools that the case looks at, and their longest chain; a case
-	 * may change both.
+	 * The allocator and the chain limit of the pools that the case tests. A
+	 * case may change both.
 	 */
 	enum zs_allocator allocator;
 	unsigned int chain;
@@ -73,14 +77,14 @@ static inline struct zs_pool *zs_pool(struct kunit *test)
 	return ((struct zs_fixture *)test->priv)->pool;
 }
 
-/* Another pool, destroyed at the end of the case unless it was before. */
+/* Creates another pool. The end of the case destroys it if it still exists. */
 struct zs_pool *zs_pool_new(struct kunit *test, const char *name);
 void zs_pool_destroy(struct kunit *test, struct zs_pool *pool);
 
-/* NR_ZSPAGES goes back to what it was before the case, within seconds. */
+/* Waits some seconds until NR_ZSPAGES is what it was before the case. */
 bool zs_pages_are_back(struct kunit *test);
 
-/* Writes to a file of sysfs or procfs. */
+/* Writes to a file in sysfs or procfs. */
 int zs_write_file(const char *path, const char *text);
 
 /* --- many objects --- */
@@ -88,42 +92,42 @@ int zs_write_file(const char *path, const char *text);
 struct zs_objects {
 	struct zs_object *object;
 	unsigned int count;
-	/* For objects of one class: what a full zspage of it has. */
+	/* For objects of one class: the shape of a zspage. */
 	unsigned int per_zspage;
 	unsigned int pages_per_zspage;
 	unsigned int class_size;
 };
 
-/* @count objects, of sizes all over. */
+/* Allocates @count objects of random sizes. */
 void zs_objects_mixed(struct kunit *test, struct zs_pool *pool,
 		      struct zs_objects *objects, unsigned int count, u64 seed);
 /*
- * As many objects of @size as fill @zspages zspages. Nothing else may be in
- * their class, and the pool's chain has to be that of the fixture.
+ * Allocates objects of @size that fill @zspages zspages. Their class must be
+ * empty, and the pool must have the fixture's chain limit.
  */
 void zs_objects_full(struct kunit *test, struct zs_pool *pool,
 		     struct zs_objects *objects, size_t size,
 		     unsigned int zspages);
-/* Pages that @count of these objects need at least, whatever was freed. */
+/* Returns the fewest pages that @count of these objects need. */
 unsigned long zs_objects_least(struct kunit *test,
 			       const struct zs_objects *objects,
 			       unsigned int count);
-/* Index of the first object that is not as it should be, or @count. */
+/* Returns the index of the first corrupt object, or @count. */
 unsigned int zs_objects_check(struct zs_pool *pool,
 			      const struct zs_objects *objects);
 void zs_objects_free(struct zs_pool *pool, struct zs_objects *objects);
 
 #define ZS_EXPECT_OBJECTS_OK(test, pool, objects)			\
 	KUNIT_EXPECT_EQ_MSG(test, zs_objects_check(pool, objects),	\
-			    (objects)->count, "this object is not intact")
+			    (objects)->count, "an object is corrupt")
 
-/* The largest size in the class of @size; zero if there is no such size. */
+/* Returns the largest size in the class of @size, or 0 for an invalid one. */
 size_t zs_class_end(struct zs_pool *pool, size_t size);
 
-/* There are more, of any chain size; a loop over fewer has missed some. */
+/* Fewer than any chain limit has. A loop over fewer classes has missed some. */
 #define ZS_LEAST_CLASSES 40
 
-/* One size, the largest, of each class. */
+/* Iterates over the largest size of each class. */
 #define zs_for_each_class_size(pool, size)				\
 	for (size = zs_class_end(pool, 1); size;			\
 	     size = zs_class_end(pool, size + 1))
@@ -131,11 +135,11 @@ size_t zs_class_end(struct zs_pool *pool, size_t size);
 /* --- the kernel log --- */
 
 /*
- * A warning that is provoked: between begin and end, exactly one that names the
- * pool and the handle. The checker of the log is told, too. May be used with
- * preemption off; the expectation may not.
+ * Expects exactly one warning, with the name of the pool and the handle,
+ * between begin and end. Tells scripts/check-dmesg, too. Begin and end may be
+ * called with preemption off, zs_warning_expect() may not.
  *
- * Warnings are rate-limited, so each case says first how many it will provoke.
+ * Warnings are rate-limited. A case has to reserve those that it will cause.
  */
 struct zs_warning {
 	const char *pool;
@@ -161,7 +165,7 @@ do {									\
 	zs_warning_expect(test, &warning, #call);			\
 } while (0)
 
-/* Where the log ends now, and the lines with @text from there on. */
+/* The end of the log, and the number of lines with @text in a range. */
 u64 zs_log_end(void);
 unsigned int zs_log_count(u64 begin, u64 end, const char *text);
 
@@ -177,14 +181,14 @@ struct zs_holder {
 };
 
 /*
- * Maps the object on a CPU that is not this one, until it is told to let go, or
- * for some milliseconds: it cannot be preempted. Skips the case if there is but
- * one CPU. The caller stays on its CPU meanwhile.
+ * Maps an object on another CPU until zs_holder_stop(). Preemption is off
+ * there, so the mapping ends after some seconds in any case. The caller stays
+ * on its CPU in the meantime. Skips the case if there is only one CPU.
  */
 void zs_holder_start(struct kunit *test, struct zs_holder *holder,
 		     struct zs_pool *pool, unsigned long handle,
 		     enum zs_mapmode mode);
-/* False if it had to let go before. */
+/* Returns false if the mapping had to end earlier. */
 bool zs_holder_stop(struct zs_holder *holder);
 
 #endif /* ZS_TEST_KUNIT_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Reading the kernel log, and warnings that are provoked. */
+/* Reads the kernel log, and expects warnings. */
 
 #include <linux/delay.h>
 #include <linux/kmsg_dump.h>
@@ -25,14 +25,14 @@ unsigned int zs_log_count(u64 begin, u64 end, const char *text)
 
 	while (iter.cur_seq < end &&
 	       kmsg_dump_get_line(&iter, false, line, sizeof(line), &len)) {
-		/* The last record may be one of after the end. */
+		/* The last line may come from a record after the end. */
 		if (iter.cur_seq <= end && strnstr(line, text, len))
 			n++;
 	}
 	return n;
 }
 
-/* Of WARN_RATELIMIT(). */
+/* The state of WARN_RATELIMIT(). */
 static unsigned int zs_warnings_left;
 static unsigned long zs_warnings_last;
 
@@ -62,7 +62,7 @@ void zs_warning_begin(struct zs_warning *warning, const char *pool,
 void zs_warning_end(struct zs_warning *warning)
 {
 	warning->end = zs_log_end();
-	/* On a slow kernel, long after they were reserved. */
+	/* A slow kernel may print long after the reservation. */
 	zs_warnings_last = jiffies;
 	pr_info("zs-test: expect-end\n");
 }

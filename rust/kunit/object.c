@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Objects with known bytes. */
+/* Objects with known contents. */
 
 #include <linux/err.h>
 #include <linux/gfp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The pages of zsmalloc: how many, where, and how to move them. */
+/* Finds, counts and moves the pages of zsmalloc. */
 
 #include <linux/gfp.h>
 #include <linux/migrate.h>
@@ -33,7 +33,7 @@ long zs_nr_zspages(void)
 
 #else
 
-/* The kernel does not count them. */
+/* This kernel has no counter. */
 long zs_nr_zspages(void)
 {
 	return zs_pages_find(NULL, UINT_MAX);
@@ -41,15 +41,15 @@ long zs_nr_zspages(void)
 
 #endif
 
-/* Free pages behind this one, if it is the first of several. */
-static unsigned long zs_pages_free_behind(struct page *page)
+/* Returns how many free pages of a buddy block follow this one. */
+static unsigned long zs_pages_free_after(struct page *page)
 {
 	unsigned long order;
 
-	/* A guess, as the page may be allocated at any time. */
+	/* Racy: the page may be allocated at any time. */
 	if (!data_race(PageBuddy(page)))
 		return 0;
-	/* The same. */
+	/* Racy as well. */
 	order = data_race(page_private(page));
 	return order <= MAX_PAGE_ORDER ? (1UL << order) - 1 : 0;
 }
@@ -69,9 +69,9 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 			if (!pfn_valid(pfn))
 				continue;
 			page = pfn_to_page(pfn);
-			/* Without a reference, the type is only a guess. */
+			/* Racy without a reference. */
 			if (!data_race(PageZsmalloc(page))) {
-				pfn += zs_pages_free_behind(page);
+				pfn += zs_pages_free_after(page);
 				continue;
 			}
 			if (n == max)
@@ -86,14 +86,14 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 
 #ifdef CONFIG_COMPACTION
 
-/* The operations go when the owner lets go of the page. */
+/* The movable operations are gone once the owner has released the page. */
 static bool zs_page_is_movable(struct page *page)
 {
 	return PageZsmalloc(page) && __PageMovable(page) &&
 	       page_movable_ops(page);
 }
 
-/* As isolate_movable_page(). */
+/* See isolate_movable_page(). */
 bool zs_page_isolate(struct page *page)
 {
 	if (!get_page_unless_zero(page))
@@ -123,7 +123,7 @@ static void zs_page_putback_locked(struct page *page)
 	put_page(page);
 }
 
-/* As putback_movable_pages(). */
+/* See putback_movable_pages(). */
 void zs_page_putback(struct page *page)
 {
 	while (!trylock_page(page))
@@ -131,7 +131,7 @@ void zs_page_putback(struct page *page)
 	zs_page_putback_locked(page);
 }
 
-/* As migrate_folio_unmap() and migrate_folio_move(). */
+/* See migrate_folio_unmap() and migrate_folio_move(). */
 int zs_page_move_isolated(struct page *page, gfp_t gfp)
 {
 	struct page *newpage = alloc_page(gfp);
@@ -150,7 +150,7 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp)
 	}
 	err = page_movable_ops(page)->migrate_page(newpage, page, MIGRATE_SYNC);
 	unlock_page(newpage);
-	/* A page that was moved to has a reference of its owner's. */
+	/* After a migration the owner has a reference of its own. */
 	put_page(newpage);
 	zs_page_putback_locked(page);
 	return err;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * zsmalloc_stress.ko: many threads at once on whichever zsmalloc is loaded.
- * Runs while it is loaded, says in the kernel log what it did, and fails to
- * load if a byte differed or a page was left. With the same seed, each worker
- * does the same.
+ * zsmalloc_stress.ko: runs many threads on the zsmalloc that is loaded, while
+ * the module loads. It prints what it did. Loading fails if a byte differed or
+ * a page was leaked. With the same seed, each worker does the same.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -20,7 +19,7 @@
 
 static ulong seed = 1;
 module_param(seed, ulong, 0444);
-MODULE_PARM_DESC(seed, "What the workers do is determined by it");
+MODULE_PARM_DESC(seed, "Seed of the workers' random choices");
 
 static uint threads = 2;
 module_param(threads, uint, 0444);
@@ -28,15 +27,15 @@ MODULE_PARM_DESC(threads, "Workers per CPU");
 
 static ulong ops = 20000;
 module_param(ops, ulong, 0444);
-MODULE_PARM_DESC(ops, "Steps of each worker");
+MODULE_PARM_DESC(ops, "Steps per worker");
 
 static uint objects = 500;
 module_param(objects, uint, 0444);
-MODULE_PARM_DESC(objects, "Objects that a worker has at most");
+MODULE_PARM_DESC(objects, "Most objects per worker");
 
 static uint pools = 1;
 module_param(pools, uint, 0444);
-MODULE_PARM_DESC(pools, "Pools that they share; 0: each worker has one of its own");
+MODULE_PARM_DESC(pools, "Pools shared by the workers; 0: one pool per worker");
 
 static uint compactors = 1;
 module_param(compactors, uint, 0444);
@@ -55,7 +54,7 @@ MODULE_PARM_DESC(churners, "Threads that create and destroy pools");
 static DECLARE_WAIT_QUEUE_HEAD(zs_all_done);
 static atomic_t zs_workers_left;
 
-/* Whoever stops a thread wants to find it. */
+/* A thread must exist until kthread_stop(). */
 static int zs_stay(void)
 {
 	while (!kthread_should_stop())
@@ -89,15 +88,15 @@ static int zs_churner_thread(void *data)
 	return zs_stay();
 }
 
-/* A kind of thread, and how many of it. */
+/* Threads of one kind. */
 struct zs_gang {
 	const char *name;
 	int (*run)(void *data);
 	unsigned int count;
-	/* Where this kernel gives it nothing to do. */
+	/* The configuration may leave them nothing to do. */
 	bool may_idle;
 	struct zs_worker *worker;
-	/* Steps, pages or pools, whichever it is for. */
+	/* What the threads did: steps, pages or pools. */
 	u64 did;
 };
 
@@ -144,7 +143,7 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->failures += ledger->failures;
 		total->mallocs += ledger->mallocs;
 		total->no_memory += ledger->no_memory;
-		/* In whatever order they end. */
+		/* Independent of the order in which the threads end. */
 		total->digest ^= ledger->digest * (2 * i + 1);
 		total->pages_compacted += ledger->pages_compacted;
 		total->pages_moved += ledger->pages_moved;
@@ -165,7 +164,7 @@ static bool zs_gang_idles(const struct zs_gang *gang)
 	return !did && gang->count && !gang->may_idle;
 }
 
-/* In a short run the workers may leave the others no time. */
+/* In a short run the other threads may have had no time yet. */
 static void zs_gangs_wait(const struct zs_gang *gangs, unsigned int nr_gangs)
 {
 	unsigned int i, tries;
@@ -175,7 +174,7 @@ static void zs_gangs_wait(const struct zs_gang *gangs, unsigned int nr_gangs)
 			msleep(20);
 }
 
-/* What did not happen was not tested. */
+/* The test proves nothing if a kind of thread did nothing. */
 static int zs_gangs_check(const struct zs_gang *gangs, unsigned int nr_gangs,
 			  const struct zs_ledger *total)
 {
@@ -185,11 +184,11 @@ static int zs_gangs_check(const struct zs_gang *gangs, unsigned int nr_gangs,
 	for (i = 0; i < nr_gangs; i++) {
 		if (gangs[i].did || !gangs[i].count || gangs[i].may_idle)
 			continue;
-		pr_err("no %s did anything\n", gangs[i].name);
+		pr_err("%s threads did nothing\n", gangs[i].name);
 		err = -ENODATA;
 	}
 	if (total->mallocs <= total->no_memory) {
-		pr_err("of %llu mallocs, %llu were without memory\n",
+		pr_err("of %llu mallocs, %llu failed\n",
 		       total->mallocs + total->no_memory, total->no_memory);
 		err = -ENODATA;
 	}
@@ -229,7 +228,7 @@ static int zs_pools_create(struct zs_stress *stress)
 	return 0;
 }
 
-/* Returns how many pages were left. */
+/* Returns the number of pages leaked. */
 static unsigned long zs_pools_destroy(struct zs_stress *stress)
 {
 	unsigned long left = 0;
@@ -241,7 +240,7 @@ static unsigned long zs_pools_destroy(struct zs_stress *stress)
 	for (i = 0; stress->pools && i < stress->nr_pools; i++) {
 		if (!stress->pools[i])
 			continue;
-		/* Zspages that had a page locked go a little later. */
+		/* Zspages with a locked page are freed a little later. */
 		for (tries = 0; tries < 100; tries++) {
 			if (!zs_get_total_pages(stress->pools[i]))
 				break;

@@ -7,7 +7,7 @@
 
 #include "object.h"
 
-/* What all threads of a run share. Does not change while they run. */
+/* The parameters of a run. Constant while threads run. */
 struct zs_stress {
 	u64 seed;
 	u64 ops;
@@ -15,27 +15,27 @@ struct zs_stress {
 
 	struct zs_pool **pools;
 	unsigned int nr_pools;
-	/* Each worker has the pool of its number to itself. */
+	/* Each worker has a pool to itself. */
 	bool private_pools;
 
-	/* Everybody reads these, in the pool of the same number. */
+	/* All workers read these. Object i is in pool i modulo nr_pools. */
 	struct zs_object *shared;
 	unsigned int nr_shared;
 };
 
-/* What came of it. */
+/* The results of a thread. */
 struct zs_ledger {
 	u64 ops;
 	u64 bytes;
 	u64 verifies;
 	u64 failures;
 	u64 mallocs;
-	/* Not a failure, as long as it is not most of them: memory may be short. */
+	/* Not failures, unless most allocations fail. */
 	u64 no_memory;
-	/* Of what the worker did, in this order: the same for the same seed. */
+	/* Hash of a worker's steps. The same for the same seed. */
 	u64 digest;
 
-	/* What the others did meanwhile. */
+	/* The results of the other threads. */
 	u64 pages_compacted;
 	u64 pages_moved;
 	u64 pages_refused;
@@ -49,10 +49,10 @@ struct zs_worker {
 	struct zs_ledger ledger;
 };
 
-/* Ends by itself when all is done, or when it is to stop. */
+/* Runs all steps. Ends early if the thread should stop. */
 void zs_worker_work(struct zs_worker *worker);
 
-/* Until they are to stop. */
+/* These run until the thread should stop. */
 void zs_compactor_work(struct zs_worker *worker);
 void zs_mover_work(struct zs_worker *worker);
 void zs_churner_work(struct zs_worker *worker);

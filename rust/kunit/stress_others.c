@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Who gets in the way of the workers: compaction, migration, other pools. */
+/* Threads that disturb the workers: compaction, migration, other pools. */
 
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
@@ -19,7 +19,7 @@ void zs_compactor_work(struct zs_worker *worker)
 	while (!kthread_should_stop()) {
 		worker->ledger.pages_compacted +=
 			zs_compact(stress->pools[i++ % stress->nr_pools]);
-		/* Now and then there has to be something to do. */
+		/* Let fragmentation build up. */
 		schedule_timeout_interruptible(1);
 	}
 }
@@ -57,7 +57,7 @@ void zs_mover_work(struct zs_worker *worker)
 
 #define ZS_CHURN 40
 
-/* A pool that is filled, compacted, emptied and destroyed. */
+/* Fills, compacts, empties and destroys a pool. */
 static void zs_churn(struct zs_worker *worker, u64 *state)
 {
 	struct zs_object objects[ZS_CHURN] = {};

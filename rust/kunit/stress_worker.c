@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A worker: allocates, reads, writes and frees its objects in an order that
- * depends on nothing but the seed and its number.
+ * A worker allocates, reads, writes and frees objects. Its steps depend only on
+ * the seed and its number.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -33,7 +33,7 @@ static const enum zs_step zs_steps[16] = {
 	ZS_FREE, ZS_FREE, ZS_FREE, ZS_FREE,
 };
 
-/* A worker frees half of what it has every so many steps. */
+/* A worker frees half of its objects every this many steps. */
 #define ZS_PURGE 2048
 
 static void zs_worker_record(struct zs_worker *worker, enum zs_step step,
@@ -59,7 +59,7 @@ static void zs_worker_verified(struct zs_worker *worker,
 		       object->size);
 }
 
-/* Small ones, like those of compressed text, huge ones, and anything. */
+/* Small like compressed text, close to a page, or anything. */
 static u32 zs_worker_size(u64 random)
 {
 	u32 bits = random >> 8;
@@ -147,7 +147,7 @@ static void zs_worker_step(struct zs_worker *worker, struct zs_slot *slots,
 	}
 	zs_worker_record(worker, step, i, object->size);
 
-	/* An object that all have: several may read it at the same time. */
+	/* Shared objects. Several workers may read one at the same time. */
 	if (stress->nr_shared && !(random & 7)) {
 		j = (random >> 16) % stress->nr_shared;
 		object = &stress->shared[j];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Compaction: what it frees, what it leaves, and what it says about it. */
+/* Compaction: what it frees, what it keeps, and what it reports. */
 
 #include <linux/completion.h>
 #include <linux/kthread.h>
@@ -11,7 +11,10 @@ static const size_t zs_sizes[] = { 24, 100, 500, 1000, 1700, 2500, 3000, 3600 };
 #define ZS_NR_SIZES ARRAY_SIZE(zs_sizes)
 #define ZS_ZSPAGES 10
 
-/* Ways to fragment: whether object @i of @n, @per in a zspage, is to stay. */
+/*
+ * Fragmentation patterns. Return whether object @i of @n stays, with @per
+ * objects in a zspage.
+ */
 static bool keep_half(unsigned int i, unsigned int n, unsigned int per,
 		      u64 random)
 {
@@ -30,7 +33,7 @@ static bool keep_most(unsigned int i, unsigned int n, unsigned int per,
 	return i % per != 0;
 }
 
-/* A zspage of each degree of fullness. */
+/* One zspage of each degree of fullness. */
 static bool keep_ramp(unsigned int i, unsigned int n, unsigned int per,
 		      u64 random)
 {
@@ -50,7 +53,7 @@ static unsigned long pages_compacted(struct zs_pool *pool)
 	return atomic_long_read(&stats.pages_compacted);
 }
 
-/* Frees some, and returns how many pages the rest needs at least. */
+/* Frees some objects. Returns the fewest pages that the others need. */
 static unsigned long fragment(struct kunit *test, struct zs_objects *objects,
 			      unsigned int how, u64 seed)
 {
@@ -93,7 +96,7 @@ static void frees_all_that_can_be_freed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, pages_compacted(pool), compacted);
 		for (i = 0; i < ZS_NR_SIZES; i++)
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects[i]);
-		/* There is nothing left to do. */
+		/* A second compaction finds nothing to do. */
 		KUNIT_EXPECT_EQ(test, zs_compact(pool), 0);
 		KUNIT_EXPECT_EQ(test, pages_compacted(pool), compacted);
 		for (i = 0; i < ZS_NR_SIZES; i++) {
@@ -125,7 +128,7 @@ static void every_class(struct kunit *test)
 				    before - zs_get_total_pages(pool),
 				    "size %zu", size);
 		KUNIT_EXPECT_EQ_MSG(test, zs_compact(pool), 0,
-				    "size %zu: not at once", size);
+				    "size %zu: second compaction freed pages", size);
 		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		zs_objects_free(pool, &objects);
@@ -144,7 +147,7 @@ static void nothing_to_do(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_compact(pool), 0);
 	zs_objects_full(test, pool, &objects, 1000, 3);
 	KUNIT_EXPECT_EQ(test, zs_compact(pool), 0);
-	/* Where nothing else is, there is nowhere to go. */
+	/* There is no other zspage to move to. */
 	zs_objects_free(pool, &objects);
 	KUNIT_EXPECT_EQ(test, 0, zs_object_new(pool, &objects.object[0], 100,
 					       1));
@@ -155,14 +158,14 @@ static void nothing_to_do(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-/* Objects still work when they have moved. */
+/* Objects can be used after they moved. */
 static void life_goes_on(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_objects objects;
 	unsigned int i;
 
-	/* More zspages than those among which the last one is chosen. */
+	/* More zspages than compaction compares per group. */
 	zs_objects_full(test, pool, &objects, 1700, 24);
 	fragment(test, &objects, 0, 3);
 	KUNIT_EXPECT_GT(test, zs_compact(pool), 0);
@@ -203,7 +206,7 @@ static int zs_compactor_run(void *data)
 	return 0;
 }
 
-/* Whoever compacts, each page that is freed is counted once. */
+/* Several tasks compact. Each freed page is counted once. */
 static void several_at_once(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -254,8 +257,8 @@ static void several_at_once(struct kunit *test)
 }
 
 /*
- * An object that is mapped stays where it is: the compactor goes around it, and
- * neither waits for it nor loses its zspage.
+ * A mapped object does not move. Compaction skips it, does not wait for it, and
+ * does not lose its zspage.
  */
 static void around_a_mapped_object(struct kunit *test)
 {
@@ -269,7 +272,7 @@ static void around_a_mapped_object(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(modes) * 4; i++) {
 		zs_objects_full(test, pool, &objects, 1700, ZS_ZSPAGES);
 		least = fragment(test, &objects, i / 2, i);
-		/* The first of a zspage, or the one after it, is kept by all. */
+		/* Every pattern keeps object 0 or 1 of a zspage. */
 		for (held = 0; !objects.object[held].handle; held++)
 			;
 		before = zs_get_total_pages(pool);
@@ -281,7 +284,7 @@ static void around_a_mapped_object(struct kunit *test)
 				      "compaction waited for the mapping");
 		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-		/* Now nothing is in the way. */
+		/* Nothing is mapped any more. */
 		zs_compact(pool);
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), least);
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);

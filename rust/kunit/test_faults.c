@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Every allocation fails once: the first that an operation makes, then the
- * second, until it makes no more. Each time the operation says -ENOMEM or does
- * without, nothing is lost, and the pool works.
+ * Each allocation of an operation fails once: the first, then the second, until
+ * there are no more. Each time the operation returns -ENOMEM or does without,
+ * nothing is leaked, and the pool works.
  *
- * Needs the kernel's fault injection, told in debugfs to let allocations fail
- * that may wait; scripts/guest/tests/86-faults.sh does that.
+ * Needs fault injection, configured in debugfs to fail allocations that may
+ * sleep. scripts/guest/tests/86-faults.sh does that.
  */
 
 #include <linux/err.h>
@@ -16,7 +16,7 @@
 
 #include "kunit.h"
 
-/* More than any of the operations could allocate. */
+/* More than any operation allocates. */
 #define ZS_MAX_POINTS 2000
 
 #ifdef CONFIG_FAULT_INJECTION
@@ -26,7 +26,7 @@ static void zs_fail_nth(unsigned int nth)
 	WRITE_ONCE(current->fail_nth, nth);
 }
 
-/* What is left of it; zero if an allocation was made to fail. */
+/* Returns how many allocations were left to pass; 0 if one failed. */
 static unsigned int zs_fail_end(void)
 {
 	unsigned int left = READ_ONCE(current->fail_nth);
@@ -76,22 +76,22 @@ static int zs_faults_init(struct kunit *test)
 	return zs_fixture_init(test);
 }
 
-/* An operation, and its opposite; @arg is what both need. */
+/* An operation and its inverse, with their argument @arg. */
 struct zs_op {
 	int (*run)(struct kunit *test, void *arg);
 	void (*undo)(struct kunit *test, void *arg);
-	/* Allocations that it can do without, such as those of debugfs. */
+	/* Some failures cause no error, such as those in debugfs. */
 	bool may_succeed;
 };
 
 static void undo(struct kunit *test, const struct zs_op *op, void *arg)
 {
 	op->undo(test, arg);
-	/* The page of an object that was there for a moment may be kept. */
+	/* The class may have kept a page of the object. */
 	zs_compact(zs_pool(test));
 }
 
-/* Returns how many allocations were made to fail. */
+/* Returns the number of allocations that failed. */
 static unsigned int fail_each(struct kunit *test, const struct zs_op *op,
 			      void *arg)
 {
@@ -114,7 +114,7 @@ static unsigned int fail_each(struct kunit *test, const struct zs_op *op,
 		else if (op->may_succeed)
 			undo(test, op, arg);
 		else
-			KUNIT_FAIL(test, "point %u: nobody noticed", n);
+			KUNIT_FAIL(test, "point %u: no error", n);
 		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(zs_pool(test)),
 				    total, "point %u", n);
 		KUNIT_EXPECT_EQ_MSG(test, zs_nr_zspages(), before, "point %u",
@@ -128,7 +128,7 @@ struct zs_malloc_arg {
 	struct zs_pool *pool;
 	size_t size;
 	unsigned long handle;
-	/* For more than one. */
+	/* For several objects. */
 	unsigned long *handles;
 	unsigned int count;
 };
@@ -148,14 +148,14 @@ static void malloc_undo(struct kunit *test, void *data)
 	zs_free(arg->pool, arg->handle);
 }
 
-/* A slab page can be had in one piece or, if that fails, in a smaller one. */
+/* If a large slab page cannot be allocated, the kernel tries a smaller one. */
 static const struct zs_op zs_op_malloc = {
 	.run = malloc_run,
 	.undo = malloc_undo,
 	.may_succeed = true,
 };
 
-/* Allocates until a zspage is full; if that fails, all of it is undone. */
+/* Fills a zspage. Frees all objects if an allocation fails. */
 static int fill_run(struct kunit *test, void *data)
 {
 	struct zs_malloc_arg *arg = data;
@@ -189,7 +189,7 @@ static const struct zs_op zs_op_fill = {
 	.may_succeed = true,
 };
 
-/* The same for all objects of a zspage. */
+/* Fails each allocation for all objects of a zspage. */
 static unsigned int fail_each_to_fill(struct kunit *test,
 				      struct zs_malloc_arg *arg,
 				      unsigned int per_zspage)
@@ -205,7 +205,7 @@ static unsigned int fail_each_to_fill(struct kunit *test,
 	return n;
 }
 
-/* All that a zspage of each class needs: its pages, and room for handles. */
+/* Fails each allocation for a full zspage of each class. */
 static void malloc_in_each_class(struct kunit *test)
 {
 	struct zs_malloc_arg arg = { .pool = zs_pool(test) };
@@ -220,7 +220,7 @@ static void malloc_in_each_class(struct kunit *test)
 		n = fail_each(test, &zs_op_malloc, &arg);
 		KUNIT_EXPECT_GT_MSG(test, n, 0, "size %zu", arg.size);
 		points += n;
-		/* C allocates each handle by itself: that many are too many. */
+		/* C allocates every handle, which would take too long. */
 		if (zs_allocator(test) == ZS_C)
 			continue;
 		n = fail_each_to_fill(test, &arg, objects.per_zspage);
@@ -235,7 +235,7 @@ static void malloc_in_each_class(struct kunit *test)
 	kunit_info(test, "zs-test: fault points hit: %u\n", points);
 }
 
-/* The same with other objects there, and the handles of many in use. */
+/* The same with other objects in the pool, and many entries in use. */
 static void malloc_in_a_filled_pool(struct kunit *test)
 {
 	struct zs_malloc_arg arg = { .pool = zs_pool(test) };
@@ -268,7 +268,7 @@ static int pool_run(struct kunit *test, void *data)
 	return arg->pool ? 0 : -ENOMEM;
 }
 
-/* Without debugfs or a shrinker, perhaps; but it works. */
+/* The pool may lack a debugfs directory or a shrinker, but works. */
 static void pool_undo(struct kunit *test, void *data)
 {
 	struct zs_pool_arg *arg = data;
@@ -301,8 +301,8 @@ static void pool_creation(struct kunit *test)
 }
 
 /*
- * Those that free or only read memory allocate nothing: the very next
- * allocation would fail, and there is none.
+ * Freeing and reading allocate nothing: the next allocation would fail, but
+ * there is none.
  */
 static void no_allocation_to_fail(struct kunit *test)
 {
@@ -329,9 +329,10 @@ static void no_allocation_to_fail(struct kunit *test)
 }
 
 /*
- * Whether to keep the object of this number: a half of most zspages at random. Of
- * the last one the front stays, which makes it the fullest, and its pages have
- * no free slot: compaction begins with a page for it.
+ * Returns whether an object stays. About half of the objects of each zspage
+ * stay, except in the last one, whose front stays. That zspage is the fullest
+ * and its pages have no free slot, so compaction begins with allocating a page
+ * for it.
  */
 static bool is_kept(const struct zs_objects *objects, unsigned int number,
 		    u64 *state)
@@ -343,7 +344,7 @@ static bool is_kept(const struct zs_objects *objects, unsigned int number,
 	return number - last < objects->per_zspage * 7 / 10;
 }
 
-/* It may want a page to free others, and does what it can without. */
+/* Compaction may need a page to free others, and frees what it can without. */
 static void compaction(struct kunit *test)
 {
 	static const size_t sizes[] = { 100, 1000, 1700, 3000 };
@@ -372,7 +373,7 @@ static void compaction(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, freed,
 					before - zs_get_total_pages(pool));
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-			/* With memory, it does the rest. */
+			/* With memory it frees the rest. */
 			zs_compact(pool);
 			KUNIT_EXPECT_GE(test, zs_get_total_pages(pool),
 					zs_objects_least(test, &objects, left));
@@ -388,7 +389,7 @@ static void compaction(struct kunit *test)
 	kunit_info(test, "zs-test: fault points hit: %u\n", points);
 }
 
-/* A migration has the one allocation of who migrates. */
+/* The only allocation of a migration is that of the target page. */
 static void migration(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -398,7 +399,7 @@ static void migration(struct kunit *test)
 	int err;
 
 	if (!IS_ENABLED(CONFIG_COMPACTION))
-		kunit_skip(test, "without CONFIG_COMPACTION nothing moves");
+		kunit_skip(test, "needs CONFIG_COMPACTION");
 	zs_objects_full(test, pool, &objects, 1100, 3);
 	count = zs_pages_find(pfn, ARRAY_SIZE(pfn));
 	KUNIT_ASSERT_GE(test, count, 3 * objects.pages_per_zspage);
@@ -421,7 +422,7 @@ static void migration(struct kunit *test)
 static struct kunit_case zs_faults_cases[] = {
 	ZS_CASE(malloc_in_each_class),
 	ZS_CASE(malloc_in_a_filled_pool),
-	/* C's slab caches complain, with a trace, when they cannot be made. */
+	/* In C, kmem_cache_create() warns with a backtrace if it fails. */
 	ZS_CASE_RUST(pool_creation),
 	ZS_CASE(no_allocation_to_fail),
 	ZS_CASE(compaction),

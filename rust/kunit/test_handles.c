@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Handles that are none, or none any more: each is refused with one warning
- * that names the pool and the handle, and the pool is as it was. The C
- * allocator believes every handle, so all of this is for ours.
+ * Numbers that are not handles, and stale handles. Each is refused with one
+ * warning, which names the pool and the handle, and changes nothing. C trusts
+ * every handle, so these cases run on ours only.
  */
 
 #include <linux/mm.h>
@@ -11,7 +11,7 @@
 
 #define ZS_OTHERS 200
 
-/* Objects that must not notice anything. */
+/* Objects that must not change. */
 static void others_new(struct kunit *test, struct zs_objects *others)
 {
 	zs_objects_mixed(test, zs_pool(test), others, ZS_OTHERS, 7);
@@ -24,7 +24,7 @@ static void others_are_unharmed(struct kunit *test, struct zs_objects *others)
 	struct zs_objects more;
 
 	ZS_EXPECT_OBJECTS_OK(test, pool, others);
-	/* Neither is the pool: what it gives out now is nobody else's. */
+	/* The pool works: new objects do not overlap the others. */
 	zs_objects_mixed(test, pool, &more, 100, 8);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &more);
 	ZS_EXPECT_OBJECTS_OK(test, pool, others);
@@ -36,7 +36,7 @@ static void others_are_unharmed(struct kunit *test, struct zs_objects *others)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
-/* Mapping a handle is refused, too. If it is not, no mapping is left behind. */
+/* Mapping must be refused, too. Leaves no mapping in any case. */
 static void expect_not_mapped(struct kunit *test, struct zs_pool *pool,
 			      const char *name, unsigned long handle,
 			      enum zs_mapmode mode)
@@ -76,7 +76,7 @@ static void freed_twice(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* The freed object's place and its handle's entry are in use again. */
+/* The slot of the freed object and its entry are in use again. */
 static void stale(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -104,7 +104,7 @@ static void stale(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* Many generations of one handle later. */
+/* The entry was reused many times. */
 static void stale_for_long(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -140,13 +140,13 @@ static void never_given_out(struct kunit *test)
 	zs_warnings_reserve(ARRAY_SIZE(handle) + 4);
 	others_new(test, &others);
 	handle[0] = 8;
-	/* One bit beside. */
+	/* One bit differs. */
 	handle[1] = others.object[1].handle ^ 1UL << 40;
 	handle[2] = others.object[0].handle | 1;
-	/* An address, as a handle of C. */
+	/* An address, like a handle of C. */
 	handle[3] = (unsigned long)&others;
 	handle[4] = LONG_MAX;
-	/* The next one of an entry that is free, with the bit that says so. */
+	/* The next handle of a free entry, plus the bit for free. */
 	handle[5] = zs_malloc(pool, 1100, ZS_TEST_GFP);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle[5]));
 	zs_free(pool, handle[5]);
@@ -156,14 +156,14 @@ static void never_given_out(struct kunit *test)
 				  zs_free(pool, handle[i]));
 	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[2], ZS_MM_RW);
 	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[5], ZS_MM_RO);
-	/* To free, these are nothing to do; they cannot be mapped. */
+	/* zs_free() ignores these, but they cannot be mapped. */
 	expect_not_mapped(test, pool, ZS_POOL_NAME, 0, ZS_MM_RO);
 	expect_not_mapped(test, pool, ZS_POOL_NAME, -ENOMEM, ZS_MM_RW);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	others_are_unharmed(test, &others);
 }
 
-/* Two pools that did the same do not believe each other's handles. */
+/* A pool refuses the handles of another pool with the same history. */
 static void of_another_pool(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test), *other;
@@ -177,7 +177,7 @@ static void of_another_pool(struct kunit *test)
 	for (i = 0; i < theirs.count; i++)
 		same += ours.object[i].handle == theirs.object[i].handle;
 	KUNIT_EXPECT_EQ_MSG(test, same, 0, "handles of both pools");
-	/* Else, what follows would be done to objects of ours. */
+	/* With equal handles the following would free our own objects. */
 	if (!same) {
 		for (i = 0; i < 2; i++)
 			ZS_EXPECT_WARNING(test, ZS_POOL_NAME,
@@ -212,7 +212,7 @@ static void freed_while_mapped(struct kunit *test)
 		zs_warning_begin(&warning[i], ZS_POOL_NAME, object.handle);
 		zs_free(pool, object.handle);
 		zs_warning_end(&warning[i]);
-		/* It is still this object's memory. */
+		/* The memory still belongs to the object. */
 		if (modes[i] != ZS_MM_RO)
 			zs_bytes_fill(bytes, object.size, object.seed);
 		zs_unmap_object(pool, object.handle);
@@ -265,19 +265,19 @@ static void mapped_in_a_mapping(struct kunit *test)
 	bytes_other = zs_map_object(pool, object[1].handle, ZS_MM_RW);
 	zs_warning_end(&other);
 
-	/* Not this one is mapped. */
+	/* This object is not mapped. */
 	zs_warning_begin(&unmapped, ZS_POOL_NAME, object[1].handle);
 	zs_unmap_object(pool, object[1].handle);
 	zs_warning_end(&unmapped);
 
-	/* Whatever happened, no mapping is left behind. */
+	/* Leave no mapping, whatever happened. */
 	zs_unmap_object(pool, object[0].handle);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	KUNIT_EXPECT_NULL(test, bytes_again);
 	KUNIT_EXPECT_NULL(test, bytes_other);
-	zs_warning_expect(test, &again, "the same object mapped again");
-	zs_warning_expect(test, &other, "another object mapped");
-	zs_warning_expect(test, &unmapped, "another object unmapped");
+	zs_warning_expect(test, &again, "the same object was mapped again");
+	zs_warning_expect(test, &other, "another object was mapped");
+	zs_warning_expect(test, &unmapped, "another object was unmapped");
 	others_are_unharmed(test, &others);
 }
 
@@ -293,7 +293,7 @@ static void unmapped_without_a_mapping(struct kunit *test)
 	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
 			  zs_unmap_object(pool, handle));
 	KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &others.object[3]));
-	/* Now it was, but is not any more. */
+	/* It was mapped, but is not any more. */
 	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
 			  zs_unmap_object(pool, handle));
 	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, 8UL, zs_unmap_object(pool, 8));
@@ -301,7 +301,7 @@ static void unmapped_without_a_mapping(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* Address of an object's bytes; of one that does not span pages. */
+/* Returns the address of an object that does not span pages. */
 static void *bytes_of(struct zs_pool *pool, unsigned long handle)
 {
 	void *bytes = zs_map_object(pool, handle, ZS_MM_RO);
@@ -311,9 +311,9 @@ static void *bytes_of(struct zs_pool *pool, unsigned long handle)
 	return bytes;
 }
 
-/* What stands behind the bytes of an object, number @i, that does not span pages. */
-static u32 *handle_behind(struct zs_pool *pool, const struct zs_objects *objects,
-			  unsigned int i)
+/* Returns the index after object @i, which must not span pages. */
+static u32 *index_after(struct zs_pool *pool, const struct zs_objects *objects,
+			unsigned int i)
 {
 	void *bytes = bytes_of(pool, objects->object[i].handle);
 
@@ -321,8 +321,9 @@ static u32 *handle_behind(struct zs_pool *pool, const struct zs_objects *objects
 }
 
 /*
- * The owner of an object writes past its end, over the handle behind it. Its bytes
- * are there all the same; but what is freed would be somebody else's.
+ * The owner of an object writes past its end, over the index. The bytes of the
+ * object stay valid, but freeing it is refused, as the index could be another
+ * object's.
  */
 static void overwritten_by_its_owner(struct kunit *test)
 {
@@ -336,15 +337,15 @@ static void overwritten_by_its_owner(struct kunit *test)
 	others_new(test, &others);
 	victims = zs_pool_new(test, "kunit-victims");
 	zs_objects_full(test, victims, &objects, 300, 2);
-	/* In the first page, so both in one. */
+	/* On the first page, so neither spans pages. */
 	victim = &objects.object[2];
-	handle = handle_behind(victims, &objects, 2);
+	handle = index_after(victims, &objects, 2);
 	KUNIT_ASSERT_NOT_NULL(test, handle);
-	KUNIT_ASSERT_NOT_NULL(test, handle_behind(victims, &objects, 5));
+	KUNIT_ASSERT_NOT_NULL(test, index_after(victims, &objects, 5));
 	old = *handle;
 	spoilt[0] = ~old;
 	spoilt[1] = U32_MAX;
-	spoilt[2] = *handle_behind(victims, &objects, 5);
+	spoilt[2] = *index_after(victims, &objects, 5);
 	for (i = 0; i < ARRAY_SIZE(spoilt); i++) {
 		KUNIT_ASSERT_NE(test, spoilt[i], old);
 		*handle = spoilt[i];
@@ -352,7 +353,7 @@ static void overwritten_by_its_owner(struct kunit *test)
 				  zs_free(victims, victim->handle));
 		ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
 	}
-	/* Set right, it is as it was. */
+	/* With the right index, the object can be freed. */
 	*handle = old;
 	ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
 	zs_objects_free(victims, &objects);
@@ -361,7 +362,7 @@ static void overwritten_by_its_owner(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* Nobody can move it any more; everything around it can be moved. */
+/* A page with a wrong index cannot be moved. Compaction skips the object. */
 static void overwritten_and_not_moved(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -371,23 +372,23 @@ static void overwritten_and_not_moved(struct kunit *test)
 	unsigned int i;
 
 	zs_objects_full(test, pool, &objects, 300, 10);
-	handle = handle_behind(pool, &objects, 1);
+	handle = index_after(pool, &objects, 1);
 	KUNIT_ASSERT_NOT_NULL(test, handle);
 	page = virt_to_page(handle);
 	old = *handle;
 	for (i = 0; i < 3; i++) {
 		*handle = i == 0 ? ~old : i == 1 ? U32_MAX :
-			  *handle_behind(pool, &objects, 3);
+			  *index_after(pool, &objects, 3);
 		KUNIT_EXPECT_LT(test, zs_page_move(page, GFP_KERNEL), 0);
 	}
-	/* For no other reason. */
+	/* With the right index, the page can be moved. */
 	*handle = old;
 	if (IS_ENABLED(CONFIG_COMPACTION))
 		KUNIT_EXPECT_EQ(test, 0, zs_page_move(page, GFP_KERNEL));
-	handle = handle_behind(pool, &objects, 1);
+	handle = index_after(pool, &objects, 1);
 	KUNIT_ASSERT_NOT_NULL(test, handle);
 	*handle = ~old;
-	/* All but every seventh object goes, and the overwritten one stays. */
+	/* Keep every seventh object, and the overwritten one. */
 	for (i = 0; i < objects.count; i++) {
 		if (i % 7 && i != 1)
 			zs_object_free(pool, &objects.object[i]);

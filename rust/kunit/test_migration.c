@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Page migration, of chosen pages: through the movable operations directly, as
- * mm/migrate.c calls them, and through the kernel's own path, by taking just
- * that page out of use.
+ * Page migration: through the movable operations, as mm/migrate.c calls them,
+ * and through the kernel's own path, by taking a page offline.
  */
 
 #include <linux/gfp.h>
@@ -13,7 +12,7 @@
 
 #include "kunit.h"
 
-/* Those of one case. */
+/* The pages of a case. */
 struct zs_pages {
 	unsigned long *pfn;
 	unsigned int count;
@@ -22,11 +21,11 @@ struct zs_pages {
 static int zs_migration_init(struct kunit *test)
 {
 	if (!IS_ENABLED(CONFIG_COMPACTION))
-		kunit_skip(test, "without CONFIG_COMPACTION nothing moves");
+		kunit_skip(test, "needs CONFIG_COMPACTION");
 	return zs_fixture_init(test);
 }
 
-/* The pages of @pool, if no other pool has any. */
+/* Finds the pages of @pool. No other pool may have any. */
 static void pages_find(struct kunit *test, struct zs_pool *pool,
 		       struct zs_pages *pages)
 {
@@ -50,14 +49,14 @@ static void move_all(struct kunit *test, struct zs_pool *pool)
 
 		KUNIT_EXPECT_EQ_MSG(test, 0, zs_page_move(page, GFP_KERNEL),
 				    "page %u of %u", i, pages.count);
-		/* It belongs to nobody now. */
+		/* The page was freed. */
 		KUNIT_EXPECT_EQ(test, -EAGAIN, zs_page_move(page, GFP_KERNEL));
 	}
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), total);
 	kunit_kfree(test, pages.pfn);
 }
 
-/* The page that an object is on, which may not span two. */
+/* Returns the page of an object, which must not span pages. */
 static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
 {
 	void *bytes = zs_map_object(pool, object->handle, ZS_MM_RO);
@@ -98,7 +97,7 @@ static void move_each_class(struct kunit *test, struct zs_pool *pool)
 	KUNIT_EXPECT_EQ(test, zs_nr_zspages(), before);
 }
 
-/* Every page of a full zspage of every class: also the spanning objects. */
+/* Moves every page of a full zspage of each class, with spanning objects. */
 static void every_page_of_each_class(struct kunit *test)
 {
 	move_each_class(test, zs_pool(test));
@@ -118,7 +117,7 @@ static void every_page_of_the_longest_chains(struct kunit *test)
 	zs_pool_destroy(test, pool);
 }
 
-/* Those that were freed, anew. */
+/* Allocates the freed objects again. */
 static void objects_refill(struct kunit *test, struct zs_objects *objects,
 			   size_t size)
 {
@@ -133,7 +132,7 @@ static void objects_refill(struct kunit *test, struct zs_objects *objects,
 	}
 }
 
-/* Pages with free objects, or with nothing else, in between. */
+/* Pages with free slots, and absent pages. */
 static void pages_with_free_objects(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -144,7 +143,7 @@ static void pages_with_free_objects(struct kunit *test)
 	for (size = 100; size < PAGE_SIZE; size += 700) {
 		for (keep = 0; keep < 4; keep++) {
 			zs_objects_full(test, pool, &objects, size, 2);
-			/* One of each zspage, at different places. */
+			/* Keep one object of each zspage, at some position. */
 			for (i = 0; i < objects.count; i++) {
 				if (i % objects.per_zspage !=
 				    keep * (objects.per_zspage - 1) / 3)
@@ -185,8 +184,8 @@ static void all_sizes_together(struct kunit *test)
 }
 
 /*
- * While an object is mapped, exactly those pages that it touches stay: one, or
- * two if it spans pages. Its handle counts, too.
+ * While an object is mapped, exactly the pages that it touches stay: one, or
+ * two if it spans pages. The index after it counts, too.
  */
 static void pages_of_a_mapped_object_stay(struct kunit *test)
 {
@@ -207,7 +206,7 @@ static void pages_of_a_mapped_object_stay(struct kunit *test)
 		moved = 0;
 		stayed = 0;
 		bytes = zs_map_object(pool, object->handle, mode);
-		/* Nothing in here may sleep. */
+		/* Preemption is off here. */
 		for (j = 0; j < pages.count; j++) {
 			switch (zs_page_move(pfn_to_page(pages.pfn[j]),
 					     GFP_ATOMIC)) {
@@ -235,7 +234,7 @@ static void pages_of_a_mapped_object_stay(struct kunit *test)
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		kunit_kfree(test, pages.pfn);
 	}
-	/* One object at each page's end, but for the last. */
+	/* One object spans each border between pages. */
 	KUNIT_EXPECT_EQ(test, spanning, objects.pages_per_zspage - 1);
 	zs_objects_free(pool, &objects);
 }
@@ -259,9 +258,8 @@ static void mapped_on_another_cpu(struct kunit *test)
 }
 
 /*
- * The kernel's own path, with its isolation, retries and putback: a page is to
- * be taken out of use, so that what is on it has to go elsewhere. Then it is
- * taken into use again.
+ * Uses the kernel's own path, with its isolation, retries and putback. Taking a
+ * page offline moves its contents. Then puts the page online again.
  */
 #define ZS_SOFT_OFFLINE "/sys/devices/system/memory/soft_offline_page"
 
@@ -333,7 +331,7 @@ static void refused_to_the_kernel(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-/* Of those before, in ascending order as these, the ones that are not there. */
+/* Returns how many pages of @before are not in @after. Both are sorted. */
 static unsigned int pages_gone(const struct zs_pages *before,
 			       const struct zs_pages *after)
 {
@@ -350,7 +348,7 @@ static unsigned int pages_gone(const struct zs_pages *before,
 #define ZS_ROOM 32
 #define ZS_ROOM_ORDER 9
 
-/* Blocks of memory in which movable pages may be. */
+/* Allocates blocks of memory for movable pages. */
 static void room_take(struct page **room)
 {
 	unsigned int i;
@@ -363,7 +361,7 @@ static void room_take(struct page **room)
 	}
 }
 
-/* But for a page of each: the kernel moves nothing to a block that is all free. */
+/* Frees all pages of a block but one: nothing is moved to a free block. */
 static unsigned int room_give(struct page **room)
 {
 	unsigned int blocks = 0, i, j;
@@ -387,7 +385,7 @@ static void room_end(struct page **room)
 			__free_page(room[i]);
 }
 
-/* Pages go up: there has to be room, whichever end allocation begins at. */
+/* Pages move to higher addresses. Provide room at both ends of memory. */
 static void by_compact_memory(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -416,7 +414,7 @@ static void by_compact_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
-/* Isolated, and put back: nothing has happened. */
+/* Isolating and putting back a page changes nothing. */
 static void isolated_and_put_back(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -426,7 +424,7 @@ static void isolated_and_put_back(struct kunit *test)
 	zs_objects_full(test, pool, &objects, 1100, 1);
 	page = page_of(pool, &objects.object[0]);
 	KUNIT_ASSERT_TRUE(test, zs_page_isolate(page));
-	/* Nobody else isolates it. */
+	/* The page cannot be isolated twice. */
 	KUNIT_EXPECT_FALSE(test, zs_page_isolate(page));
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_page_putback(page);
@@ -435,7 +433,7 @@ static void isolated_and_put_back(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-/* Freed between isolation and migration: there is nothing to move any more. */
+/* A page that was freed while isolated cannot be moved any more. */
 static void freed_while_isolated(struct kunit *test)
 {
 	static const size_t sizes[] = { 100, 1100, PAGE_SIZE };
@@ -473,7 +471,7 @@ static bool total_pages_become(struct zs_pool *pool, unsigned long pages)
 	return false;
 }
 
-/* The last object is freed while a page is locked: the zspage goes later. */
+/* A zspage with a locked page is freed later. */
 static void freed_while_a_page_is_locked(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -488,7 +486,7 @@ static void freed_while_a_page_is_locked(struct kunit *test)
 	zs_objects_free(pool, &objects);
 	kunit_kfree(test, pages.pfn);
 	for (again = 0; again < 2; again++) {
-		/* Whichever of its pages it is. */
+		/* Try each page of the zspage. */
 		for (i = 0; i < objects.pages_per_zspage; i++) {
 			struct page *page;
 
@@ -498,12 +496,12 @@ static void freed_while_a_page_is_locked(struct kunit *test)
 			get_page(page);
 			lock_page(page);
 			zs_objects_free(pool, &objects);
-			/* Of ours, perhaps only the page that is locked. */
+			/* Ours may have freed all pages but the locked one. */
 			KUNIT_EXPECT_GE(test, zs_get_total_pages(pool), 1);
 			KUNIT_EXPECT_LE(test, zs_get_total_pages(pool),
 					objects.pages_per_zspage);
 			if (again)
-				/* Somebody needs it before it goes. */
+				/* Use the zspage before it is freed. */
 				KUNIT_EXPECT_EQ(test, 0,
 						zs_object_new(pool, &more, 1100,
 							      i));
@@ -515,7 +513,7 @@ static void freed_while_a_page_is_locked(struct kunit *test)
 				zs_object_free(pool, &more);
 			}
 			KUNIT_EXPECT_TRUE(test, total_pages_become(pool, 0));
-			/* Not a page too much, not one too few. */
+			/* No page was freed twice or leaked. */
 			KUNIT_EXPECT_EQ(test, zs_compact(pool), 0);
 			kunit_kfree(test, pages.pfn);
 			kunit_kfree(test, objects.object);
@@ -523,7 +521,7 @@ static void freed_while_a_page_is_locked(struct kunit *test)
 	}
 }
 
-/* The same, found by compaction. */
+/* Compaction empties a zspage with a locked page. */
 static void compacted_while_a_page_is_locked(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -533,7 +531,7 @@ static void compacted_while_a_page_is_locked(struct kunit *test)
 	unsigned int i;
 
 	zs_objects_full(test, pool, &objects, 1100, 4);
-	/* One object in each zspage: three of them can go. */
+	/* One object in each zspage, so three zspages can be freed. */
 	for (i = 0; i < objects.count; i++) {
 		if (i % objects.per_zspage)
 			zs_object_free(pool, &objects.object[i]);
@@ -544,7 +542,7 @@ static void compacted_while_a_page_is_locked(struct kunit *test)
 	lock_page(page);
 	before = zs_get_total_pages(pool);
 	freed = zs_compact(pool);
-	/* C counts what has to wait as freed already. */
+	/* C counts pages as freed whose freeing is deferred. */
 	if (zs_allocator(test) == ZS_RUST)
 		KUNIT_EXPECT_EQ(test, freed,
 				before - zs_get_total_pages(pool));
@@ -568,7 +566,7 @@ static int unlock_later(void *data)
 	return 0;
 }
 
-/* The pool goes while a zspage waits for a page lock. */
+/* The pool is destroyed while a zspage waits for a page lock. */
 static void destroyed_while_a_page_is_locked(struct kunit *test)
 {
 	struct zs_objects objects;

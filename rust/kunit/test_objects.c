@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Objects: every size, every place in a zspage, and what is no size. */
+/* Objects of every size, at every offset in a zspage, and invalid sizes. */
 
 #include <linux/err.h>
 #include <linux/kthread.h>
@@ -31,7 +31,7 @@ static void every_size(struct kunit *test)
 	}
 }
 
-/* All sizes at once, so that all classes and all groups have something. */
+/* All sizes at once, so that all classes and groups are used. */
 static void all_sizes_together(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -51,7 +51,7 @@ static void all_sizes_together(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
-/* One zspage of a class, full: also those objects that span pages. */
+/* A full zspage of a class, with objects that span pages. */
 static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
 			      size_t size)
 {
@@ -62,7 +62,7 @@ static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	for (i = 0; i < objects.count; i += 2)
 		zs_object_overwrite(pool, &objects.object[i], size + i);
-	/* The neighbours of what was written. */
+	/* Neighbours of the written objects. */
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	for (i = 1; i < objects.count; i += 2)
 		KUNIT_EXPECT_TRUE(test, zs_object_modify(pool,
@@ -71,7 +71,7 @@ static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
 	for (i = 0; i < objects.count; i += 3)
 		zs_object_free(pool, &objects.object[i]);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-	/* The free ones, again: no more pages are needed for them. */
+	/* Freed slots can be used again without another page. */
 	for (i = 0; i < objects.count; i += 3)
 		KUNIT_EXPECT_EQ(test, 0,
 				zs_object_new(pool, &objects.object[i], size, i));
@@ -122,7 +122,7 @@ static void full_zspages_of_other_chain_sizes(struct kunit *test)
 			kunit_kfree(test, objects.object);
 		}
 		KUNIT_EXPECT_EQ_MSG(test, longest, chains[i],
-				    "no class uses the whole chain");
+				    "no class uses the longest chain");
 		zs_pool_destroy(test, pool);
 	}
 	fixture->chain = before;
@@ -139,7 +139,7 @@ static void sizes_that_are_none(struct kunit *test)
 {
 	static const size_t too_large[] = {
 		PAGE_SIZE + 1, PAGE_SIZE + 8, 2 * PAGE_SIZE, LONG_MAX,
-		/* With the handle, this is small again. */
+		/* Overflow when the handle is added. */
 		SIZE_MAX - 7, SIZE_MAX,
 	};
 	struct zs_pool *pool = zs_pool(test);
@@ -173,7 +173,7 @@ static void flags_of_every_caller(struct kunit *test)
 {
 	static const gfp_t flags[] = {
 		GFP_KERNEL, GFP_NOIO, GFP_NOWAIT | __GFP_NOWARN, GFP_ATOMIC,
-		/* zram's two, and zswap's. */
+		/* The flags of zram (twice) and zswap. */
 		GFP_NOIO | __GFP_NOWARN | __GFP_HIGHMEM | __GFP_MOVABLE |
 			__GFP_KSWAPD_RECLAIM,
 		GFP_NOIO | __GFP_HIGHMEM | __GFP_MOVABLE,
@@ -185,7 +185,7 @@ static void flags_of_every_caller(struct kunit *test)
 	size_t size;
 	int i;
 
-	/* From no zspage at all, so that pages and all else are allocated. */
+	/* Start without a zspage, so that everything is allocated. */
 	for (size = 24; size <= PAGE_SIZE; size += 509) {
 		for (i = 0; i < ARRAY_SIZE(flags); i++) {
 			handle[i] = zs_malloc(pool, size, flags[i]);
@@ -203,7 +203,7 @@ static void zeroed_pages_if_asked_for(struct kunit *test)
 	unsigned long handle;
 	const u8 *bytes;
 
-	/* What the page allocator returns next has been used. */
+	/* Make the page allocator return used pages. */
 	zs_objects_full(test, pool, &objects, PAGE_SIZE, 64);
 	zs_objects_free(pool, &objects);
 	zs_objects_full(test, pool, &objects, PAGE_SIZE, 1);
@@ -211,7 +211,7 @@ static void zeroed_pages_if_asked_for(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle));
 	bytes = zs_map_object(pool, handle, ZS_MM_RO);
 	KUNIT_ASSERT_NOT_NULL(test, bytes);
-	/* C has linked free objects in the first bytes. */
+	/* C has linked free objects through the first bytes. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + sizeof(unsigned long), 0,
 					   PAGE_SIZE - sizeof(unsigned long)));
 	zs_unmap_object(pool, handle);
@@ -219,7 +219,7 @@ static void zeroed_pages_if_asked_for(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-/* A request of this size gets a page of its own, a smaller one does not. */
+/* A request of this size gets a whole page, a smaller one does not. */
 static void huge_class_size_is_where_huge_begins(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -260,7 +260,7 @@ static void total_pages_are_those_of_zspages(struct kunit *test)
 	}
 }
 
-/* The two allocators side by side: no size takes more pages than in C. */
+/* No size takes more pages than in C. */
 static void no_size_takes_more_than_in_c(struct kunit *test)
 {
 	struct zs_fixture *fixture = test->priv;
@@ -270,13 +270,13 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 	size_t size;
 
 	if (!zs_allocator_exists(ZS_C))
-		kunit_skip(test, "there is no C allocator beside ours");
+		kunit_skip(test, "needs the C allocator, too");
 	if (zs_chain_size(ZS_C) > chain)
-		kunit_skip(test, "our chains are shorter");
+		kunit_skip(test, "needs chains as long as C's");
 	KUNIT_ASSERT_EQ(test, 0, zs_allocator_choose(ZS_C));
 	c = zs_pool_new(test, "kunit-c");
 	KUNIT_EXPECT_GE(test, zs_huge_class_size(rust), zs_huge_class_size(c));
-	/* That many of both fill whole zspages. */
+	/* Compare full zspages. */
 	zs_for_each_class_size(c, size) {
 		classes++;
 		zs_objects_full(test, rust, &ours, size, 1);
@@ -299,8 +299,8 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 }
 
 /*
- * The index that is looked up is that of the class that is allocated from: one
- * with room for the handle in front of the object, or behind it.
+ * zs_lookup_class_index() returns the class that zs_malloc() uses, with room
+ * for the handle before the object, or the index after it.
  */
 static void class_index_counts_the_handle(struct kunit *test)
 {
@@ -325,7 +325,7 @@ static void class_index_counts_the_handle(struct kunit *test)
 	}
 }
 
-/* What one CPU has mapped is nothing to the other objects of the zspage. */
+/* Mapping an object does not block the others in its zspage. */
 static void neighbours_are_independent(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -358,7 +358,7 @@ struct zs_writer {
 	struct completion done;
 };
 
-/* Counts in the first and in the last bytes of the object. */
+/* Increments the first and the last word of the object. */
 static int zs_writer_run(void *data)
 {
 	struct zs_writer *writer = data;
@@ -379,7 +379,7 @@ static int zs_writer_run(void *data)
 	return 0;
 }
 
-/* Who may write has the object to himself; in C, that is his own concern. */
+/* A mapping excludes others. C leaves that to the caller. */
 static void writers_take_turns(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -389,7 +389,7 @@ static void writers_take_turns(struct kunit *test)
 	u64 *words;
 
 	zs_objects_full(test, pool, &objects, 1104, 1);
-	/* The first pages, so that one of these spans two. */
+	/* On the first pages, so that one of these spans two. */
 	for (i = 0; i < 5; i++) {
 		struct zs_object *object = &objects.object[i];
 		const u64 rounds = ARRAY_SIZE(writers) * ZS_ROUNDS;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Pools: several, their names, and their end. */
+/* Several pools, their names, and their destruction. */
 
 #include <linux/string.h>
 
@@ -63,7 +63,7 @@ static void check_name(struct kunit *test, const char *name)
 	zs_pool_destroy(test, pool);
 }
 
-/* What a name is used for may not want it; the pool works all the same. */
+/* debugfs and slab may reject a name. The pool works in any case. */
 static void names(struct kunit *test)
 {
 	char name[300];
@@ -74,17 +74,17 @@ static void names(struct kunit *test)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
 	check_name(test, name);
-	/* C's slab caches have the name in theirs, and want no spaces in it. */
+	/* C uses the name for slab caches, which may not contain spaces. */
 	if (zs_allocator(test) == ZS_C)
 		return;
 	check_name(test, "with space");
-	/* Two of one name. */
+	/* Two pools with the same name. */
 	pr_info("zs-test: expect-begin debugfs: .*" ZS_POOL_NAME ".* already present\n");
 	check_name(test, ZS_POOL_NAME);
 	pr_info("zs-test: expect-end\n");
 }
 
-/* The name is copied: whoever gave it may use the memory again. */
+/* The name is copied. The caller may reuse the memory. */
 static void the_name_is_copied(struct kunit *test)
 {
 	char name[] = "kunit-name";
@@ -101,7 +101,7 @@ static void the_name_is_copied(struct kunit *test)
 	zs_pool_destroy(test, pool);
 }
 
-/* Whoever finds a page of a pool that is gone trips over it. */
+/* Migrates all movable pages, which finds pages of destroyed pools. */
 static void move_pages(struct kunit *test)
 {
 	if (IS_ENABLED(CONFIG_COMPACTION))
@@ -121,7 +121,7 @@ static void lost_end(void)
 	pr_info("zs-test: expect-end\n");
 }
 
-/* Lost is what was in it; but no page, and nobody trips over it later. */
+/* The objects are lost, but no page is leaked or left movable. */
 static void destroyed_with_objects_in_it(struct kunit *test)
 {
 	static const size_t sizes[] = { 40, 1100, PAGE_SIZE };
@@ -138,7 +138,7 @@ static void destroyed_with_objects_in_it(struct kunit *test)
 		lost_begin();
 		begin = zs_log_end();
 		zs_pool_destroy(test, pool);
-		/* As many lines as C has: one per class and group. */
+		/* As in C, one line per class and group. */
 		KUNIT_EXPECT_EQ(test, zs_log_count(begin, zs_log_end(),
 						   "is not empty"),
 				objects.per_zspage > 1 ? 2 : 1);
@@ -162,7 +162,7 @@ static void destroyed_with_objects_of_all_sizes(struct kunit *test)
 	lost_begin();
 	begin = zs_log_end();
 	zs_pool_destroy(test, pool);
-	/* In each class there was something. */
+	/* Every class had an object. */
 	KUNIT_EXPECT_GE(test, zs_log_count(begin, zs_log_end(), "is not empty"),
 			ZS_LEAST_CLASSES);
 	lost_end();
