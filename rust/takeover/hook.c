@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Hooking a function, and who is in the way. */
+/* Hooks kernel functions by ftrace, and reports why that fails. */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -14,14 +14,14 @@
 
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
 
-/* For tests: the way of kernels without direct calls, on one that has them. */
+/* For tests: hook as on kernels without direct calls. */
 static bool direct = true;
 module_param(direct, bool, 0444);
 MODULE_PARM_DESC(direct, "For tests: N hooks all functions by ftrace callbacks, which are slower");
 
 /*
- * Where ftrace can jump to a trampoline instead of calling it, bit 0 of the
- * address asks for that; trampolines.S is made to fit.
+ * With CONFIG_DYNAMIC_FTRACE_WITH_JMP, bit 0 of the address makes ftrace jump
+ * to the trampoline instead of calling it. trampolines.S is built to match.
  */
 static unsigned long zs_hook_direct_address(struct zs_hook *hook)
 {
@@ -36,7 +36,7 @@ static bool zs_hook_wants_direct(struct zs_hook *hook)
 
 static int zs_hook_register_direct(struct zs_hook *hook)
 {
-	/* ftrace has a callback of its own for these. */
+	/* ftrace sets its own callback for direct calls. */
 	hook->ops.func = NULL;
 	hook->ops.flags &= ~FTRACE_OPS_FL_IPMODIFY;
 	return register_ftrace_direct(&hook->ops, zs_hook_direct_address(hook));
@@ -69,7 +69,7 @@ static int zs_hook_unregister_direct(struct zs_hook *hook)
 
 #ifdef CONFIG_X86_64
 
-/* What ftrace may find at its place: nothing, or a call if somebody traces. */
+/* The code of an untraced entry: a nop, or a call if something traces it. */
 #define ZS_ENTRY_SIZE (ENDBR_INSN_SIZE + MCOUNT_INSN_SIZE)
 
 static bool zs_entry_is_known(const u8 *entry)
@@ -83,25 +83,26 @@ static bool zs_entry_is_known(const u8 *entry)
 	return !memcmp(entry, nop, sizeof(nop)) || *entry == 0xe8;
 }
 
-/* ftrace's place is where it is expected, right at the function's entry. */
+/* Checks that the entry of the function is the code that ftrace expects. */
 static int zs_hook_check_entry(struct zs_hook *hook)
 {
 	if (zs_entry_is_known(hook->function))
 		return 0;
-	pr_err("%s begins with %*ph, which is not what ftrace leaves there: not hooked\n",
+	pr_err("%s begins with %*ph, which is not an ftrace entry: not hooked\n",
 	       hook->name, ZS_ENTRY_SIZE, hook->function);
 	return -EOPNOTSUPP;
 }
 
 /*
- * ftrace calls the only user of a function by a copy of ftrace_regs_caller(), which
- * has the address of that user's ftrace_ops behind its end, and begins with
+ * ftrace calls the only user of a function through a copy of
+ * ftrace_regs_caller(). The address of the user's ftrace_ops follows the copy,
+ * which loads it with an instruction near its start:
  *
  *	movq	ops(%rip), %rdx		48 8b 15, 4 bytes
  *
- * or something near. Of what is read here nothing is relied upon.
+ * The result is for a message only, and none of the data read here is trusted.
  */
-static void *zs_callback_behind(const u8 *code)
+static void *zs_callback_of_copy(const u8 *code)
 {
 	static const u8 load_ops[] = { 0x48, 0x8b, 0x15 };
 	struct ftrace_ops *ops;
@@ -132,7 +133,7 @@ static bool zs_has_symbol(void *address)
 	return !strstarts(symbol, "0x") && !strstarts(symbol, "ftrace_");
 }
 
-/* Where calls of a function that is hooked go; NULL if that is not known. */
+/* Returns where calls of a hooked function go, or NULL if unknown. */
 static void *zs_hook_holder(struct zs_hook *hook)
 {
 	u8 *site = hook->function + ENDBR_INSN_SIZE;
@@ -145,8 +146,8 @@ static void *zs_hook_holder(struct zs_hook *hook)
 	target = site + MCOUNT_INSN_SIZE + offset;
 	if (zs_has_symbol(target))
 		return target;
-	/* Copies of ftrace_regs_caller() have none. */
-	func = zs_callback_behind(target);
+	/* Copies of ftrace_regs_caller() have no symbol. */
+	func = zs_callback_of_copy(target);
 	return func && zs_has_symbol(func) ? func : target;
 }
 
@@ -165,8 +166,8 @@ static void *zs_hook_holder(struct zs_hook *hook)
 #endif
 
 /*
- * The address of a function that is not exported. A kprobe knows; a disabled
- * one changes no code.
+ * Finds a function that is not exported, by a kprobe. A disabled one changes no
+ * code.
  */
 static int zs_hook_look_up(struct zs_hook *hook)
 {
@@ -183,7 +184,7 @@ static int zs_hook_look_up(struct zs_hook *hook)
 	}
 	hook->function = probe.addr;
 #ifdef CONFIG_X86_64
-	/* It stands behind endbr64. */
+	/* The kprobe is after endbr64. */
 	hook->function -= ENDBR_INSN_SIZE;
 #endif
 	unregister_kprobe(&probe);
@@ -195,7 +196,7 @@ static void zs_hook_nothing(unsigned long ip, unsigned long parent_ip,
 {
 }
 
-/* Whether kernel.ftrace_enabled is 0: a hook that is to stay is refused then. */
+/* Returns whether kernel.ftrace_enabled is 0, which makes hooks fail. */
 static bool zs_ftrace_is_off(struct zs_hook *hook)
 {
 	static struct ftrace_ops ops = {
@@ -264,7 +265,7 @@ void zs_hook_remove(struct zs_hook *hook)
 	int err = hook->is_direct ? zs_hook_unregister_direct(hook) :
 				    unregister_ftrace_function(&hook->ops);
 
-	/* Only if ftrace has died, with a splat of its own. */
+	/* Fails only if ftrace has shut down, with a warning of its own. */
 	WARN_ON(err);
 	ftrace_free_filter(&hook->ops);
 }

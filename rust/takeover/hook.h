@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * One function of the kernel's that is hooked at its entry, where ftrace has
- * a place for it.
- */
+/* A kernel function that is hooked at its entry, by ftrace. */
 #ifndef ZS_TAKEOVER_HOOK_H
 #define ZS_TAKEOVER_HOOK_H
 
@@ -10,18 +7,18 @@
 #include <linux/types.h>
 
 struct zs_hook {
-	/* For messages, and to look up @function where that is NULL. */
+	/* For messages, and to find @function if that is NULL. */
 	const char *name;
 	void *function;
-	/* Code that ftrace calls directly. NULL: the callback in @ops decides. */
+	/* Code that ftrace calls directly, or NULL to call @ops->func. */
 	void *trampoline;
 	struct ftrace_ops ops;
 	bool is_direct;
 };
 
 /*
- * The callback of a hook that has no trampoline sends the call to the function
- * in @ops->private by this.
+ * Makes the callback of a hook without trampoline divert the call to the
+ * function in @ops->private.
  */
 static __always_inline void zs_hook_redirect(struct ftrace_ops *ops,
 					     struct ftrace_regs *fregs)
@@ -29,7 +26,7 @@ static __always_inline void zs_hook_redirect(struct ftrace_ops *ops,
 	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
 }
 
-/* The flags of @ops: of a hook that may send a call elsewhere, and stays. */
+/* The flags of @ops. The hook may divert calls, and is permanent. */
 #ifdef CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS
 #define ZS_HOOK_FLAGS (FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
 #else
@@ -37,12 +34,12 @@ static __always_inline void zs_hook_redirect(struct ftrace_ops *ops,
 		       FTRACE_OPS_FL_SAVE_REGS)
 #endif
 
-/* Hooks @hook->function. 0, or an error and a line in the log. May sleep. */
+/* Hooks @hook->function. Returns 0, or an error with a message. May sleep. */
 int zs_hook_add(struct zs_hook *hook);
 
 /*
- * Undoes that. Afterwards no CPU is in the trampoline or the callback, or on
- * its way there. May sleep, and does so for seconds where there is much to do.
+ * Removes the hook. Afterwards no CPU runs the trampoline or the callback, or
+ * is about to. May sleep, on a busy system for seconds.
  */
 void zs_hook_remove(struct zs_hook *hook);
 

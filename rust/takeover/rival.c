@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * zsmalloc_rival.ko, for tests: what zsmalloc_takeover.ko has to refuse. While it
- * is loaded, zs_malloc() is hooked by somebody else, as a livepatch (how=ipmodify)
- * or a BPF program (how=direct) does it, or does not begin as it used to
- * (how=bytes).
+ * zsmalloc_rival.ko, for tests: makes zsmalloc_takeover.ko refuse to load.
+ * While loaded, it hooks zs_malloc() like a livepatch (how=ipmodify) or like a
+ * BPF program (how=direct), or changes its first bytes (how=bytes).
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -42,7 +41,7 @@ static void zs_rival_remove_ipmodify(void)
 
 #ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
 
-/* Where zs_malloc() calls, and which returns there. */
+/* Called by zs_malloc(). Returns at once. */
 void zs_rival_trampoline(void);
 asm("	.pushsection .text, \"ax\", @progbits\n"
 	".balign 16\n"
@@ -90,7 +89,7 @@ static u32 *zs_rival_entry(void)
 	return (u32 *)zs_malloc;
 }
 
-/* The kernel's text is read-only where it is mapped, but not elsewhere. */
+/* The kernel's text is mapped read-only. Write through another mapping. */
 static int zs_rival_write(u32 to)
 {
 	struct page *page = virt_to_page(zs_rival_entry());

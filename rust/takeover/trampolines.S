@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel's zs_*() call first, in place of the nop that ftrace keeps at
- * their entry. A pool of ours has bit 0 of its address set: its call goes on in
- * zsmalloc_rs, with the bit cleared; any other goes on where it came from.
+ * The kernel's zs_*() functions run these first, in place of the nop that
+ * ftrace keeps at their entry. The address of a pool of ours has bit 0 set.
+ * Calls for such a pool continue in zsmalloc_rs, with the bit cleared. All
+ * others continue in the kernel's function.
  *
- * All registers but flags are as the caller of zs_*() left them.
+ * All registers except the flags are preserved.
  */
 
 #include <linux/linkage.h>
@@ -15,24 +16,22 @@
 #ifndef CONFIG_DYNAMIC_FTRACE_WITH_JMP
 
 /*
- * Called from the entry of zs_*(): on top of the stack is where that goes on,
- * below it where its caller does. For ours the former is overwritten, and the
- * return ends up in zsmalloc_rs as if zs_*() had never been entered.
+ * Called from the entry of zs_*(). On the stack are the return address in
+ * zs_*(), and that of its caller. For pools of ours the first is overwritten,
+ * so that the return ends up in zsmalloc_rs, as if zs_*() had never been
+ * entered.
  *
- * - A return to elsewhere than where the call came from is mispredicted, once.
- *   To drop the address and jump would leave the return stack of the CPU
- *   one entry ahead, and mispredict every return up the chain of callers.
- * - Calls and returns stay balanced, also as call depth tracking counts them
- *   (retbleed=stuff): it does not see ftrace's call, hence CALL_DEPTH_ACCOUNT,
- *   as in ftrace's own trampolines. RET is a return thunk where the CPU needs
- *   that, so nothing that trains returns finds more here than elsewhere.
- * - IBT looks at indirect jumps and calls only. What is returned to needs no
- *   endbr64.
- * - A shadow stack for the kernel would not allow this; Linux has it for user
- *   space only.
- * - objtool takes this for an ordinary leaf function, and the unwinder gets it
- *   right, but for an interrupt between the last two instructions: there it
- *   takes the address to go to for the one that the call came from.
+ * - The CPU mispredicts one return. Dropping the address and jumping would
+ *   leave the return stack of the CPU one entry ahead, and mispredict the
+ *   returns of all callers.
+ * - Calls and returns stay balanced, as call depth tracking (retbleed=stuff)
+ *   requires. It does not see ftrace's call, hence CALL_DEPTH_ACCOUNT, as in
+ *   ftrace's own trampolines. RET is a return thunk on CPUs that need one.
+ * - IBT checks only indirect jumps and calls. A return needs no endbr64.
+ * - A shadow stack would not allow this. Linux has none for the kernel.
+ * - objtool treats this as a leaf function, and the unwinder works. The
+ *   exception is an interrupt between the last two instructions, when it takes
+ *   the target for the return address.
  */
 .macro ZS_TRAMPOLINE name to
 SYM_FUNC_START(zs_trampoline_\name)
@@ -47,7 +46,7 @@ SYM_FUNC_END(zs_trampoline_\name)
 
 #else
 
-/* Jumped to from the entry of zs_*(), behind which the kernel's code goes on. */
+/* Jumped to from the entry of zs_*(). The kernel's code follows the nop. */
 .macro ZS_TRAMPOLINE name to
 SYM_FUNC_START(zs_trampoline_\name)
 	btrq	$0, %rdi

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What trampolines.S has, and what it goes to. */
+/* The trampolines, and what they jump to. */
 #ifndef ZS_TAKEOVER_TRAMPOLINES_H
 #define ZS_TAKEOVER_TRAMPOLINES_H
 
@@ -8,7 +8,7 @@
 struct zs_pool;
 struct zs_pool_stats;
 
-/* Kbuild has trampolines.S under the same condition. */
+/* Kbuild builds trampolines.S under the same condition. */
 #define ZS_HAVE_TRAMPOLINES						\
 	(IS_ENABLED(CONFIG_X86_64) &&					\
 	 IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS))
@@ -23,7 +23,7 @@ extern char zs_trampoline_compact[];
 extern char zs_trampoline_lookup_class_index[];
 extern char zs_trampoline_pool_stats[];
 
-/* As zs_pool_stats(). @pool is one of ours, tagged or not. */
+/* Like zs_pool_stats(). @pool is one of ours, with or without the tag. */
 void zs_takeover_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats);
 
 #endif /* ZS_TAKEOVER_TRAMPOLINES_H */

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * zsmalloc_takeover.ko: pools of zsmalloc_rs for those who call a zsmalloc that
+ * zsmalloc_takeover.ko: pools of zsmalloc_rs for the users of a zsmalloc that
  * is built into the kernel.
  *
- * The functions of <linux/zsmalloc.h> are hooked at their entry. Calls for a
- * pool of ours, whose address has bit 0 set, go on in zsmalloc_rs; all others go
- * on in the kernel's own functions, which do not notice.
+ * The functions of <linux/zsmalloc.h> are hooked at their entry. The address of
+ * a pool of ours has bit 0 set. Calls for such a pool continue in zsmalloc_rs,
+ * all others in the kernel's own functions.
  *
- * Which pools can reach which code of mm/zsmalloc.c
- * -------------------------------------------------
- * A compiler may inline one function of a file into another, and what is inlined
- * cannot be hooked: the kernel's zs_zpool_total_pages() reads the count of pages
- * out of what it takes for a C pool. So no pool of ours must get into
- * mm/zsmalloc.c past an entry that is hooked. What is there is entered
+ * Which pools reach mm/zsmalloc.c
+ * ------------------------------
+ * The compiler may inline a function into another one of the same file, and an
+ * inlined copy cannot be hooked: zs_zpool_total_pages() may read the page count
+ * of a C pool directly. So no pool of ours may enter mm/zsmalloc.c past the
+ * hooks. The ways into that file are
  *
- * - by the eleven exported functions, all of them hooked, from other files, whose
- *   calls are real ones (with LTO they might not be; Kbuild looks);
- * - by the driver of the zpool type "zsmalloc", with pools from zs_zpool_create().
- *   That is hooked, too, so as to create pools of C only, whatever `backend` says:
+ * - the eleven exported functions, which are all hooked. Other files really
+ *   call them. With LTO, built-in users might not; Kbuild checks for that;
+ * - the driver of the zpool type "zsmalloc", with pools from zs_zpool_create().
+ *   That function is hooked, too, and creates C pools whatever `backend` says.
  *   zswap has the type "zsmalloc_rs" for ours;
- * - by a shrinker, a worker, files in debugfs and page migration: each with a pool
- *   that zs_create_pool() made and registered with them, which is one of C.
+ * - the shrinker, the worker, debugfs and page migration, which get a pool that
+ *   C's zs_create_pool() registered.
  *
- * Hence zs_zpool_*() may call or inline what they like.
+ * So zs_zpool_*() may call or inline anything.
  *
- * How long what lives
- * -------------------
- * All is hooked before the creation of pools is, and unhooked after it. A pool
- * of ours has a reference to this module. When the last is gone no call is sent
- * here any more, but a task may have been preempted on its way in or out: ftrace
- * waits for those when it unhooks a function, and so does the exit.
+ * Lifetimes
+ * ---------
+ * zs_create_pool() is hooked last and unhooked first. Each pool of ours holds a
+ * reference to this module. Without pools no call is diverted any more, but a
+ * task may have been preempted on its way in or out. ftrace waits for such
+ * tasks when it unhooks a function, and the exit waits for them, too.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -44,20 +44,21 @@
 #include "hook.h"
 #include "trampolines.h"
 
-/* --- creation, and what has to be done about the module's reference --- */
+/* Creating and destroying pools, and their references to the module. */
 
 /*
- * Set when all is hooked, one after the other: who did not come by the hook of
- * zs_zpool_create() must not be sent here by that of zs_create_pool().
+ * Set in this order once everything is hooked. A task that passed the entry of
+ * zs_zpool_create() before it was hooked must not be diverted at
+ * zs_create_pool().
  */
 static bool zs_zpool_is_sent_here;
 static bool zs_creation_is_sent_here;
 
-/* The task in zs_takeover_zpool_create(); others wait for the mutex. */
+/* The task in zs_takeover_zpool_create(). Others wait for the mutex. */
 static struct task_struct *zs_zpool_creator;
 static DEFINE_MUTEX(zs_zpool_mutex);
 
-/* Entered with a reference to the module, which the pool keeps. */
+/* Called with a reference to the module, which the pool keeps. */
 static struct zs_pool *zs_takeover_create_pool(const char *name)
 {
 	struct zs_rs_pool *pool = zs_rs_create_pool(name);
@@ -83,7 +84,7 @@ static void zs_takeover_destroy_pool(struct zs_pool *pool)
 	module_put(THIS_MODULE);
 }
 
-/* Of any function whose first argument is a pool. */
+/* Callback of every function whose first argument is a pool. */
 static void notrace zs_at_pool(unsigned long ip, unsigned long parent_ip,
 			       struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
@@ -93,7 +94,7 @@ static void notrace zs_at_pool(unsigned long ip, unsigned long parent_ip,
 
 #if IS_ENABLED(CONFIG_ZPOOL)
 
-/* In place of zs_zpool_create(). Entered with a reference to the module. */
+/* Replaces zs_zpool_create(). Called with a reference to the module. */
 static void *zs_takeover_zpool_create(const char *name, gfp_t gfp)
 {
 	struct zs_pool *pool;
@@ -108,8 +109,8 @@ static void *zs_takeover_zpool_create(const char *name, gfp_t gfp)
 }
 
 /*
- * Without a reference the module is on its way out, for good: then zs_create_pool(),
- * which the kernel's function calls, does not get one either.
+ * If there is no reference, the module is being removed. zs_create_pool(),
+ * which the kernel's function calls next, gets none then, either.
  */
 static void notrace zs_at_zpool_create(unsigned long ip, unsigned long parent_ip,
 				       struct ftrace_ops *ops,
@@ -121,7 +122,7 @@ static void notrace zs_at_zpool_create(unsigned long ip, unsigned long parent_ip
 
 #endif
 
-/* --- the others, where a callback of ftrace sends them --- */
+/* The other functions, for callbacks of ftrace. */
 
 static unsigned long zs_takeover_malloc(struct zs_pool *pool, size_t size,
 					gfp_t gfp)
@@ -166,13 +167,13 @@ static unsigned int zs_takeover_lookup_class_index(struct zs_pool *pool,
 	return zs_rs_lookup_class_index(zs_pool_untagged(pool), size);
 }
 
-/* For the trampoline, too, which has untagged the pool. */
+/* The trampoline calls this, too, with an untagged pool. */
 void zs_takeover_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 {
 	zs_rs_pool_stats(zs_pool_untagged(pool), stats);
 }
 
-/* --- hooks --- */
+/* Hooks. */
 
 #define ZS_HOOK(_function, _trampoline, _callback, _ours) {		\
 	.name = "zs_" #_ours,						\
@@ -185,18 +186,18 @@ void zs_takeover_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 	},								\
 }
 
-/* What is called for each object, and what has the same form. */
+/* Functions that are called per object, and others with a pool argument. */
 #define ZS_FAST(name)							\
 	ZS_HOOK(zs_##name,						\
 		ZS_HAVE_TRAMPOLINES ? zs_trampoline_##name : NULL,	\
 		zs_at_pool, name)
 
 /*
- * In the order in which they are hooked.
+ * In the order of hooking.
  *
- * The ops of direct calls lose FTRACE_OPS_FL_PERMANENT when they are registered,
- * in 6.12. But one that has it is enough for kernel.ftrace_enabled=0 to be refused,
- * and the first here has it, and the last to be unhooked is the first.
+ * In 6.12, registering a direct call clears FTRACE_OPS_FL_PERMANENT. A single
+ * permanent hook makes the kernel refuse kernel.ftrace_enabled=0. The first one
+ * here is permanent, and is unhooked last.
  */
 static struct zs_hook zs_hooks[] = {
 	ZS_HOOK(zs_destroy_pool, NULL, zs_at_pool, destroy_pool),
@@ -219,7 +220,7 @@ static void zs_unhook(int hooked)
 {
 	while (hooked--)
 		zs_hook_remove(&zs_hooks[hooked]);
-	/* For who was preempted between the last module_put() and its return. */
+	/* Wait for tasks preempted after the last module_put(). */
 	synchronize_rcu_tasks();
 }
 
@@ -235,9 +236,9 @@ static int __init zs_takeover_init(void)
 		}
 	}
 
-	/* From here on nothing fails, and calls may be sent to code that sleeps. */
+	/* Nothing can fail any more, so calls may be diverted. */
 	WRITE_ONCE(zs_zpool_is_sent_here, true);
-	/* For who was preempted on the way from zs_zpool_create() to zs_create_pool(). */
+	/* Wait for tasks that passed zs_zpool_create() before. */
 	synchronize_rcu_tasks();
 	WRITE_ONCE(zs_creation_is_sent_here, true);
 	return 0;
@@ -253,4 +254,4 @@ module_exit(zs_takeover_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_AUTHOR("The zsmalloc-rs developers");
-MODULE_DESCRIPTION("zsmalloc_rs in the place of a zsmalloc that is built in");
+MODULE_DESCRIPTION("zsmalloc_rs in place of a built-in zsmalloc");
