@@ -25,11 +25,11 @@
 
 enum zb_span {
 	ZB_SPANS	= 1,	/* spans pages in this pool */
-	ZB_REF_SPANS	= 2,	/* did in the pool of the last "classify ref=1" */
+	ZB_REF_SPANS	= 2,	/* spanned pages at the last "classify ref=1" */
 };
 
 struct zb_object {
-	unsigned long handle;	/* 0: there is none */
+	unsigned long handle;	/* 0 if not allocated */
 	u16 size;
 	u8 span;
 };
@@ -38,10 +38,7 @@ struct zb_bench {
 	struct zs_pool *pool;
 	struct zb_object *objects;
 	u32 nr;
-	/*
-	 * The objects of a timed loop in their order, drawn before the loop
-	 * starts.
-	 */
+	/* The objects of a timed loop, in order. Drawn before it starts. */
 	u32 *order;
 	u16 *new_sizes;
 	u32 nr_order;

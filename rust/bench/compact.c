@@ -13,9 +13,7 @@ static bool zb_keeps(struct zb_random *r, const char *args, u32 percent, u32 k, 
 	if (zb_arg_is(args, "keep", "halves"))
 		return zb_below(r, 100) < (k < n / 2 ? 20 : 80);
 	if (zb_arg_is(args, "keep", "skewed")) {
-		/*
-		 * From almost empty to full, with more of the sparse zspages.
-		 */
+		/* From almost empty to full, mostly sparse zspages. */
 		u64 share = (u64)k * 1000 / n;
 
 		return zb_below(r, 1000 * 1000) < share * share;
@@ -108,10 +106,7 @@ static unsigned long zb_c_location(const struct zb_object *o)
 	return READ_ONCE(*(unsigned long *)o->handle);
 }
 
-/*
- * compact [c=1]: compacts. With c=1, also counts moved objects, for C pools
- * only.
- */
+/* compact [c=1]: compacts. With c=1, counts moved objects (C pools only). */
 int zb_cmd_compact(struct zb_bench *b, const char *args)
 {
 	unsigned long *locations = NULL, pages;

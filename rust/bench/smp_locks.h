@@ -7,7 +7,7 @@
  * there is meaningful only if both allocators take locks. Kbuild includes this
  * file first in both allocators for these measurements. Each lock then costs as
  * much as the fast path of a qspinlock or a qrwlock. There is no slow path,
- * because nobody waits on a single CPU.
+ * because a single CPU never waits.
  *
  * Headers that define structures with locks come first, so that these keep the
  * kernel's locks.

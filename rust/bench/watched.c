@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Operations for scripts/bench/plugin/watch.c: two CPUs use one pool but have
- * no objects and no classes in common. Whatever both write to is shared by the
- * whole pool.
+ * no objects and no classes in common. Memory that both write to is shared by
+ * the whole pool.
  */
 
 #include <linux/cpumask.h>
