@@ -15,16 +15,34 @@ use core::ops::Deref;
 use super::class::{ClassGuard, SizeClass};
 use super::zspage::Zspage;
 use crate::sys::list::List;
+use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::slab::SlabBox;
+
+/// A new zspage, without pages. Nobody else can find it, so dropping it frees it.
+pub struct NewZspage<'c>(SlabBox<Zspage>, PhantomData<&'c SizeClass>);
+
+impl<'c> NewZspage<'c> {
+    /// Allocates a zspage of `class`.
+    ///
+    /// Returns [`ENOMEM`] if memory ran out. Context: depends on `gfp`. No lock may be held.
+    pub fn alloc(class: &'c SizeClass, gfp: Gfp) -> Result<Self> {
+        Ok(Self(SlabBox::new(Zspage::new(class), gfp)?, PhantomData))
+    }
+
+    /// Makes it an isolated zspage, to which pages can be added.
+    pub fn isolate(self) -> IsolatedZspage<'c> {
+        IsolatedZspage(Some(self.0), PhantomData)
+    }
+}
 
 /// The only owner of a zspage that is on no list. The class outlives `'c`.
 #[must_use = "an isolated zspage has to be put back or freed"]
 pub struct IsolatedZspage<'c>(Option<SlabBox<Zspage>>, PhantomData<&'c SizeClass>);
 
 impl<'c> IsolatedZspage<'c> {
-    /// Wraps a zspage that came off a list of `class`, or a new one.
-    pub fn new(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
+    /// Wraps a zspage of `class` that came off a list.
+    pub(super) fn new(_class: &'c SizeClass, zspage: SlabBox<Zspage>) -> Self {
         Self(Some(zspage), PhantomData)
     }
 
@@ -39,7 +57,7 @@ impl<'c> IsolatedZspage<'c> {
     /// class, is leaked with a warning.
     pub fn unlock_and_free(mut self, guard: ClassGuard<'_>) {
         // A reference to the zspage that the guard lent ends here, with the guard.
-        if self.is_free(&guard) {
+        if self.can_free(&guard) {
             drop(guard);
             self.0 = None;
         }
@@ -50,12 +68,13 @@ impl<'c> IsolatedZspage<'c> {
     pub fn free(mut self, guard: &mut ClassGuard<'_>) {
         // A reference to the zspage that the guard lent has ended: the guard is borrowed
         // exclusively.
-        if self.is_free(guard) {
+        if self.can_free(guard) {
             self.0 = None;
         }
     }
 
-    fn is_free(&self, guard: &ClassGuard<'_>) -> bool {
+    // A zspage without a page has no object, and no page by which migration could find it.
+    fn can_free(&self, guard: &ClassGuard<'_>) -> bool {
         self.is_of(guard.class()) && self.page_count() == 0
     }
 }

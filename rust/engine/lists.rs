@@ -218,18 +218,14 @@ impl<'c> ClassGuard<'c> {
         })
     }
 
-    /// Makes all zspages empty, so that their pages can be freed. The objects in them are lost.
-    ///
-    /// # Safety
-    ///
-    /// Nobody may use objects of the class any more, nor their handles.
-    pub(super) unsafe fn forget_objects(&self) {
-        for group in (1..NR_GROUPS).filter_map(Group::new) {
-            while let Some(isolated) = self.isolate_first(group) {
-                // SAFETY: The safety requirement is the same.
-                unsafe { isolated.forget_objects() };
-                self.putback_zspage(isolated);
-            }
-        }
+    /// Makes the first zspage of a group empty, so that its pages can be freed. Its objects are lost,
+    /// and their handles must not be used any more. Returns false if the group has no zspage.
+    pub(super) fn forget_objects(&self, group: Group) -> bool {
+        let Some(isolated) = self.isolate_first(group) else {
+            return false;
+        };
+        isolated.forget_objects();
+        self.putback_zspage(isolated);
+        true
     }
 }

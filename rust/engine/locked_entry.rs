@@ -29,6 +29,7 @@ impl<'a> LockedEntry<'a> {
         generation: Generation,
     ) -> Result<Self, Refused> {
         let location = entry.try_lock(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
         Ok(Self { entry, location })
     }
 
@@ -39,12 +40,14 @@ impl<'a> LockedEntry<'a> {
         generation: Generation,
     ) -> Result<Self, Refused> {
         let location = entry.try_lock_plain(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
         Ok(Self { entry, location })
     }
 
     /// Waits for the lock of an entry of a pool's table: see [`HandleEntry::lock`].
     pub(super) fn lock(entry: HandleEntry<'a>, generation: Generation) -> Result<Self, Refused> {
         let location = entry.lock(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
         Ok(Self { entry, location })
     }
 

@@ -107,9 +107,13 @@ impl Pool {
         let Some(area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
             return self.map_other(handle, Err(BadHandle::Nested));
         };
-        let found = area.set_entry(self.table(), |table, rcu| {
-            Some(table.entries(rcu).entry(handle)?.memory())
-        });
+        // SAFETY: The table exists as long as the pool, which must exist until the object is unmapped
+        // (safety requirement of `unmap_object`).
+        let found = unsafe {
+            area.set_entry(self.table(), |table, rcu| {
+                Some(table.entries(rcu).entry(handle)?.memory())
+            })
+        };
         if !found {
             drop(area);
             return self.map_other(handle, Err(BadHandle::NotAllocated));

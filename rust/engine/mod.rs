@@ -10,7 +10,12 @@
 //! keeps handles stable without a lock for the whole pool. [`isolated`] and [`class`] have the
 //! ownership rule of zspages.
 //!
-//! Data flows down: pool, class, zspage, object, page.
+//! Data flows down: pool, class, zspage, object, page. A zspage and its class point to each other,
+//! as in C.
+//!
+//! Safe code outside of the engine cannot break what it relies on. Inside, some functions that are
+//! `pub(super)` keep its data consistent, and say in their comments when they may be called: those
+//! that change slots and `listed` of a zspage, and those that change an entry.
 
 pub mod class;
 pub mod compact;

@@ -186,7 +186,7 @@ impl<'a> Object<'a> {
     #[inline]
     pub(super) fn set_handle(&self, handle: u32) {
         if self.location.is_huge() {
-            self.page.set_huge_handle(handle);
+            self.chain.set_huge_handle(self.page, handle);
         } else {
             self.word().set(handle);
         }

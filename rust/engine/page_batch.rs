@@ -10,6 +10,11 @@ use super::isolated::IsolatedZspage;
 use crate::sys::page::DetachedPage;
 
 /// At most `N` locked pages of one class that are in no zspage.
+///
+/// # Invariants
+///
+/// All pages were detached from zspages of `class`, under its lock. They go back to zspages of
+/// `class` only, or are freed.
 pub(super) struct PageBatch<'c, const N: usize> {
     class: &'c SizeClass,
     // The first `count` are set.
@@ -32,7 +37,7 @@ impl<'c, const N: usize> PageBatch<'c, N> {
         self.count
     }
 
-    /// Adds a page that was detached under `guard`. If there is no room, or if `guard` is of another
+    /// Adds a page that the caller detached from a zspage under `guard`. If there is no room, or if `guard` is of another
     /// class, the page is leaked.
     pub(super) fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
         if !guard.is_of(self.class) {
@@ -81,10 +86,10 @@ impl<'c, const N: usize> PageBatch<'c, N> {
     // Called with the guard of the class dropped, or borrowed exclusively.
     fn free(&mut self) {
         while let Some(page) = self.take() {
-            // SAFETY: `add` took only pages that were detached under a guard of `class`. A `ZsPage`
-            // that names one was found in a chain, which needs such a guard, and borrows it. So none
-            // is left from this context. No other context has held the lock since it found one:
-            // the page was detached under the lock.
+            // SAFETY: Three things lend a `ZsPage`. A chain lends it for a guard of its class: the
+            // guard is gone, and other contexts had none while the page was detached. An entry
+            // lends it for an object on the page, which it does not have. A migration lends a page
+            // that it has locked, and this one is locked by the batch.
             drop(unsafe { page.into_owned() });
         }
     }

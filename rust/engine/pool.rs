@@ -12,11 +12,11 @@
 
 use super::class::{ClassGuard, ClassStats, SizeClass};
 use super::events::{BadHandle, Events};
-use super::fullness::Group;
+use super::fullness::{Group, NR_GROUPS};
 use super::geometry::{ClassShape, MAX_CLASSES};
-use super::handle_entry::{HandleEntry, Refused};
+use super::handle_entry::{HandleEntry, ObjLocation, Refused};
 use super::handle_table::{FreeHandles, Handle, HandleTable};
-use super::isolated::IsolatedZspage;
+use super::isolated::NewZspage;
 use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
 use super::object::Object;
@@ -31,7 +31,6 @@ use crate::sys::page::{OwnedPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
 use crate::sys::sched::NoPreemption;
-use crate::sys::slab::SlabBox;
 use crate::sys::work::Work;
 
 // How often `free` retries a locked entry before it considers the object mapped.
@@ -39,10 +38,10 @@ const LOCK_SPINS: usize = 256;
 
 // What the slow path of `malloc` allocated and the class does not have yet.
 #[derive(Default)]
-struct Growth {
+struct Growth<'c> {
     handles: Option<FreeHandles>,
     page: Option<OwnedPage>,
-    zspage: Option<SlabBox<Zspage>>,
+    zspage: Option<NewZspage<'c>>,
 }
 
 /// A pool of size classes.
@@ -86,8 +85,7 @@ impl Pool {
         self.shared.events()
     }
 
-    /// Returns the handle table.
-    pub fn table(&self) -> &HandleTable {
+    pub(super) fn table(&self) -> &HandleTable {
         self.shared.table()
     }
 
@@ -100,6 +98,13 @@ impl Pool {
     /// Returns all classes, the largest size first.
     pub fn classes(&self) -> impl Iterator<Item = &SizeClass> {
         self.classes.iter().rev().filter_map(Option::as_deref)
+    }
+
+    /// Returns where an object is, if the handle names one. It may move at any time.
+    pub fn location(&self, handle: Handle) -> Option<ObjLocation> {
+        let no_preemption = NoPreemption::new();
+        let entries = self.table().entries(no_preemption.rcu());
+        entries.entry(handle)?.location()
     }
 
     /// Returns the number of pages in zspages. Metadata is not counted. Any context.
@@ -168,17 +173,17 @@ impl Pool {
 
     // Allocates what is missing, unless `growth` has it already.
     #[inline]
-    fn add_missing(
+    fn add_missing<'c>(
         &self,
-        class: &SizeClass,
-        growth: &mut Growth,
+        class: &'c SizeClass,
+        growth: &mut Growth<'c>,
         missing: Missing,
         gfp: Gfp,
     ) -> Result {
         match missing {
             Missing::Handles(count) => growth.handles = Some(self.reserve_handles(count, gfp)?),
             Missing::Zspage if growth.zspage.is_none() => {
-                growth.zspage = Some(Zspage::alloc(class, gfp)?);
+                growth.zspage = Some(NewZspage::alloc(class, gfp)?);
             }
             Missing::Zspage | Missing::Page => {}
             Missing::Corrupt => {
@@ -202,7 +207,7 @@ impl Pool {
 
     // Adds what `growth` has to the class, and allocates an object.
     #[inline]
-    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth) -> Result<Handle, Missing> {
+    fn grow(&self, guard: &ClassGuard<'_>, growth: &mut Growth<'_>) -> Result<Handle, Missing> {
         if let Some(handles) = growth.handles.take() {
             guard.add_handles(self.table(), handles);
         }
@@ -221,7 +226,7 @@ impl Pool {
                 return Err(missing);
             }
         };
-        let isolated = IsolatedZspage::new(guard.class(), zspage);
+        let isolated = zspage.isolate();
         growth.page = guard.add_page(&isolated, page, 0).err();
         let handle = guard.malloc_in(&isolated, self.table());
         guard.putback_zspage(isolated);
@@ -362,9 +367,11 @@ impl PinnedDrop for Pool {
             for (group, _) in zspages.iter().enumerate().filter(|(_, &count)| count != 0) {
                 report::group_not_empty(class.shape().size, group);
             }
-            // Objects that are left are lost, but no page may keep pointing to the pool.
-            // SAFETY: Nobody else uses the pool, as it is borrowed exclusively.
-            unsafe { class.lock().forget_objects() };
+            // Objects that are left are lost, but no page may keep pointing to the pool. The kernel
+            // may still migrate one: that takes the class lock, and `release_group` waits for it.
+            for group in (1..NR_GROUPS).filter_map(Group::new) {
+                while class.lock().forget_objects(group) {}
+            }
             self.release_group(class, Group::EMPTY, true);
         }
     }

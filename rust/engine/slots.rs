@@ -81,13 +81,6 @@ impl SlotMap {
         }
     }
 
-    /// Takes all slots in a range. Skips slots that do not exist.
-    pub fn clear_free_range(&self, range: Range<usize>) {
-        for (_, word, mask) in self.masks(range) {
-            word.store(word.load(Relaxed) | mask, Relaxed);
-        }
-    }
-
     /// Takes all slots in a range if all are free. Otherwise takes none and returns false.
     #[inline]
     pub fn take_range(&self, range: Range<usize>) -> bool {

@@ -12,14 +12,11 @@ use core::ptr::NonNull;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::{Group, Listed};
-use super::geometry::ZSPAGE_SIZE;
 use super::slots::SlotMap;
 use crate::sys::atomic::{AtomicU16, AtomicU32, AtomicU8, Ordering::Relaxed};
-use crate::sys::chain::Chain;
+use crate::sys::chain::{Chain, HasChain};
 use crate::sys::list::{Linked, Links};
 use crate::sys::page::{DetachedPage, Migration, ZsPage, PAGE_SHIFT, PAGE_SIZE};
-use crate::sys::prelude::*;
-use crate::sys::slab::SlabBox;
 
 // One object in use and one free slot, in `counts`.
 const INUSE_ONE: u32 = 1;
@@ -82,13 +79,18 @@ pub struct Zspage {
 
 // Larger pages have more slots, which need a larger bitmap.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Zspage>() == ZSPAGE_SIZE || PAGE_SIZE != 4096);
+const _: () = assert!(size_of::<Zspage>() == super::geometry::ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
-// SAFETY: `links` and `chain` are the only fields that are not `Send` and `Sync`. `links` is used by
-// the list that the zspage is on, and `chain` through `Zspage::chain`, both under the class lock.
+// SAFETY: `class` points to a `SizeClass`, which is `Sync`. `links` is used by the list that the zspage
+// is on, and `chain` through `Zspage::chain`, both under the class lock.
 unsafe impl Send for Zspage {}
 // SAFETY: The class lock protects `links` and `chain`: see `Send`.
 unsafe impl Sync for Zspage {}
+
+// SAFETY: `OFFSET` is the offset of `chain`, and all chains are the `chain` of a zspage.
+unsafe impl HasChain for Zspage {
+    const OFFSET: usize = core::mem::offset_of!(Zspage, chain);
+}
 
 // SAFETY: `OFFSET` is the offset of `links`, a `Links`, which only `List` uses.
 unsafe impl Linked for Zspage {
@@ -96,31 +98,27 @@ unsafe impl Linked for Zspage {
 }
 
 impl Zspage {
-    /// Allocates a zspage without pages.
-    ///
-    /// Returns [`ENOMEM`] if memory ran out. Context: depends on `gfp`. No lock may be held.
-    pub fn alloc(class: &SizeClass, gfp: Gfp) -> Result<SlabBox<Zspage>> {
-        SlabBox::new(
-            Zspage {
-                links: Links::new(),
-                class: NonNull::from(class),
-                chain: Chain::new(),
-                counts: AtomicU32::new(0),
-                present: AtomicU16::new(0),
-                listed: AtomicU8::new(Listed::NOWHERE.number()),
-                slots: SlotMap::new(),
-            },
-            gfp,
-        )
+    /// Returns a zspage without pages, which must not outlive `class`.
+    pub(super) fn new(class: &SizeClass) -> Self {
+        // INVARIANT: `NewZspage` keeps the lifetime of `class`, and so does `IsolatedZspage`. A list
+        // is a part of the class.
+        Self {
+            links: Links::new(),
+            class: NonNull::from(class),
+            // SAFETY: This is the `chain` of a zspage. A zspage with pages is neither moved nor
+            // freed: `SlabBox` does not move it, and `IsolatedZspage` frees it without pages only.
+            chain: unsafe { Chain::new() },
+            counts: AtomicU32::new(0),
+            present: AtomicU16::new(0),
+            listed: AtomicU8::new(Listed::NOWHERE.number()),
+            slots: SlotMap::new(),
+        }
     }
 
     /// Returns the zspage that a page is in.
     #[inline]
     pub fn of<'a>(page: ZsPage<'a>) -> Option<&'a Zspage> {
-        let chain = page.owner()?.as_ptr();
-        // SAFETY: The owner of a page is its chain, which exists for `'a` by the type invariants of
-        // `ZsPage`. All chains are the `chain` of a zspage.
-        unsafe { Some(&*chain.byte_sub(core::mem::offset_of!(Zspage, chain)).cast()) }
+        Chain::owner(page)
     }
 
     /// Returns the class.
@@ -262,12 +260,9 @@ impl Zspage {
         was_taken
     }
 
-    /// Frees all slots, so that the pages can be detached. The objects in them are lost.
-    ///
-    /// # Safety
-    ///
-    /// Nobody may use the objects any more, nor their handles.
-    pub(super) unsafe fn forget_objects(&self) {
+    /// Frees all slots, so that the pages can be detached. The objects in them are lost, and their
+    /// handles must not be used any more.
+    pub(super) fn forget_objects(&self) {
         let mut present = u32::from(self.present.load(Relaxed));
         while let Some(position) = present.checked_ilog2() {
             self.slots
@@ -362,12 +357,9 @@ impl Zspage {
         let chain = self.chain(guard)?;
         let mut contended = None;
         let mut prev = self.prev_page(chain, positions.trailing_zeros())?;
-        let mut left = positions;
-        while left != 0 {
-            let position = left.trailing_zeros();
-            left &= left.wrapping_sub(1);
+        for _ in 0..positions.count_ones() {
             let page = chain.next(prev).unwrap_or(prev);
-            match self.detach_page(chain, prev, page, position) {
+            match self.detach_page(chain, prev, page) {
                 Ok((page, free_slots)) => release(page, free_slots),
                 Err(Stays::Locked) => {
                     prev = page;
@@ -392,20 +384,23 @@ impl Zspage {
         }
         let prev = self.prev_page(chain, position)?;
         let page = chain.next(prev).unwrap_or(prev);
-        self.detach_page(chain, prev, page, position).ok()
+        if page.position() != position {
+            return None;
+        }
+        self.detach_page(chain, prev, page).ok()
     }
 
-    // Detaches `page`, which is at `position` and is the next one of `prev`, if it holds no object
-    // and is not locked. Returns it with the number of free slots that went with it.
+    // Detaches `page`, the next one of `prev`, if it holds no object and is not locked. Returns it
+    // with the number of free slots that went with it.
     #[inline(always)]
     fn detach_page(
         &self,
         chain: &Chain,
         prev: ZsPage<'_>,
         page: ZsPage<'_>,
-        position: u32,
     ) -> Result<(DetachedPage, usize), Stays> {
         let locked = page.try_lock().ok_or(Stays::Locked)?;
+        let position = page.position();
         // Slots that touch the page and lack another page are taken already.
         let backed = self.backed_slots(position as usize);
         let free_slots = backed.end.saturating_sub(backed.start);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages of zspages. rust/sys/page.rs documents the use of struct page.
+ * Pages of zspages. rust/sys/raw_page.rs documents the use of struct page.
  */
 
 #include <linux/highmem.h>
@@ -229,12 +229,12 @@ void zs_helper_page_release(struct page *page)
 void zs_helper_page_adopt(struct page *newpage)
 {
 	__SetPageZsmalloc(newpage);
+	zs_page_set_movable(newpage);
+	get_page(newpage);
 }
 
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 {
-	zs_page_set_movable(newpage);
-	get_page(newpage);
 	if (page_zone(newpage) != page_zone(page)) {
 		zs_count_page(page, -1);
 		zs_count_page(newpage, 1);
@@ -254,7 +254,10 @@ void zs_helper_write_u32_at(u64 address, u32 value)
 	WRITE_ONCE(*(u32 *)__va(address), value);
 }
 
-/* 64-bit kernels have no highmem: all pages are mapped. */
+/*
+ * 64-bit kernels have no highmem: all pages are mapped. Unlike page_address(),
+ * this has no KASAN tag, as an object may be on two pages.
+ */
 void *zs_helper_page_map(struct page *page, size_t offset)
 {
 	return __va(PFN_PHYS(page_to_pfn(page))) + offset;
@@ -262,21 +265,21 @@ void *zs_helper_page_map(struct page *page, size_t offset)
 
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
 {
-	memcpy(to, zs_helper_page_map(page, offset), len);
+	memcpy(to, page_address(page) + offset, len);
 }
 
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len)
 {
-	memcpy(zs_helper_page_map(page, offset), from, len);
+	memcpy(page_address(page) + offset, from, len);
 	flush_dcache_page(page);
 }
 
 void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
 			 size_t from_offset, size_t len)
 {
-	memcpy(zs_helper_page_map(to, to_offset),
-	       zs_helper_page_map(from, from_offset), len);
+	memcpy(page_address(to) + to_offset, page_address(from) + from_offset,
+	       len);
 	flush_dcache_page(to);
 }
 

@@ -3,6 +3,7 @@
 //! The chain of pages of a zspage, linked through `struct page`. `rust/host` shares this file.
 
 use core::cell::Cell;
+use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 
 use super::page::{DetachedPage, LockedPage, Migration, ZsPage};
@@ -17,20 +18,48 @@ use super::raw_page::RawPage;
 ///
 /// # Invariants
 ///
-/// Every page reachable from `cursor` is in this chain. A page is in this chain if and only if it
-/// has its address as the owner. It is zsmalloc's, and stays so until [`Chain::remove`].
+/// Every page reachable from `cursor` is in this chain, and is the next page of one other, or of
+/// itself. A page is in this chain if and only if it has its address as the owner. It is zsmalloc's,
+/// and stays so until [`Chain::remove`] or [`Chain::replace`].
 pub struct Chain {
     // Lookups start here. Usually this is the page of the last object, as the next object tends to
     // be on that page or the next one. None if there is no page.
     cursor: Cell<Option<RawPage>>,
+    _pin: PhantomPinned,
+}
+
+/// The type that all chains are a part of.
+///
+/// # Safety
+///
+/// Every [`Chain`] must be the field at [`HasChain::OFFSET`] of a value of this type.
+pub unsafe trait HasChain: Sized {
+    /// The offset of the chain, in bytes.
+    const OFFSET: usize;
 }
 
 impl Chain {
     /// Creates a chain without pages.
-    pub const fn new() -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The chain must be the field of a [`HasChain`] type. It must not move, nor be freed, while it
+    /// has a page.
+    pub const unsafe fn new() -> Self {
         Self {
             cursor: Cell::new(None),
+            _pin: PhantomPinned,
         }
+    }
+
+    /// Returns the value whose chain a page is in, or `None` after the page was detached.
+    #[inline]
+    pub fn owner<T: HasChain>(page: ZsPage<'_>) -> Option<&T> {
+        let chain = page.owner()?.as_ptr();
+        // SAFETY: The owner of a page is its chain, which exists as long as the `ZsPage` by the type
+        // invariants of that. It is the field at `OFFSET` of a `T` (requirement of `HasChain`). The
+        // address comes from `struct page`, so it may be used for all of the `T`.
+        unsafe { Some(&*chain.byte_sub(T::OFFSET).cast()) }
     }
 
     #[inline]
@@ -42,7 +71,7 @@ impl Chain {
     #[inline]
     pub fn own<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
         // SAFETY: By the type invariants, a page with this owner is in the chain. It is freed only
-        // after `remove`, and then only when no `ZsPage` is in use.
+        // after `remove` or `replace`, and then only when no `ZsPage` is in use.
         (page.owner()? == self.address()).then(|| unsafe { ZsPage::from_raw(page.raw()) })
     }
 
@@ -62,6 +91,22 @@ impl Chain {
     pub fn next<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
         // SAFETY: The page is in this chain, so by the type invariants the next one is. See `own`.
         unsafe { Some(ZsPage::from_raw(self.own(page)?.raw().next()?)) }
+    }
+
+    /// Sets the handle of a huge object. Does nothing if the page is linked to another one, or is not
+    /// in this chain.
+    #[inline]
+    pub fn set_huge_handle(&self, page: ZsPage<'_>, handle: u32) {
+        let Some(page) = self.own(page).map(ZsPage::raw) else {
+            return;
+        };
+        // SAFETY: The page is in this chain, and alone: nothing needs its link. A chain is not
+        // `Sync`, so nobody else writes it.
+        unsafe {
+            if page.next().map_or(true, |next| next == page) {
+                page.set_huge_handle(handle);
+            }
+        }
     }
 
     /// Makes the next lookup start at `page`, if that is in this chain.
@@ -111,7 +156,7 @@ impl Chain {
         // SAFETY: Both pages are in this chain, so by the type invariants their next pages are.
         // INVARIANT: No page is linked to the removed one, and its owner is cleared.
         unsafe {
-            if prev.next().unwrap_or(raw) != raw {
+            if prev.next().unwrap_or(prev) != raw {
                 return None;
             }
             if prev == raw {
@@ -136,7 +181,7 @@ impl Chain {
         // SAFETY: `old` and `prev` are in this chain. The migration has `old` and `new` locked.
         // INVARIANT: `new` gets the owner, the position and the links of `old`, which loses them.
         unsafe {
-            if prev.next().unwrap_or(old) != old {
+            if prev.next().unwrap_or(prev) != old {
                 return false;
             }
             let Some(new) = migration.copy() else {
@@ -153,11 +198,5 @@ impl Chain {
             old.detach();
         }
         true
-    }
-}
-
-impl Default for Chain {
-    fn default() -> Self {
-        Self::new()
     }
 }

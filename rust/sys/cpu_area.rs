@@ -66,9 +66,13 @@ impl CpuArea {
     }
 
     /// Sets the entry of the mapping to the one that `find` looks up in `table`. `find` gets the
-    /// read-side section of the mapping, in which the entry stays valid. `table` must exist as long.
+    /// read-side section of the mapping, in which the entry stays valid. Returns whether there is one.
+    ///
+    /// # Safety
+    ///
+    /// `table` must exist until the mapping ends.
     #[inline]
-    pub fn set_entry<T>(
+    pub unsafe fn set_entry<T>(
         &self,
         table: &T,
         find: impl for<'r> FnOnce(&'r T, RcuRead<'r>) -> Option<&'r AtomicU64>,
@@ -92,7 +96,7 @@ impl CpuArea {
     ///
     /// # Safety
     ///
-    /// Nobody may use the area: it must have been kept.
+    /// Nobody may use the area: it must have been kept. The table of its entry must still exist.
     #[inline]
     pub unsafe fn resume(handle: u64) -> Option<Self> {
         // SAFETY: The helper only reads this CPU's area.

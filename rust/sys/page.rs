@@ -99,18 +99,6 @@ impl<'a> ZsPage<'a> {
         unsafe { self.0.huge_handle() }
     }
 
-    /// Sets the handle of a huge object. Does nothing if the page is linked to another one.
-    #[inline]
-    pub fn set_huge_handle(self, handle: u32) {
-        // SAFETY: By the type invariants, the page is zsmalloc's. It is the only one of its zspage,
-        // so its chain does not need the link.
-        unsafe {
-            if self.0.next().map_or(true, |next| next == self.0) {
-                self.0.set_huge_handle(handle);
-            }
-        }
-    }
-
     /// Locks the page, or returns `None` if it is locked.
     #[inline]
     pub fn try_lock(self) -> Option<LockedPage<'a>> {
@@ -128,19 +116,19 @@ impl<'a> ZsPage<'a> {
     }
 
     /// Copies `len` bytes to another page, or to another place in this one. Returns false if either
-    /// page has not as many.
+    /// page has not as many, or if the ranges overlap.
     ///
-    /// The bytes should belong to objects that the caller has locked. If the ranges overlap, those
-    /// written are unspecified.
+    /// The bytes should belong to objects that the caller has locked.
     #[inline]
     pub fn copy_to(self, offset: usize, to: ZsPage<'_>, to_offset: usize, len: usize) -> bool {
-        let inside = is_inside(offset, len) && is_inside(to_offset, len);
-        if inside {
+        let apart = self.0 != to.0 || offset.abs_diff(to_offset) >= len;
+        let fits = apart && is_inside(offset, len) && is_inside(to_offset, len);
+        if fits {
             // SAFETY: By the type invariants, both pages are zsmalloc's. The ranges are inside
-            // them. No reference to bytes of a page exists.
+            // them, and do not overlap. No reference to bytes of a page exists.
             unsafe { self.0.copy_to(offset, to.0, to_offset, len) };
         }
-        inside
+        fits
     }
 
     /// Returns four bytes of the page.
@@ -162,7 +150,8 @@ pub(super) fn is_inside(offset: usize, len: usize) -> bool {
         .is_some_and(|left| len <= left)
 }
 
-/// Four bytes of a page of a zspage. Anybody may change them at any time.
+/// Four bytes of a page of a zspage. They are read and written as a whole, and without a lock: a
+/// user of an object may write past its end at any time.
 ///
 /// # Invariants
 ///
@@ -351,13 +340,13 @@ impl Migration {
 
     /// Returns the page to be moved.
     pub fn old(&self) -> ZsPage<'_> {
-        // SAFETY: By the type invariants, the page is locked. The lock keeps it and its zspage,
-        // which is freed only after the pages. If it was replaced, `finish` has yet to release it.
+        // SAFETY: By the type invariants, both pages are locked. That keeps the zspage, which is
+        // freed only after its pages, and the page: if it was replaced, only `finish` releases it.
         unsafe { ZsPage::from_raw(self.old) }
     }
 
-    // Copies the old page to the new one, which becomes zsmalloc's, and returns that. Returns `None`
-    // if this was done before. The caller has to replace the old page in its chain.
+    // Copies the old page to the new one, which becomes zsmalloc's and movable, and returns that.
+    // Returns `None` if this was done before. The caller has to replace the old page in its chain.
     pub(super) fn copy(&self) -> Option<RawPage> {
         if self.replaced.replace(true) {
             return None;
@@ -370,12 +359,15 @@ impl Migration {
         Some(self.new)
     }
 
-    /// Makes the new page movable, and releases the old one, if that was replaced. No lock may be
-    /// held.
-    pub fn finish(self) {
+    /// Releases the old page, if it was replaced. No lock may be held.
+    ///
+    /// # Safety
+    ///
+    /// No [`ZsPage`] that names the old page may be in use.
+    pub unsafe fn finish(self) {
         if self.replaced.get() {
             // SAFETY: By the type invariants, both pages are locked, and `new` has replaced `old`.
-            // No `ZsPage` that `old` returned is left, as they borrow `self`.
+            // Nobody uses `old` any more (safety requirement).
             unsafe { self.new.finish_adoption(self.old) };
         }
     }

@@ -264,7 +264,7 @@ impl RawPage {
         unsafe { bindings::zs_helper_page_release(self.0.as_ptr()) };
     }
 
-    /// Marks the target page of a migration as zsmalloc's.
+    /// Marks the target page of a migration as zsmalloc's, makes it movable and takes a reference.
     ///
     /// # Safety
     ///
@@ -274,7 +274,7 @@ impl RawPage {
         unsafe { bindings::zs_helper_page_adopt(self.0.as_ptr()) };
     }
 
-    /// Finishes a migration: makes this page movable and takes a reference, and releases `old`.
+    /// Finishes a migration: counts this page instead of `old`, and releases `old`.
     ///
     /// # Safety
     ///

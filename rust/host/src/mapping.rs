@@ -10,7 +10,6 @@ use crate::engine::map::MapMode;
 use crate::engine::pool::Pool;
 use crate::engine::zspage::Zspage;
 use crate::sys::page::ZsPage;
-use crate::sys::sched::NoPreemption;
 
 /// The bytes of an object, mapped on this CPU until this is dropped.
 #[must_use = "the object is unmapped when this is dropped"]
@@ -43,9 +42,7 @@ impl Map for Pool {
 
 // Returns the size of a mapped object without its handle, in bytes.
 fn len(pool: &Pool, handle: Handle) -> Option<usize> {
-    let no_preemption = NoPreemption::new();
-    let entry = pool.table().entries(no_preemption.rcu()).entry(handle)?;
-    let location = entry.held_location();
+    let location = pool.location(handle)?;
     // SAFETY: The object is mapped, so its page stays in its zspage.
     let page = unsafe { ZsPage::from_pfn(location.pfn()) };
     let size = Zspage::of(page)?.class().shape().size as usize;

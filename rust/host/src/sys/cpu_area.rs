@@ -287,7 +287,11 @@ impl CpuArea {
 
     /// Sets the entry of the mapping to the one that `find` returns, and returns whether there is
     /// one.
-    pub fn set_entry<T>(
+    ///
+    /// # Safety
+    ///
+    /// `table` must exist until the mapping ends.
+    pub unsafe fn set_entry<T>(
         &self,
         table: &T,
         find: impl for<'r> FnOnce(&'r T, RcuRead<'r>) -> Option<&'r AtomicU64>,

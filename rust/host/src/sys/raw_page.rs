@@ -647,9 +647,12 @@ impl RawPage {
             !frame.ours.swap(true, Relaxed),
             "BUG: adopts a page that is zsmalloc's"
         );
+        frame.movable.store(true, Release);
+        // SAFETY: The page is the target of a migration (safety requirement), so it is allocated.
+        unsafe { self.get() };
     }
 
-    /// Finishes a migration: makes this page movable and takes a reference, and releases `old`.
+    /// Finishes a migration: releases `old`, which this page has replaced.
     ///
     /// # Safety
     ///
@@ -660,9 +663,6 @@ impl RawPage {
             new_frame.lock.load(Relaxed) && old_frame.lock.load(Relaxed),
             "BUG: ends a migration without the page locks"
         );
-        new_frame.movable.store(true, Release);
-        // SAFETY: The page belongs to a zspage (safety requirement), so it is allocated.
-        unsafe { self.get() };
         old_frame.movable.store(false, Relaxed);
         old_frame.reset();
         // SAFETY: This is the reference of the zspage, which `old` has left (safety requirement).

@@ -6,6 +6,7 @@ use zsmalloc_host::sys::page::Migration;
 
 pub fn look(migration: Migration) -> usize {
     let old = migration.old();
-    migration.finish(); //~ E0505
+    // SAFETY: The fault: `old` names the page.
+    unsafe { migration.finish() }; //~ E0505
     old.pfn()
 }
