@@ -72,7 +72,7 @@ deb: ## zsmalloc-rs-dkms_<version>_all.deb for Debian 12 and 13, in build/deb
 	@scripts/deb
 
 .PHONY: list-corruption
-list-corruption: ## how a zspage put back twice made "next is NULL" in 2023, scene by scene
+list-corruption: ## how a zspage put back twice made "next is NULL" in 2023, case by case
 	@scripts/list-corruption/main
 
 .PHONY: check

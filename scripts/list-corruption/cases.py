@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is played, on what, and which splats have to come of it."""
+"""The cases, the kernels they run on, and the splats that each must end with."""
 
 import dataclasses
 import re
@@ -32,84 +32,77 @@ SPLATS = [
                       r"^general protection fault|^Oops")),
     # Of each splat above one line only; anything else is one of its own.
     ("list", re.compile(r"^list_(add|del)")),
-    ("other", re.compile(r"^BUG: |^WARNING: (?!CPU: \d+ PID: \d+ at lib/list_debug\.c)|"
+    ("other", re.compile(r"^BUG: |^WARNING: (?!CPU: \d+ PID: \d+ at \S*lib/list_debug\.c)|"
                          r"^kernel BUG at|KASAN|UBSAN|soft lockup|INFO: (task|rcu|possible)|"
                          r"blocked for more than|Poison overwritten|nobody cared")),
 ]
 
 
 @dataclasses.dataclass
-class Play:
-    """A scene on an allocator in a kernel."""
-    scene: str
-    module: str
-    flavour: str
+class Case:
+    """A case of module/cases.h, on a kernel and an allocator."""
+    name: str
+    # In order.
     splats: list
-    title: str = ""
+    title: str
     # Printed in full.
     shown: bool = False
-    says: tuple = ()
-    parameters: tuple = ()
-    append: tuple = ()
-    # Set for a scene that is played more than once on the same.
+    # What else must be in the log.
+    says: str = ""
+    # A word for the kernel's command line, and what the case is called with it.
+    append: str = ""
     variant: str = ""
+    flavour: str = ""
+    module: str = BUGGY
 
     @property
-    def name(self):
-        return "/".join(filter(None, (self.flavour, self.module, self.scene, self.variant)))
+    def path(self):
+        return "/".join(filter(None, (self.flavour, self.module, self.name, self.variant)))
 
     @property
     def stale(self):
-        """Whether a zspage is put back that is not in hand."""
-        return self.module == BUGGY and self.scene != "alone"
+        """Whether a zspage is put back that is not isolated."""
+        return self.module == BUGGY and self.name != "alone"
 
 
-# What the second unlock adds on a kernel with DEBUG_SPINLOCK and a count of preemption.
+def on(flavour, *cases):
+    """Each case as it is, and with the fix, which leaves no splat."""
+    fixed = [Case(case.name, [], case.title, module=FIXED) for case in cases if not case.variant]
+    return [dataclasses.replace(case, flavour=flavour) for case in [*cases, *fixed]]
+
+
+# What the second unlock adds on a kernel with DEBUG_SPINLOCK and a preemption count.
 UNLOCK = [RWLOCK_OWNER, ATOMIC]
 
-ON_TEST = [
-    ("alone", [], "nobody else is there: the stale pointer is never used", True),
-    ("double-add", [DOUBLE_ADD] + UNLOCK, "S is still the first on its list", True),
-    ("unseen", UNLOCK, "S is second on its list: no check of lists sees it", False),
-    ("seen-later", UNLOCK + [LIST_DEL], "an innocent one sees it later", False),
-    ("next-null", [NEXT_NULL] + UNLOCK, "S is a zspage of another class by now", True),
-    ("next-null-compact", [NEXT_NULL] + UNLOCK, "the same, and B is a compaction", False),
-    ("freed", UNLOCK, "S is free memory by now: no check of lists sees it", False),
-    ("freed-later", UNLOCK + [NEXT_NULL],
-     "the slab allocator hands out the list heads as a zspage", True),
-]
-PLAYS = [Play(scene, BUGGY, "test", splats, title, shown)
-         for scene, splats, title, shown in ON_TEST]
-PLAYS += [Play(scene, FIXED, "test", [], title) for scene, _, title, _ in ON_TEST]
-
-# Freed memory that is zeroed says of itself that it is an empty zspage, and no lock.
-PLAYS += [
-    Play("freed", BUGGY, "test", [RWLOCK_MAGIC, ATOMIC], "freed memory is zeroed",
-         append=("init_on_free=1",), variant="init-on-free"),
-]
-
-# The second unlock before lockdep. That says so once, and then nothing more of locks; and
-# DEBUG_PREEMPT does not let the count of preemption go below zero.
-ON_LOCKDEP = [
-    ("alone", [], "nobody else is there", False),
-    ("unseen", [UNLOCK_BALANCE], "lockdep alone sees it", True),
-    ("double-add", [DOUBLE_ADD, UNLOCK_BALANCE], "both see it", False),
-    ("next-null", [NEXT_NULL, UNLOCK_BALANCE], "both see it", False),
-]
-PLAYS += [Play(scene, BUGGY, "lockdep", splats, title, shown)
-          for scene, splats, title, shown in ON_LOCKDEP]
-PLAYS += [Play(scene, FIXED, "lockdep", [], title) for scene, _, title, _ in ON_LOCKDEP]
-
-# A kernel that checks neither lists nor locks.
-SECOND_UNLOCK = "after A's second unlock: lock word 0x200, somebody has it"
-ON_BENCH = [
-    ("double-add", [ATOMIC], "nobody says anything of the list", False),
-    ("unseen", [ATOMIC], "nor here", False),
-    ("next-null", [OOPS], "NULL is followed", False),
-    ("freed-later", [ATOMIC, OOPS], "and here", False),
-    ("reader", [ATOMIC], "the second unlock does not take the lock from a reader", True),
-]
-PLAYS += [Play(scene, BUGGY, "bench", splats, title, shown,
-               (SECOND_UNLOCK,) if scene == "reader" else ())
-          for scene, splats, title, shown in ON_BENCH]
-PLAYS += [Play(scene, FIXED, "bench", [], title) for scene, _, title, _ in ON_BENCH]
+CASES = on(
+    "test",
+    Case("alone", [], "nobody else is there: the stale pointer is never used", True),
+    Case("double-add", [DOUBLE_ADD] + UNLOCK, "S is still the first on its list", True),
+    Case("unseen", UNLOCK, "S is second on its list: no check of lists sees it"),
+    Case("seen-later", UNLOCK + [LIST_DEL], "an innocent caller sees it later"),
+    Case("next-null", [NEXT_NULL] + UNLOCK, "S is a zspage of another class by now", True),
+    Case("next-null-compact", [NEXT_NULL] + UNLOCK, "the same, and B is a compaction"),
+    Case("freed", UNLOCK, "S is free memory by now: no check of lists sees it"),
+    # Zeroed memory is an empty zspage, and no lock.
+    Case("freed", [RWLOCK_MAGIC, ATOMIC], "freed memory is zeroed",
+         append="init_on_free=1", variant="init-on-free"),
+    Case("freed-later", UNLOCK + [NEXT_NULL],
+         "the slab allocator hands out the list heads as a zspage", True),
+) + on(
+    # lockdep reports the second unlock first, and then nothing more about locks;
+    # DEBUG_PREEMPT does not let the preemption count go below zero.
+    "lockdep",
+    Case("alone", [], "nobody else is there"),
+    Case("unseen", [UNLOCK_BALANCE], "lockdep alone sees it", True),
+    Case("double-add", [DOUBLE_ADD, UNLOCK_BALANCE], "both see it"),
+    Case("next-null", [NEXT_NULL, UNLOCK_BALANCE], "both see it"),
+) + on(
+    # Checks neither lists nor locks.
+    "bench",
+    Case("double-add", [ATOMIC], "nothing reports the list"),
+    Case("unseen", [ATOMIC], "nor here"),
+    Case("next-null", [OOPS], "NULL is followed"),
+    Case("freed-later", [ATOMIC, OOPS], "and here"),
+    Case("reader", [ATOMIC], "the second unlock does not take the lock from a reader", True,
+         "after A's second unlock: lock word 0x200, somebody has it"),
+)

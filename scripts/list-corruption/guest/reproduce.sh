@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# In the guest: one scene, or the storm for some milliseconds.
-# usage: play.sh MODULE play|storm SCENE|MILLISECONDS [PARAMETER=VALUE...]
+# In the guest: one case, or the storm for some milliseconds.
+# usage: reproduce.sh MODULE run|storm CASE|MILLISECONDS [PARAMETER=VALUE...]
 module=$1 what=$2 which=$3
 shift 3
 cd /guest/list-corruption || exit

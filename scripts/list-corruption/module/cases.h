@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The scenes: what B does while A has let go of its locks, and what an innocent
- * one does afterwards. Each is one line for a user of the allocator: it is made
- * of zs_malloc(), zs_free(), zs_map_object() and zs_compact() alone.
+ * The cases: what B does while A has dropped its locks, and what an innocent
+ * caller does afterwards. They use nothing but zs_malloc(), zs_free(),
+ * zs_map_object() and zs_compact().
  *
- *	echo NAME > /sys/module/zs_race_2023/parameters/play
+ *	echo NAME > /sys/module/zs_race_2023/parameters/run
  */
-#ifndef ZS_RACE_SCENES_H
-#define ZS_RACE_SCENES_H
+#ifndef ZS_RACE_CASES_H
+#define ZS_RACE_CASES_H
 
-#include "play.h"
+#include "reproducer.h"
 
 /* Objects of the other class that B allocates. */
 static unsigned int others = 6;
@@ -20,7 +20,7 @@ module_param(others, uint, 0644);
 #define T 2
 #define X 2
 
-struct zs_scene {
+struct zs_case {
 	const char *name;
 	const char *zspages;
 	unsigned int used[ZS_ZSPAGES];
@@ -30,7 +30,7 @@ struct zs_scene {
 
 static void fill_third(void)
 {
-	pr_info("B: allocates 3 objects of class %d\n", zs_play.class->size);
+	pr_info("B: allocates 3 objects of class %d\n", zs_race.class->size);
 	zs_add();
 	zs_add();
 	zs_add();
@@ -39,7 +39,7 @@ static void fill_third(void)
 static void put_another_in_front(void)
 {
 	pr_info("B: frees an object of X, allocates 2\n");
-	zs_drop_from(zs_play.zspage[X]);
+	zs_drop_from(zs_race.zspage[X]);
 	zs_add();
 	zs_add();
 }
@@ -47,7 +47,7 @@ static void put_another_in_front(void)
 static void take_the_other(void)
 {
 	pr_info("B: frees an object of X\n");
-	zs_drop_from(zs_play.zspage[X]);
+	zs_drop_from(zs_race.zspage[X]);
 }
 
 static void reuse_source(void)
@@ -55,16 +55,16 @@ static void reuse_source(void)
 	struct zspage *zspage;
 
 	pr_info("B: allocates %u objects of class %d\n", others,
-		zs_play.other->size);
+		zs_race.other->size);
 	zs_add_others(others);
-	zspage = zs_of(zs_play.others[0]);
+	zspage = zs_of(zs_race.others[0]);
 	pr_info("B: they are in %c\n", zs_name_of(zspage));
 }
 
 static void free_source(void)
 {
 	pr_info("B: frees the last object of S\n");
-	zs_drop_from(zs_play.zspage[S]);
+	zs_drop_from(zs_race.zspage[S]);
 }
 
 static void free_and_reuse_source(void)
@@ -76,29 +76,29 @@ static void free_and_reuse_source(void)
 static void compact_and_reuse_source(void)
 {
 	pr_info("B: compacts, too\n");
-	zs_compact(zs_play.pool);
+	zs_compact(zs_race.pool);
 	reuse_source();
 }
 
 /* Two zspages more; where does the second one come to lie? */
 static void allocate_zspages(void)
 {
-	unsigned int n = zs_play.other->objs_per_zspage;
-	void *head = &zs_play.class->fullness_list[0];
+	unsigned int n = zs_race.other->objs_per_zspage;
+	void *head = &zs_race.class->fullness_list[0];
 	struct zspage *zspage;
 
 	pr_info("B: allocates %u objects of class %d\n", n + 1,
-		zs_play.other->size);
+		zs_race.other->size);
 	zs_add_others(n + 1);
-	zspage = zs_of(zs_play.others[0]);
+	zspage = zs_of(zs_race.others[0]);
 	pr_info("B: the first ones are in %c\n", zs_name_of(zspage));
-	zspage = zs_of(zs_play.others[n]);
+	zspage = zs_of(zs_race.others[n]);
 	pr_info("B: the last one is in %s\n", (void *)zspage == head ?
 		"a zspage that lies on fullness_list[0] of the other class" :
 		"a new zspage");
-	zs_draw_list(zs_play.class, 3);
+	zs_draw_list(zs_race.class, 3);
 	pr_info("B: frees an object of T\n");
-	zs_drop_from(zs_play.zspage[T]);
+	zs_drop_from(zs_race.zspage[T]);
 }
 
 static struct {
@@ -111,18 +111,18 @@ static struct {
 
 static int zs_read_on(void *unused)
 {
-	zs_map_object(zs_play.pool, zs_reader.handle, ZS_MM_RO);
+	zs_map_object(zs_race.pool, zs_reader.handle, ZS_MM_RO);
 	complete(&zs_reader.has);
 	while (!READ_ONCE(zs_reader.stop))
 		cpu_relax();
-	zs_unmap_object(zs_play.pool, zs_reader.handle);
+	zs_unmap_object(zs_race.pool, zs_reader.handle);
 	complete(&zs_reader.done);
 	return 0;
 }
 
 static void zs_say_lock(const char *when)
 {
-	rwlock_t *lock = &zs_play.zspage[S]->lock;
+	rwlock_t *lock = &zs_race.zspage[S]->lock;
 	bool free = write_trylock(lock);
 
 	if (free)
@@ -138,10 +138,10 @@ static void read_source(void)
 	unsigned int i;
 
 	put_another_in_front();
-	for (i = 0; i < zs_play.nr; i++)
-		if (zs_play.handle[i] &&
-		    zs_of(zs_play.handle[i]) == zs_play.zspage[S])
-			zs_reader.handle = zs_play.handle[i];
+	for (i = 0; i < zs_race.nr; i++)
+		if (zs_race.handle[i] &&
+		    zs_of(zs_race.handle[i]) == zs_race.zspage[S])
+			zs_reader.handle = zs_race.handle[i];
 	init_completion(&zs_reader.has);
 	init_completion(&zs_reader.done);
 	zs_reader.task = kthread_create(zs_read_on, NULL, "zs-reader");
@@ -161,7 +161,7 @@ static void end_reading(void)
 	zs_say_lock("after the reader's end");
 }
 
-static const struct zs_scene zs_scenes[] = {
+static const struct zs_case zs_cases[] = {
 	{ "alone", "DST", { 4, 2, 2 } },
 	{ "double-add", "DST", { 4, 2, 2 }, fill_third },
 	{ "unseen", "DSXYZ", { 4, 4, 4, 4, 4 }, put_another_in_front },
@@ -174,77 +174,77 @@ static const struct zs_scene zs_scenes[] = {
 	{ "freed-later", "DST", { 4, 2, 2 }, free_source, allocate_zspages },
 };
 
-static void zs_act(const struct zs_scene *scene)
+static void zs_act(const struct zs_case *c)
 {
-	zs_play.on = true;
+	zs_race.on = true;
 	pr_info("| at first\n");
-	zs_draw(zs_play.class);
-	init_completion(&zs_play.opened);
-	init_completion(&zs_play.closed);
-	init_completion(&zs_play.done);
+	zs_draw(zs_race.class);
+	init_completion(&zs_race.opened);
+	init_completion(&zs_race.closed);
+	init_completion(&zs_race.done);
 	pr_info("A: compacts\n");
-	wake_up_process(zs_play.compactor);
-	wait_for_completion(&zs_play.opened);
+	wake_up_process(zs_race.compactor);
+	wait_for_completion(&zs_race.opened);
 	pr_info("| the window opens\n");
-	zs_draw(zs_play.class);
-	if (scene->meanwhile)
-		scene->meanwhile();
+	zs_draw(zs_race.class);
+	if (c->meanwhile)
+		c->meanwhile();
 	pr_info("| the window closes\n");
-	zs_draw(zs_play.class);
-	zs_draw(zs_play.other);
-	complete(&zs_play.closed);
-	wait_for_completion(&zs_play.done);
+	zs_draw(zs_race.class);
+	zs_draw(zs_race.other);
+	complete(&zs_race.closed);
+	wait_for_completion(&zs_race.done);
 	pr_info("| A has come to its end\n");
-	zs_draw(zs_play.class);
-	zs_draw(zs_play.other);
-	if (scene->afterwards)
-		scene->afterwards();
+	zs_draw(zs_race.class);
+	zs_draw(zs_race.other);
+	if (c->afterwards)
+		c->afterwards();
 }
 
-static int zs_play_scene(const struct zs_scene *scene)
+static int zs_run_case(const struct zs_case *c)
 {
 	unsigned long pages = 0;
 	int err, wrong;
 
-	if (zs_play.pool)
+	if (zs_race.pool)
 		return -EBUSY;
-	pr_info("scene %s begins\n", scene->name);
+	pr_info("case %s begins\n", c->name);
 	set_cpus_allowed_ptr(current, cpumask_of(ZS_CPU));
-	err = zs_set_up(scene->zspages, scene->used, others);
+	err = zs_set_up(c->zspages, c->used, others);
 	if (err)
 		return err;
-	zs_play.compactor = kthread_create(zs_compactor, NULL, "zs-compactor");
-	if (IS_ERR(zs_play.compactor))
-		return PTR_ERR(zs_play.compactor);
-	kthread_bind(zs_play.compactor, ZS_CPU);
-	get_task_struct(zs_play.compactor);
-	zs_act(scene);
-	zs_play.on = false;
-	kthread_stop_put(zs_play.compactor);
+	zs_race.compactor = kthread_create(zs_compactor, NULL, "zs-compactor");
+	if (IS_ERR(zs_race.compactor))
+		return PTR_ERR(zs_race.compactor);
+	kthread_bind(zs_race.compactor, ZS_CPU);
+	get_task_struct(zs_race.compactor);
+	zs_act(c);
+	zs_race.on = false;
+	kthread_stop_put(zs_race.compactor);
 	wrong = zs_verify();
 	if (!wrong)
 		pages = zs_tear_down();
-	pr_info("scene %s ends: windows %u, stale puts %u, wrong %d, pages left %lu\n",
-		scene->name, zs_play.windows, zs_play.stale, wrong, pages);
+	pr_info("case %s ends: windows %u, stale puts %u, wrong %d, pages left %lu\n",
+		c->name, zs_race.windows, zs_race.stale, wrong, pages);
 	return 0;
 }
 
-static int play_set(const char *name, const struct kernel_param *kp)
+static int run_set(const char *name, const struct kernel_param *kp)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(zs_scenes); i++)
-		if (sysfs_streq(name, zs_scenes[i].name))
-			return zs_play_scene(&zs_scenes[i]);
+	for (i = 0; i < ARRAY_SIZE(zs_cases); i++)
+		if (sysfs_streq(name, zs_cases[i].name))
+			return zs_run_case(&zs_cases[i]);
 	return -EINVAL;
 }
 
-static const struct kernel_param_ops play_ops = { .set = play_set };
-module_param_cb(play, &play_ops, NULL, 0200);
+static const struct kernel_param_ops run_ops = { .set = run_set };
+module_param_cb(run, &run_ops, NULL, 0200);
 
 #undef D
 #undef S
 #undef T
 #undef X
 
-#endif /* ZS_RACE_SCENES_H */
+#endif /* ZS_RACE_CASES_H */

@@ -4,7 +4,7 @@
  * three names.
  *
  * cond_resched(), which __zs_compact() calls with no lock held, may take as
- * long as the scheduler likes. Here it takes as long as a scene likes: that is
+ * long as the scheduler likes. Here it takes as long as a case likes: that is
  * all the hook does. list_add() and list_del_init(), which insert_zspage() and
  * remove_zspage() call, say in the log what they are about to do.
  */

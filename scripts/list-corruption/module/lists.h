@@ -10,7 +10,7 @@
 #include <linux/uaccess.h>
 
 #define ZS_NAMES 8
-/* Longer than any list of a scene. */
+/* Longer than any list of a case. */
 #define ZS_LONGEST 12
 
 static struct {

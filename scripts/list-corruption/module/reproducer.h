@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stage: one pool, one class that A compacts, another class, and the
- * hand-over from A, which has let go of its locks in the middle of
- * __zs_compact(), to B and back.
+ * What all cases share: one pool, one class that A compacts, another class,
+ * and the hand-over to B and back when A has dropped its locks in the middle of
+ * __zs_compact().
  *
- * Both are bound to one CPU. That is no more than luck would have it: what one
- * of them frees, the next one to allocate gets.
+ * A and B run on the same CPU, so that what one of them frees, the next one to
+ * allocate gets. Without that it would take luck.
  */
-#ifndef ZS_RACE_PLAY_H
-#define ZS_RACE_PLAY_H
+#ifndef ZS_RACE_REPRODUCER_H
+#define ZS_RACE_REPRODUCER_H
 
 #include <linux/kthread.h>
 
@@ -32,17 +32,17 @@ static struct {
 	unsigned int windows;
 	unsigned int stale;
 	struct zspage *listed[ZS_NAMES];
-	struct zspage *hand[ZS_NAMES];
+	struct zspage *isolated[ZS_NAMES];
 	struct zspage *zspage[ZS_ZSPAGES];
 	unsigned long handle[ZS_ZSPAGES * ZS_PER_ZSPAGE + ZS_PER_ZSPAGE];
 	unsigned int nr;
 	unsigned long others[ZS_OTHERS];
 	unsigned int nr_others;
-} zs_play;
+} zs_race;
 
-static char zs_actor(void)
+static char zs_thread(void)
 {
-	return current == zs_play.compactor ? 'A' : 'B';
+	return current == zs_race.compactor ? 'A' : 'B';
 }
 
 /* --- what is on a list, as told by those who put and take --- */
@@ -61,9 +61,9 @@ static struct zspage **zs_find(struct zspage *zspages[ZS_NAMES],
 /* A knows of no zspage but those that it takes: it must have taken what it puts. */
 static bool zs_is_stale(struct zspage *zspage)
 {
-	struct zspage **place = zs_find(zs_play.hand, zspage);
+	struct zspage **place = zs_find(zs_race.isolated, zspage);
 
-	if (current != zs_play.compactor)
+	if (current != zs_race.compactor)
 		return false;
 	if (!place)
 		return true;
@@ -77,20 +77,20 @@ static void zs_say_put(struct size_class *class, struct zspage *zspage,
 	struct zspage **place;
 	const char *how = "";
 
-	if (!zs_play.on || zs_name_of(zspage) == '?')
+	if (!zs_race.on || zs_name_of(zspage) == '?')
 		return;
-	place = zs_find(zs_play.listed, zspage);
+	place = zs_find(zs_race.listed, zspage);
 	if (zs_is_stale(zspage)) {
-		zs_play.stale++;
+		zs_race.stale++;
 		how = place ? ", which is on a list" : ", which was freed";
 	}
 	pr_info("%c: puts %c%s, %u in use, on group %d of class %d%s\n",
-		zs_actor(), zs_name_of(zspage), how, get_zspage_inuse(zspage),
+		zs_thread(), zs_name_of(zspage), how, get_zspage_inuse(zspage),
 		group, class->size,
 		group < 0 || group >= NR_FULLNESS_GROUPS ?
 			": there is no such group" : "");
 	if (!place) {
-		place = zs_find(zs_play.listed, NULL);
+		place = zs_find(zs_race.listed, NULL);
 		if (place)
 			*place = zspage;
 	}
@@ -100,15 +100,15 @@ static void zs_say_take(struct size_class *class, struct zspage *zspage)
 {
 	struct zspage **place;
 
-	if (!zs_play.on || zs_name_of(zspage) == '?')
+	if (!zs_race.on || zs_name_of(zspage) == '?')
 		return;
-	pr_info("%c: takes %c off group %d of class %d\n", zs_actor(),
+	pr_info("%c: takes %c off group %d of class %d\n", zs_thread(),
 		zs_name_of(zspage), zspage->fullness, class->size);
-	place = zs_find(zs_play.listed, zspage);
+	place = zs_find(zs_race.listed, zspage);
 	if (place)
 		*place = NULL;
-	place = zs_find(zs_play.hand, NULL);
-	if (place && current == zs_play.compactor)
+	place = zs_find(zs_race.isolated, NULL);
+	if (place && current == zs_race.compactor)
 		*place = zspage;
 }
 
@@ -117,12 +117,12 @@ static void zs_say_take(struct size_class *class, struct zspage *zspage)
 static void zs_window(struct zs_pool *pool, struct size_class *class,
 		      struct zspage *src)
 {
-	if (zs_play.on && current == zs_play.compactor &&
-	    class == zs_play.class && !zs_play.windows++) {
+	if (zs_race.on && current == zs_race.compactor &&
+	    class == zs_race.class && !zs_race.windows++) {
 		pr_info("A: let go of its locks; src_zspage is %c\n",
 			src ? zs_name_of(src) : '0');
-		complete(&zs_play.opened);
-		wait_for_completion(&zs_play.closed);
+		complete(&zs_race.opened);
+		wait_for_completion(&zs_race.closed);
 		pr_info("A: takes its locks again\n");
 	}
 	zs_cond_resched();
@@ -130,8 +130,8 @@ static void zs_window(struct zs_pool *pool, struct size_class *class,
 
 static int zs_compactor(void *unused)
 {
-	zs_compact(zs_play.pool);
-	complete(&zs_play.done);
+	zs_compact(zs_race.pool);
+	complete(&zs_race.done);
 	while (!kthread_should_stop())
 		schedule_timeout_idle(1);
 	return 0;
@@ -149,53 +149,53 @@ static struct zspage *zs_of(unsigned long handle)
 
 static unsigned long zs_new(struct size_class *class)
 {
-	unsigned long handle = zs_malloc(zs_play.pool,
+	unsigned long handle = zs_malloc(zs_race.pool,
 					 class->size - ZS_HANDLE_SIZE,
 					 GFP_KERNEL);
 	unsigned long *bytes;
 
 	if (IS_ERR_VALUE(handle))
 		return 0;
-	bytes = zs_map_object(zs_play.pool, handle, ZS_MM_WO);
+	bytes = zs_map_object(zs_race.pool, handle, ZS_MM_WO);
 	*bytes = ~handle;
-	zs_unmap_object(zs_play.pool, handle);
+	zs_unmap_object(zs_race.pool, handle);
 	return handle;
 }
 
 static bool zs_object_ok(unsigned long handle)
 {
-	unsigned long *bytes = zs_map_object(zs_play.pool, handle, ZS_MM_RO);
+	unsigned long *bytes = zs_map_object(zs_race.pool, handle, ZS_MM_RO);
 	bool ok = *bytes == ~handle;
 
-	zs_unmap_object(zs_play.pool, handle);
+	zs_unmap_object(zs_race.pool, handle);
 	return ok;
 }
 
 /* An object more in the class that A compacts. */
 static void zs_add(void)
 {
-	unsigned long handle = zs_new(zs_play.class);
+	unsigned long handle = zs_new(zs_race.class);
 
-	if (handle && zs_play.nr < ARRAY_SIZE(zs_play.handle))
-		zs_play.handle[zs_play.nr++] = handle;
+	if (handle && zs_race.nr < ARRAY_SIZE(zs_race.handle))
+		zs_race.handle[zs_race.nr++] = handle;
 }
 
 /* Objects in the other class. */
 static void zs_add_others(unsigned int n)
 {
-	while (n-- && zs_play.nr_others < ZS_OTHERS) {
-		unsigned long handle = zs_new(zs_play.other);
+	while (n-- && zs_race.nr_others < ZS_OTHERS) {
+		unsigned long handle = zs_new(zs_race.other);
 
 		if (!handle)
 			return;
-		zs_play.others[zs_play.nr_others++] = handle;
+		zs_race.others[zs_race.nr_others++] = handle;
 	}
 }
 
 static void zs_drop(unsigned int i)
 {
-	zs_free(zs_play.pool, zs_play.handle[i]);
-	zs_play.handle[i] = 0;
+	zs_free(zs_race.pool, zs_race.handle[i]);
+	zs_race.handle[i] = 0;
 }
 
 /* One of the objects that @zspage has. */
@@ -203,8 +203,8 @@ static void zs_drop_from(struct zspage *zspage)
 {
 	unsigned int i;
 
-	for (i = 0; i < zs_play.nr; i++) {
-		if (zs_play.handle[i] && zs_of(zs_play.handle[i]) == zspage) {
+	for (i = 0; i < zs_race.nr; i++) {
+		if (zs_race.handle[i] && zs_of(zs_race.handle[i]) == zspage) {
 			zs_drop(i);
 			return;
 		}
@@ -220,7 +220,7 @@ static struct size_class *zs_class_of(unsigned int objs, bool exactly)
 	unsigned int i;
 
 	for (i = 0; i < ZS_SIZE_CLASSES; i++) {
-		struct size_class *class = zs_play.pool->size_class[i];
+		struct size_class *class = zs_race.pool->size_class[i];
 
 		if (exactly ? class->objs_per_zspage == objs :
 			      class->objs_per_zspage >= objs)
@@ -238,21 +238,21 @@ static int zs_set_up(const char *names, const unsigned int *used,
 	unsigned int zspages = strlen(names);
 	unsigned int i, j;
 
-	zs_play.pool = zs_create_pool("race");
-	if (!zs_play.pool)
+	zs_race.pool = zs_create_pool("race");
+	if (!zs_race.pool)
 		return -ENOMEM;
-	zs_play.class = zs_class_of(ZS_PER_ZSPAGE, true);
-	zs_play.other = zs_class_of(max(others, ZS_PER_ZSPAGE + 1), false);
-	if (!zs_play.class || !zs_play.other)
+	zs_race.class = zs_class_of(ZS_PER_ZSPAGE, true);
+	zs_race.other = zs_class_of(max(others, ZS_PER_ZSPAGE + 1), false);
+	if (!zs_race.class || !zs_race.other)
 		return -ENOENT;
 	for (i = 0; i < zspages * ZS_PER_ZSPAGE; i++)
 		zs_add();
-	if (zs_play.nr != zspages * ZS_PER_ZSPAGE)
+	if (zs_race.nr != zspages * ZS_PER_ZSPAGE)
 		return -ENOMEM;
 	for (i = 0; i < zspages; i++) {
-		zs_play.zspage[i] = zs_of(zs_play.handle[i * ZS_PER_ZSPAGE]);
-		zs_name(names[i], zs_play.zspage[i]);
-		zs_play.listed[i] = zs_play.zspage[i];
+		zs_race.zspage[i] = zs_of(zs_race.handle[i * ZS_PER_ZSPAGE]);
+		zs_name(names[i], zs_race.zspage[i]);
+		zs_race.listed[i] = zs_race.zspage[i];
 	}
 	for (i = zspages; i-- > 0;)
 		for (j = used[i]; j < ZS_PER_ZSPAGE; j++)
@@ -266,14 +266,14 @@ static int zs_verify(void)
 	unsigned int i;
 	int wrong = 0;
 
-	wrong += zs_check(zs_play.pool, zs_play.class);
-	wrong += zs_check(zs_play.pool, zs_play.other);
+	wrong += zs_check(zs_race.pool, zs_race.class);
+	wrong += zs_check(zs_race.pool, zs_race.other);
 	/* Of no use, and dangerous, where the lists are not in order. */
-	for (i = 0; !wrong && i < zs_play.nr; i++)
-		if (zs_play.handle[i])
-			wrong += !zs_object_ok(zs_play.handle[i]);
-	for (i = 0; !wrong && i < zs_play.nr_others; i++)
-		wrong += !zs_object_ok(zs_play.others[i]);
+	for (i = 0; !wrong && i < zs_race.nr; i++)
+		if (zs_race.handle[i])
+			wrong += !zs_object_ok(zs_race.handle[i]);
+	for (i = 0; !wrong && i < zs_race.nr_others; i++)
+		wrong += !zs_object_ok(zs_race.others[i]);
 	return wrong;
 }
 
@@ -283,13 +283,13 @@ static unsigned long zs_tear_down(void)
 	unsigned long pages;
 	unsigned int i;
 
-	for (i = 0; i < zs_play.nr; i++)
-		zs_free(zs_play.pool, zs_play.handle[i]);
-	for (i = 0; i < zs_play.nr_others; i++)
-		zs_free(zs_play.pool, zs_play.others[i]);
-	pages = zs_get_total_pages(zs_play.pool);
-	zs_destroy_pool(zs_play.pool);
+	for (i = 0; i < zs_race.nr; i++)
+		zs_free(zs_race.pool, zs_race.handle[i]);
+	for (i = 0; i < zs_race.nr_others; i++)
+		zs_free(zs_race.pool, zs_race.others[i]);
+	pages = zs_get_total_pages(zs_race.pool);
+	zs_destroy_pool(zs_race.pool);
 	return pages;
 }
 
-#endif /* ZS_RACE_PLAY_H */
+#endif /* ZS_RACE_REPRODUCER_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The storm: no scene, no hook, no script. Workers allocate, check and free a
+ * The storm: no case, no hook, no script. Workers allocate, check and free a
  * few objects of many classes while compactors compact, until the kernel warns
  * of something or the time is over.
  *

@@ -3,5 +3,5 @@
 
 #include "hook.h"
 #include "zsmalloc_2023.c"
-#include "scenes.h"
+#include "cases.h"
 #include "storm.h"

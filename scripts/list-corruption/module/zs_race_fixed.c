@@ -3,5 +3,5 @@
 
 #include "hook.h"
 #include "zsmalloc_fixed.c"
-#include "scenes.h"
+#include "cases.h"
 #include "storm.h"
