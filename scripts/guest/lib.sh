@@ -81,12 +81,6 @@ needs_dropin_c() {
 	[ -e "$(ours zsmalloc_c)" ] || fail "zsmalloc_c.ko was not built"
 }
 
-# A result besides that of the test function itself.
-# usage: result "ok"|"not ok"|"same" NAME [DETAIL]
-result() {
-	printf '%s %s\n' "$1" "${*:2}" >>$WORK/results
-}
-
 # --- kernel log: a warning that a test provokes ---
 # The host's checker demands that the pattern shows up in between, and lets
 # that one splat pass.
@@ -119,7 +113,9 @@ wait_for() {
 	done
 }
 
-# What goes on beside a test.
+# How results are told, and what goes on beside a test.
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/ktap.sh"
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
 

@@ -62,7 +62,7 @@ noise_off() {
 	done
 	NOISE=()
 	trap - EXIT
-	echo "    # rounds meanwhile: ${said#, }" >>$WORK/results
+	note "rounds meanwhile: ${said#, }"
 	[ -z "$silent" ] || fail "noise: ${silent#, }"
 }
 

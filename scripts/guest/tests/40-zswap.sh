@@ -122,7 +122,7 @@ test_zswap_in_front_of_zram() {
 	echo $((4 << 20)) >$CGROUP/zs-t/memory.zswap.max
 	hog verify
 	reclaim
-	echo "    # pages written back to zram: $(written_back), there: $(mib "$(mm_stat zram0 orig)")" >>$WORK/results
+	note "pages written back to zram: $(written_back), there: $(mib "$(mm_stat zram0 orig)")"
 	[ "$(written_back)" -gt 0 ] || fail "zswap gave nothing to zram"
 	zram_has zram0 $((4 << 20))
 	hog verify

@@ -120,7 +120,7 @@ test_while_written_and_read() {
 	done
 	noise_off
 	freed=$(mm_stat zram0 compacted)
-	echo "    # pages freed meanwhile: $freed" >>$WORK/results
+	note "pages freed meanwhile: $freed"
 	[ $freed -gt 500 ] || fail "only $freed pages were freed meanwhile"
 	blk verify /dev/zram0 $BYTES "${rounds[@]}"
 }

@@ -127,12 +127,10 @@ test_nothing_is_traced_unasked() {
 	same "events" "$(trace_count 'zs_[a-z_]*')" 0
 }
 
-# Unit tests, whose results are those of 80-kunit.
 kunit_traced() {
 	trace_on
 	kunit "$1"
 	trace_off
-	rm $WORK/results
 }
 
 test_failed_malloc_is_traced() {

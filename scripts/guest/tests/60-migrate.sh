@@ -24,7 +24,7 @@ migrated() {
 # usage: migrated_since WHAT_IT_WAS_BEFORE; some page must have been
 migrated_since() {
 	local pages=$(($(migrated) - $1))
-	echo "    # pages migrated: $pages" >>$WORK/results
+	note "pages migrated: $pages"
 	[ $pages -gt 0 ] || fail "no page was migrated"
 }
 
@@ -114,7 +114,7 @@ test_with_compaction_at_once() {
 	noise_off
 	migrated_since $before
 	freed=$(mm_stat zram0 compacted)
-	echo "    # pages freed by zs_compact: $freed" >>$WORK/results
+	note "pages freed by zs_compact: $freed"
 	[ $freed -gt 0 ] || fail "zs_compact freed nothing"
 }
 

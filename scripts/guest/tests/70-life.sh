@@ -62,7 +62,7 @@ test_zswap_pools_change_under_load() {
 	hog punch 1 30
 	hog verify
 	local stored=$(($(vmstat_about zswpout) - before))
-	echo "    # pages stored meanwhile: $stored" >>$WORK/results
+	note "pages stored meanwhile: $stored"
 	[ $stored -gt 1000 ] || fail "only $stored pages were stored"
 	noise_off
 	hog_stop
@@ -103,7 +103,7 @@ inject() {
 	allow_end
 	failed=$((at_most - $(cat "./times")))
 	cd /
-	echo "    # allocations that failed: $failed, writes that ended for it: $errors" >>$WORK/results
+	note "allocations that failed: $failed, writes that ended for it: $errors"
 	[ $failed -gt 100 ] || fail "only $failed allocations failed"
 	[ $errors -gt 0 ] || fail "no write failed"
 	blk copy /dev/zram0 $BYTES

@@ -90,7 +90,7 @@ fail_each() {
 
 # usage: fail_report WHAT AT_LEAST
 fail_report() {
-	echo "    # $1: $failed allocations failed, $survived of them did not matter" >>$WORK/results
+	note "$1: $failed allocations failed, $survived of them did not matter"
 	[ $failed -ge $2 ] || fail "$1: $failed allocations failed, not $2"
 	failed=0 survived=0
 }
@@ -106,9 +106,7 @@ test_kunit() {
 	if grep 'fault injection is off' $WORK/ktap; then
 		fail "no allocation can fail"
 	fi
-	awk '/zs-test: fault points hit: / { s += $NF; n++ }
-		END { print "    # " s + 0 " allocations failed in " n + 0 " cases"; exit !s }' \
-		$WORK/ktap >>$WORK/results || fail "no allocation failed"
+	grep -q 'zs-test: fault points hit: [1-9]' $WORK/ktap || fail "no allocation failed"
 }
 
 test_module_load() {
