@@ -5,7 +5,7 @@ import fcntl
 import os
 import sys
 
-# What is held, for as long as the process lives.
+# Locks, held until the process exits.
 HELD = []
 
 
@@ -15,7 +15,7 @@ def lock_of(folder):
 
 
 def hold(folder):
-    """FOLDER is ours until this process ends; a later run waits for that."""
+    """Reserve FOLDER until this process exits; wait if it is in use."""
     lock = lock_of(folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

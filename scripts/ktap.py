@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The results of the guest's tests, as the kernel's own tools/testing/kunit reads them."""
+"""Reads the results of the guest's tests with the parser of the kernel's kunit.py."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ BUILD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def kunit(name):
-    """A module of kunit.py, out of the source of a kernel that is here."""
+    """Import a module from tools/testing/kunit of an unpacked kernel."""
     for source in ("linux", "stock/stock/source"):
         folder = os.path.join(BUILD, source, "tools", "testing", "kunit")
         if os.path.exists(folder) and folder not in sys.path:
@@ -19,17 +19,18 @@ def kunit(name):
 
 
 class Results:
-    """Names of tests that have no tests within: FILE/FUNCTION, FILE/FUNCTION/PART."""
+    """Names of tests without subtests, FILE/FUNCTION or FILE/FUNCTION/SUBTEST; also of those
+    that fail although none of their subtests does."""
 
     def __init__(self, lines, out=None):
-        """Reads all lines, and prints to `out` what kunit.py prints of them, as they come."""
+        """Parse all lines, and print results to `out` as kunit.py does."""
         self.passed, self.failed, self.skipped = [], [], []
         self.reasons = {}
         parser = kunit("kunit_parser")
         parser.stdout = kunit("kunit_printer").Printer(out or sys.stdout)
         lines = self.noting_reasons(lines)
         main = parser.parse_run_tests(lines)
-        # It stops at the last result; whoever writes the lines does not.
+        # The parser stops at the last result, but the guest goes on.
         for _ in lines:
             pass
         self.take(main, "")
@@ -37,7 +38,7 @@ class Results:
             self.failed.append(f"{main.counts.errors} errors in KTAP")
 
     def noting_reasons(self, lines):
-        """The parser forgets why a test is left out."""
+        """The parser drops the reason why a test was skipped."""
         for line in lines:
             match = re.search(r"\bok \d+ (\S+) # SKIP (.+)", line)
             if match:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Shared by the host scripts: where things are, how to talk, how to fail.
+# Sourced by the scripts on the host: paths, messages, errors.
 
-# A failure inside $(...) ends that, too, as it does outside.
+# set -e also applies inside $(...).
 shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
-# What apt and cargo say when they reach nothing.
+# Messages of apt and cargo without a network.
 # shellcheck disable=SC2034
 NO_NETWORK='^Err:|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
-# When the first of these scripts began; those it calls inherit it.
+# Start time of the outermost script.
 export ZS_START=${ZS_START:-$EPOCHSECONDS}
 
 # Elapsed time as m:ss.
@@ -28,7 +28,7 @@ die() {
 	exit 1
 }
 
-# A folder is ours until this script and what it started end; a later run waits for that.
+# Reserve a folder until this script and its children exit; wait if it is in use.
 hold() {
 	local fd
 	mkdir -p "$1"
@@ -39,12 +39,12 @@ hold() {
 	fi
 }
 
-# Run a long command with its output in a log and a line of progress every few
-# seconds. The progress command prints a word or two and may be any function.
+# Run a long command with its output in a log, and print progress every few seconds.
+# The progress command may be a function.
 #
-# A command that is a function ends with what fails in it (set -e), also when the caller
-# asks for the status: bash ignores set -e in all that runs below ||, && or if, in
-# subshells and in the background as well, but not in a process substitution.
+# If the command is a function, set -e applies in it even if the caller tests the
+# status. bash ignores set -e in everything run below ||, && or if, subshells and
+# background jobs included, but not in a process substitution.
 # usage: with_progress LOG "what" progress_command command...
 with_progress() {
 	local log=$1 what=$2 progress=$3 fd pid rc t=0
@@ -52,13 +52,13 @@ with_progress() {
 	mkdir -p "$(dirname "$log")"
 	exec {fd}< <(
 		exec >"$log" 2>&1 </dev/null
-		# To be stopped itself, and not by way of a shell.
+		# So that signals reach the command and not a shell.
 		[ "$(type -t "$1")" != file ] || exec "$@"
 		set -e
 		"$@"
 	)
 	pid=$!
-	# A stop of the script stops the command, too.
+	# Stop the command with the script.
 	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
@@ -74,13 +74,13 @@ with_progress() {
 	return "$rc"
 }
 
-# The same, and if it fails the end of the log and no way back.
+# The same; on failure print the end of the log and exit.
 logged() {
 	local log=$1 what=$2
 	with_progress "$@" || {
 		{
 			echo "--- end of $log ---"
-			# The first error is worth more than the last lines.
+			# The first errors say more than the last lines.
 			grep -n -m5 -iE '(^|[^a-z_-])(error|fatal)([:[]|$)' "$log" || true
 			tail -n 25 "$log"
 			echo "---"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086
-# What run-tests.sh does after each test: back to how the guest was after boot,
-# whatever a test did, and the checks that hold after every test.
+# Sourced by run-tests.sh. After each test it restores the state that the guest
+# had after boot, and checks what must hold then.
 
 NR_START=$(vmstat nr_zspages)
 MIN_FREE=$(cat /proc/sys/vm/min_free_kbytes)
@@ -42,13 +42,13 @@ clean_up() {
 	fi
 }
 
-# Every process that was not there before the tests and is none of the kernel's:
-# what a test started and left, and what that started.
+# Kill what a test left behind: every process that did not exist before the
+# tests and is not a kernel thread.
 kill_others() {
 	local stat pid rest _state parent
 	for stat in /proc/[0-9]*/stat; do
 		read -r pid rest <"$stat" || continue
-		# "pid (name) state parent ...", and a name may have anything in it.
+		# "pid (name) state parent ..."; the name may contain blanks and parentheses.
 		read -r _state parent _ <<<"${rest##*) }"
 		case " $BEFORE $$ " in
 		*" $pid "*) continue ;;
@@ -61,12 +61,12 @@ kill_others() {
 # shellcheck disable=SC2012 # numbers
 BEFORE=$(ls -d /proc/[0-9]* | sed 's,/proc/,,' | tr '\n' ' ')
 
-# Where the kernel has kmemleak: what nothing points to any more. By now no
-# module of ours is loaded, so all they had must be gone. What is younger than
-# five seconds is not reported; the next scan does.
+# Report what kmemleak finds, if the kernel has it. Our modules are unloaded by
+# now and must have freed everything. kmemleak does not report objects younger
+# than five seconds; the next scan does.
 leaks() {
 	[ -e $DEBUGFS/kmemleak ] || return 0
-	# It turns itself off when it runs out of memory.
+	# kmemleak disables itself when it runs out of memory.
 	if ! echo scan >$DEBUGFS/kmemleak; then
 		echo "FAIL: kmemleak is off"
 		return 1

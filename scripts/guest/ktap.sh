@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086
-# Results as KTAP, see Documentation/dev-tools/ktap.rst of the kernel. They go to the
-# kernel log: KUnit's are there, and kunit.py reads both from the console. lib.sh has
-# this.
+# Print results as KTAP (Documentation/dev-tools/ktap.rst in the kernel). They go to
+# the kernel log, where KUnit prints its own, so that kunit.py reads both from the
+# console. Sourced by lib.sh.
 
 KMSG=${KMSG:-/dev/kmsg}
-# How far results are indented: four blanks for each level, as KUnit has it.
+# Indentation of results, four blanks per level as in KUnit.
 INDENT=
 
 ktap() {
@@ -14,13 +14,12 @@ ktap() {
 	echo "${line:0:900}" >>$KMSG
 }
 
-# A line about the test that is running.
+# Print a diagnostic line about the running test.
 note() {
 	ktap "# $*"
 }
 
-# What follows are results that are part of NAME, until subtests_end.
-# usage: subtests NAME [HOW_MANY]
+# Begin the subtests of NAME. usage: subtests NAME [COUNT]
 subtests() {
 	INDENT+='    '
 	ktap "KTAP version 1"
@@ -32,8 +31,8 @@ subtests_end() {
 	INDENT=${INDENT#    }
 }
 
-# Before what reports by itself: from here on, the test that is running has results
-# besides its own, and its name is only that of all of them.
+# Turn the running test into a group of subtests. To be called before something
+# that prints results by itself.
 more_results() {
 	[ -e $WORK/results ] || {
 		: >$WORK/results
@@ -42,7 +41,7 @@ more_results() {
 	}
 }
 
-# A result besides that of the test function itself.
+# Report a subtest of the running test.
 # usage: result "ok"|"not ok" NAME [DIRECTIVE...]
 result() {
 	more_results

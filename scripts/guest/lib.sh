@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034,SC2120
-# What the scripts in the guest share. ALLOC is the allocator to work on:
-# `rust`, our modules, or `c`, the kernel's own, for comparison.
+# Shared by the scripts in the guest. ALLOC is the allocator under test: `rust`,
+# our modules, or `c`, the kernel's own, for comparison.
 
 ALLOC=${ZS_ALLOC:-rust}
 MODULES=/lib/modules/$(uname -r)
@@ -13,18 +13,18 @@ CGROUP=/sys/fs/cgroup
 ZSWAP=/sys/module/zswap/parameters
 DEBUGFS=/sys/kernel/debug
 
-# The slab caches of the allocators, C's and ours.
+# Slab caches of both allocators.
 OUR_SLABS='^(zs_handle|zspage|zsmalloc)'
 
-# The type by which zswap finds the allocator under test.
+# zpool type of the allocator under test.
 if [ "$ALLOC" = rust ]; then
 	ZPOOL=zsmalloc_rs
 else
 	ZPOOL=zsmalloc
 fi
 
-# What puts our pools behind <linux/zsmalloc.h>: the drop-in or, where the
-# kernel's own zsmalloc is built in, the takeover.
+# The module that implements <linux/zsmalloc.h> on our pools: the drop-in, or the
+# takeover if the kernel's own zsmalloc is built in.
 FACE=zsmalloc
 [ ! -e "$MODULES/updates/zsmalloc_takeover.ko" ] || FACE=zsmalloc_takeover
 BACKEND=/sys/module/$FACE/parameters/backend
@@ -34,8 +34,7 @@ fail() {
 	exit 1
 }
 
-# What must be refused, and why: the reason is in what it prints.
-# usage: refused REGEX command...
+# Fail unless the command fails and prints the reason. usage: refused REGEX command...
 refused() {
 	local why=$1
 	shift
@@ -45,20 +44,20 @@ refused() {
 	grep -qE "$why" $WORK/refused || fail "$*: $(cat $WORK/refused)"
 }
 
-# A line in the kernel log, so that it shows what was going on.
+# Write a line to the kernel log.
 mark() {
 	echo "zs-test: $*" >/dev/kmsg
 }
 
-# For tests that make sense for our modules only.
+# Skip the test unless it runs on our modules.
 needs_rust() {
 	if [ "$ALLOC" != rust ]; then
-		echo "for the Rust allocator" >$WORK/skip
+		echo "needs the Rust allocator" >$WORK/skip
 		exit 0
 	fi
 }
 
-# For tests of pages that the kernel moves.
+# Skip the test if the kernel cannot migrate pages.
 needs_migration() {
 	if [ ! -e /proc/sys/vm/compact_memory ]; then
 		echo "the kernel has no CONFIG_COMPACTION" >$WORK/skip
@@ -66,7 +65,7 @@ needs_migration() {
 	fi
 }
 
-# For tests of the choice between two allocators.
+# Skip the test unless a pool can be on either allocator.
 needs_two_backends() {
 	needs_rust
 	[ $FACE = zsmalloc_takeover ] || needs_dropin_c
@@ -75,15 +74,15 @@ needs_two_backends() {
 needs_dropin_c() {
 	needs_rust
 	if [ $FACE != zsmalloc ]; then
-		echo "for the drop-in" >$WORK/skip
+		echo "needs the drop-in" >$WORK/skip
 		exit 0
 	fi
 	[ -e "$(ours zsmalloc_c)" ] || fail "zsmalloc_c.ko was not built"
 }
 
 # --- kernel log: a warning that a test provokes ---
-# The host's checker demands that the pattern shows up in between, and lets
-# that one splat pass.
+# check-dmesg requires a match between begin and end, and accepts lines and splats
+# that match.
 expect_begin() {
 	mark "expect-begin $*"
 }
@@ -92,7 +91,7 @@ expect_end() {
 	mark "expect-end"
 }
 
-# What may be said there, or not.
+# The same, but nothing has to match.
 allow_begin() {
 	mark "allow-begin $*"
 }
@@ -102,7 +101,7 @@ allow_end() {
 }
 
 # --- waiting ---
-# usage: wait_for SECONDS command...; true as soon as the command is.
+# Retry a command until it succeeds. usage: wait_for SECONDS command...
 wait_for() {
 	local tries=$(($1 * 20))
 	shift
@@ -113,22 +112,21 @@ wait_for() {
 	done
 }
 
-# How results are told, and what goes on beside a test.
+# Results, and background load.
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/ktap.sh"
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/noise.sh"
 
 # --- numbers ---
-# Exact, and the kernel complains of a counter that is below zero: to be called
-# when nothing goes on that counts.
+# The exact value. The kernel sums up its per-CPU counters for that, and warns of
+# a negative sum, so nothing may change the counters meanwhile.
 vmstat() {
-	# The counters are per CPU and summed up now and then; now.
 	echo 1 >/proc/sys/vm/stat_refresh
 	vmstat_about "$1"
 }
 
-# As it was summed up last. While CPUs count up and down a sum can be below zero.
+# The value as last summed up. It may be negative while counters change.
 vmstat_about() {
 	awk -v n="$1" '$1 == n { print $2; f = 1 } END { if (!f) print 0 }' /proc/vmstat
 }
@@ -144,7 +142,7 @@ mm_stat() {
 	awk -v n=$n '{ print $n }' "/sys/block/$1/mm_stat"
 }
 
-# A number of our own statistics, summed up over all pools.
+# A counter of our own statistics, summed over all pools.
 rs_stat() {
 	cat $DEBUGFS/zsmalloc_rs/*/stats 2>/dev/null |
 		awk -v n="$1" '$1 == n { s += $2 } END { print s + 0 }'
@@ -154,13 +152,13 @@ zswap_stat() {
 	cat "$DEBUGFS/zswap/$1"
 }
 
-# usage: zswap_has PAGES; that many at least are stored there now
+# Fail unless zswap stores that many pages. usage: zswap_has PAGES
 zswap_has() {
 	[ "$(zswap_stat stored_pages)" -ge "$1" ] ||
 		fail "only $(zswap_stat stored_pages) pages in zswap, not $1"
 }
 
-# usage: zram_has zramN BYTES; that many at least are stored there now, compressed or not
+# Fail unless the device stores that many bytes of data. usage: zram_has zramN BYTES
 zram_has() {
 	[ "$(mm_stat "$1" orig)" -ge "$2" ] || fail "only $(mib "$(mm_stat "$1" orig)") in $1"
 	[ "$(mm_stat "$1" used)" -gt 0 ] || fail "$1 has no page of the allocator"
@@ -187,12 +185,12 @@ kernels() {
 	find "$MODULES/kernel" -name "$1.ko"
 }
 
-# The kernel has no module of that name, but what it would do.
+# True if a module is built into the kernel.
 built_in() {
 	grep -q "/$1\.ko$" "$MODULES/modules.builtin"
 }
 
-# As modprobe does: the parameters that the kernel command line has for it.
+# The parameters of a module on the kernel command line, as modprobe passes them.
 # usage: boot_params MODULE
 boot_params() {
 	tr ' ' '\n' </proc/cmdline | sed -n "s/^$1\.//p"
@@ -204,7 +202,7 @@ load() {
 	insmod "$@" $(boot_params "${name%.ko}") || fail "insmod $* failed"
 }
 
-# Load the allocator under test, with what the caller has to say to it.
+# Load the allocator under test. usage: load_allocator [PARAMETER=VALUE...]
 load_allocator() {
 	if [ "$ALLOC" = rust ]; then
 		load "$(ours zsmalloc_rs)" "$@"
@@ -217,8 +215,8 @@ load_allocator() {
 	fi
 }
 
-# Not by modprobe: the allocator is loaded by then, and modprobe would bring in
-# the drop-in's modules even where the C one is the choice.
+# Load zram on the allocator that is loaded. modprobe would load the drop-in, even
+# with ALLOC=c.
 load_zram() {
 	local path name
 	while read -r _ path _; do
@@ -235,8 +233,8 @@ unused() {
 	[ ! -e "/sys/module/$1" ] || [ "$(cat "/sys/module/$1/refcnt")" -eq 0 ]
 }
 
-# zswap destroys a pool it left in the background, so a module may be in use
-# for a moment more.
+# zswap destroys its old pool asynchronously, so a module may stay in use for a
+# moment.
 unload() {
 	local m
 	for m in "$@"; do
@@ -252,7 +250,7 @@ unload_all() {
 }
 
 # --- zram ---
-# usage: zram_setup zramN BYTES [ALGORITHM]; lzo-rle, where the kernel has it
+# usage: zram_setup zramN BYTES [ALGORITHM]; the default is lzo-rle, if available
 zram_setup() {
 	if [ -n "${3:-}" ]; then
 		echo "$3" >"/sys/block/$1/comp_algorithm" || fail "$1: no algorithm $3"
@@ -283,7 +281,7 @@ zswap_on() {
 	[ "$(cat $ZSWAP/enabled)" = Y ] || fail "zswap: not enabled"
 }
 
-# Away from our pools.
+# Disable zswap and switch it to another zpool.
 zswap_off() {
 	[ -d $ZSWAP ] || return 0
 	echo N >$ZSWAP/enabled
@@ -314,8 +312,8 @@ cgroup_remove() {
 }
 
 # --- a process with known anonymous memory, see zs_hog.c ---
-# usage: hog_start CGROUP BYTES; then hog COMMAND, which prints the answer and
-# is false if the answer is not good; hog_stop.
+# usage: hog_start CGROUP BYTES; hog COMMAND prints the answer and fails if that is
+# an error; hog_stop
 hog_start() {
 	rm -f $WORK/hog.in $WORK/hog.out
 	mkfifo $WORK/hog.in $WORK/hog.out
@@ -330,7 +328,7 @@ hog_start() {
 hog() {
 	local answer='' part=''
 	echo "$*" >&7
-	# A read that times out may have got the beginning of the line.
+	# A read that times out may have returned part of the line.
 	until read -r -t 2 part <&8; do
 		answer+=$part
 		kill -0 "$HOG" 2>/dev/null || {

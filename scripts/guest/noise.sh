@@ -1,29 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086
-# What goes on beside a test, over and over, until the test is done with it. lib.sh has
-# this; a test says `noise`, once for each, and `noise_off`, which fails if one of them
-# did nothing.
+# Background load for tests: commands that repeat until the test ends. `noise` starts
+# one, `noise_off` stops all and fails if one of them did nothing. Sourced by lib.sh.
 
 NOISE=()
 
 # usage: noise NAME command...
-# A round counts if the command succeeds. It may fail now and then; if it exits, the noise
-# is dead, and noise_off says so.
+# Rounds in which the command succeeds are counted. It may fail at times; if it exits,
+# noise_off fails.
 noise() {
 	local name=$1
 	shift
 	mkdir -p $WORK/noise
 	rm -f $WORK/noise/$name
-	# A test that fails meanwhile ends them, too.
+	# Also stop when the test fails.
 	trap noise_kill EXIT
 	(
 		trap - EXIT
 		going=1 rounds=0 tries=0
-		# Not in the middle of one.
+		# Finish the round first.
 		trap 'going=' TERM
 		while [ $going ]; do
 			tries=$((tries + 1))
-			# The command says by its status whether the round counts.
 			if "$@"; then
 				rounds=$((rounds + 1))
 			else
@@ -44,7 +42,7 @@ noise_kill() {
 	NOISE=()
 } 2>/dev/null
 
-# How many rounds each did, and a failure if one did none, or not to the end.
+# Stop all, note how many rounds each did, and fail if one did none or exited.
 noise_off() {
 	local job name pid rounds tries said='' silent=''
 	[ ${#NOISE[@]} -gt 0 ] || fail "there is no noise"
@@ -54,7 +52,7 @@ noise_off() {
 	for job in "${NOISE[@]}"; do
 		name=${job% *} pid=${job#* } rounds=0 tries=0
 		wait $pid || :
-		# Only who came to its end wrote that.
+		# Not written by one that exited.
 		[ ! -e $WORK/noise/$name ] || read -r rounds tries <$WORK/noise/$name
 		said+=", $name $rounds"
 		[ $rounds -eq $tries ] || said+=" of $tries"
@@ -66,13 +64,13 @@ noise_off() {
 	[ -z "$silent" ] || fail "noise: ${silent#, }"
 }
 
-# --- what can be one ---
+# --- kinds of load ---
 # usage: noise NAME put VALUE FILE
 put() {
 	echo "$1" >"$2"
 }
 
-# CPUs go and come back.
+# Take CPUs offline and online again.
 other_cpus() {
 	ls /sys/devices/system/cpu/cpu[1-9]*/online
 } 2>/dev/null
@@ -86,7 +84,7 @@ noise_of_cpus() {
 	done
 }
 
-# Pages of any kind move, if the kernel moves pages, and huge pages come and go.
+# Compact memory, if the kernel can, and allocate and free huge pages.
 noise_of_memory() {
 	local huge
 	[ ! -e /proc/sys/vm/compact_memory ] || put 1 /proc/sys/vm/compact_memory || return
@@ -97,12 +95,12 @@ noise_of_memory() {
 	[ $huge -gt 0 ]
 }
 
-# The shrinkers of pools with such names, asked and told by debugfs. A pool may go meanwhile.
+# Count and scan by the shrinkers of some pools, through debugfs. A pool may vanish.
 # usage: noise NAME noise_of_shrinkers GLOB
 noise_of_shrinkers() {
 	local dir said done=1
 	for dir in $DEBUGFS/shrinker/mm-zspool:$1; do
-		# Without a fork for each: that takes longer than the rest.
+		# No fork for each: that would take longer than the rest.
 		if mapfile said <"$dir/count" && put "0 0 1000" "$dir/scan"; then
 			done=0
 		fi
@@ -110,7 +108,7 @@ noise_of_shrinkers() {
 	return $done
 }
 
-# What pools say of themselves, while they come and go.
+# Read the debugfs files of all pools. A pool may vanish.
 noise_of_readers() {
 	local file said done=1
 	for file in "$DEBUGFS"/zsmalloc*/*/classes "$DEBUGFS"/zsmalloc*/*/stats; do

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Run the tests in tests/*.sh: each function test_* there is one, in a shell of
-# its own, with no module loaded before and nothing left behind after. The results
-# are in the kernel log: a file is a test, its functions are the subtests.
+# Run the tests in tests/*.sh: each function test_* is a test and runs in a shell of
+# its own. No module of ours is loaded before and after it. The results are KTAP in
+# the kernel log: a file is a test, its functions are subtests.
 # usage: run-tests.sh [PATTERN]; a shell pattern on FILE/FUNCTION, such as
 # '@(kunit|stress)/*'.
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,7 @@ shopt -s extglob
 pattern=${1:-*}
 log=$WORK/test.log
 
-# usage: tests_of FILE; $name of the file, and $tests of its tests that the pattern chooses
+# Set $name to the file's name and $tests to its tests that match. usage: tests_of FILE
 tests_of() {
 	local test
 	name=${1##*/??-} name=${name%.sh} tests=()
@@ -23,14 +23,14 @@ tests_of() {
 	done
 }
 
-# Of what a command printed, the end.
+# usage: note_log [LINES]; the end of the log
 note_log() {
 	tail -n "${1:-15}" $log | while IFS= read -r line; do
 		note "$line"
 	done
 }
 
-# usage: leak_test NUMBER SECONDS; a result of its own, for all before it.
+# Report leaks of all tests so far, as a test. usage: leak_test NUMBER SECONDS
 leak_test() {
 	local verdict=ok
 	sleep "$2"
@@ -42,13 +42,13 @@ leak_test() {
 	[ "$verdict" = ok ] || failed=1
 }
 
-# usage: run_test FILE NUMBER; it is called $TEST
+# Run $TEST. usage: run_test FILE NUMBER
 run_test() {
 	local begin=$SECONDS rc verdict=ok why
 	mark "begin $name/$TEST"
 	rm -f $WORK/skip $WORK/results
-	# Not in a condition: there, set -e would be off. Without the rest, a failure
-	# in front of a pipe or inside $(...) would be lost.
+	# Not in a condition, which would disable set -e. The other options catch failures
+	# in front of a pipe and inside $(...).
 	(
 		set -eo pipefail
 		shopt -s inherit_errexit
@@ -60,16 +60,16 @@ run_test() {
 	clean_up >>$log 2>&1 || rc=1
 	mark "end $name/$TEST"
 	why="$((SECONDS - begin)) s"
-	# First whether it went well: what was not tested may have left something, too.
+	# A test that skipped may still have failed to clean up.
 	if [ $rc -ne 0 ]; then
 		verdict="not ok"
-		[ ! -e $WORK/skip ] || note "would be left out: $(cat $WORK/skip)"
+		[ ! -e $WORK/skip ] || note "wanted to skip: $(cat $WORK/skip)"
 		note_log
 	elif [ -e $WORK/skip ]; then
 		why="SKIP $(cat $WORK/skip)"
 	fi
 	if [ -e $WORK/results ]; then
-		# kunit.py counts what has no results within: this one, too, then.
+		# kunit.py counts only tests without subtests, so the test itself becomes one.
 		result "$verdict" itself "$why"
 		! grep -q '^not' $WORK/results || verdict="not ok"
 	fi
@@ -85,9 +85,9 @@ for file in "$(dirname "$0")"/tests/*.sh; do
 	[ ${#tests[@]} -eq 0 ] || files+=("$file")
 done
 
-# Of the boot, not of ours.
+# Drop leaks from before the tests.
 leaks >/dev/null
-# KUnit's own lines have level 6. Before this one they are none of ours.
+# KUnit prints at level 6. What it prints at boot is not shown, see scripts/vm.
 dmesg -n 7
 ktap "KTAP version 1"
 ktap "1..$((${#files[@]} + kmemleak))"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The demonstration behind `make run`: real data through zram and zswap, both
-# on the allocator, both at once; fragmented, compacted, migrated, checked byte
-# by byte, and nothing left behind.
+# The demonstration of `make run`: store real data in zram and zswap at once, both
+# on the allocator; fragment, compact and migrate it; check every byte, and that
+# nothing is left.
 . "$(dirname "$0")/lib.sh"
 
 CG=$CGROUP/zs-run

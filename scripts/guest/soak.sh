@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2086
-# `make soak`: work that swaps for ZS_MINUTES, on zswap and zram at once, every
-# byte checked, pages moved underneath all the while; then the ledger, which
-# must balance: nothing wrong, no page left.
+# `make soak`: a workload that swaps to zswap and zram at once for ZS_MINUTES while
+# pages migrate. Every byte is checked. At the end a ledger is printed; no byte may
+# differ and no page may be left.
 #
 #	hog		anonymous memory with known data, swapped to zswap
 #	cc-zswap	a compiler that swaps to zswap, its output compared
@@ -33,7 +33,7 @@ going() {
 	[ ! -e $LEDGER/stop ] && [ ! -e $LEDGER/failed ]
 }
 
-# A worker that finds something wrong ends all of it.
+# A worker that finds an error stops all of them.
 broken() {
 	going || exit 0
 	echo "$*" >>$LEDGER/failed
@@ -305,7 +305,7 @@ echo
 if grep -E "$OUR_SLABS" /proc/slabinfo; then
 	fail "slab caches left"
 fi
-# What did not happen was not tested.
+# Everything must have happened at least once.
 for what in "written hog" "verified hog" "compiled cc-zswap" "compiled cc-zram" \
 	"verified files" "names files" "memory noise" \
 	"compactions noise" "scans noise" "hotplugs noise"; do

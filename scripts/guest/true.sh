@@ -1,4 +1,4 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Proves that a guest boots as far as user space.
+# Shows that a guest boots to user space.
 echo "guest is up"

@@ -7,11 +7,10 @@
  *	zs_blk scatter SRC DST BYTES ROUND
  *	zs_blk verify SRC DST BYTES [ROUND...]
  *
- * A ROUND is seed:discard:overwrite. It discards so many percent of the pages,
- * chosen by the seed, and overwrites so many with other pages of SRC. What a
- * page of DST must hold follows from the rounds alone, so nothing has to be
- * remembered between the calls. DST is read and written with O_DIRECT: the
- * page cache must not answer in place of the device.
+ * A ROUND is seed:discard:overwrite. It discards a percentage of the pages, chosen by
+ * the seed, and overwrites another with other pages of SRC. The contents of DST follow
+ * from the rounds alone, so no state is kept between calls. DST is accessed with
+ * O_DIRECT, so that the page cache is not tested in place of the device.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -69,7 +68,7 @@ static const unsigned char *other(const struct round *r, size_t page)
 	return src + mix(r->seed ^ (page << 20)) % pages * PAGE;
 }
 
-/* What the page holds after all rounds. */
+/* Contents of the page after all rounds. */
 static const unsigned char *expected(const struct round *r, int n, size_t page)
 {
 	static const unsigned char zeros[PAGE];

@@ -6,10 +6,10 @@
  *	zs_fault N insmod FILE		finit_module(2)
  *	zs_fault N block DEVICE BLOCK	a direct write of 4096 random bytes
  *
- * Prints "hit" if an allocation was made to fail, else "miss" (there were fewer
- * than N), and the errno of the call, zero if it went well. Exits with 2 if it
- * could not even try. What may fail is said in debugfs, see the kernel's
- * Documentation/fault-injection/.
+ * Prints "hit" if an allocation failed, or "miss" if the call made fewer than N, and
+ * the errno of the call, 0 on success. Exits with 2 if it could not make the call.
+ * debugfs selects the allocations that may fail, see Documentation/fault-injection/
+ * in the kernel.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,14 +38,14 @@ int main(int argc, char **argv)
 	long ret;
 	char op;
 
-	/* Only insmod has no text. */
+	/* insmod has no text. */
 	if (argc != (argc > 2 && argv[2][0] == 'i' ? 4 : 5) ||
 	    !strchr("wib", argv[2][0])) {
 		fprintf(stderr, "usage: zs_fault N write|insmod|block FILE [TEXT|BLOCK]\n");
 		return 2;
 	}
 	op = argv[2][0];
-	/* All that is needed is there before the first allocation may fail. */
+	/* Allocate everything before the first allocation may fail. */
 	nth_file = open("/proc/self/fail-nth", O_RDWR);
 	if (nth_file < 0)
 		die("/proc/self/fail-nth");
@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	}
 	err = ret < 0 ? errno : 0;
 
-	/* What is left of N; the read itself may allocate. */
+	/* The rest of N; the read itself may allocate. */
 	len = pread(nth_file, text, sizeof(text) - 1, 0);
 	if (len <= 0 || pwrite(nth_file, "0", 1, 0) < 0)
 		die("fail-nth");

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process whose anonymous memory holds known data, so that it is swapped,
- * and that tells whether every byte came back.
+ * A process with known data in anonymous memory, which is swapped, that checks
+ * every byte.
  *
  *	zs_hog DEV BYTES
  *
- * DEV holds the data. Commands come on stdin, one a line; each is answered by
- * one line:
+ * DEV holds the data. Each line on stdin is a command, and is answered by a
+ * line:
  *	fill		copy BYTES from DEV to anonymous memory
  *	verify		compare all of it with DEV
- *	punch SEED PCT	give so many percent of the pages back (zero from then on)
- * DEV is read with O_DIRECT, because its page cache would count for the cgroup
- * that is to be filled with anonymous memory.
+ *	punch SEED PCT	release a percentage of the pages, which are zero then
+ * DEV is read with O_DIRECT, because page cache would be charged to the cgroup.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -4,11 +4,10 @@
  *
  *	zs_press FILE FIELD FLOOR_MIB SECONDS
  *
- * Takes memory in small steps until the number in that field (1, 2, ...) of
- * FILE grows. Goes no further while MemFree is below the floor, which is to lie
- * between the watermarks: below the one that wakes kswapd, and above the one
- * at which allocations fail. Gives up after so many seconds. Prints the growth
- * and how much memory it took.
+ * Allocate memory in small steps until the number in that field (1, 2, ...) of
+ * FILE grows. Pauses while MemFree is below the floor, which must be below the
+ * watermark that wakes kswapd and above the one at which allocations fail. Gives
+ * up after the given time. Prints the growth and how much memory it allocated.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +64,7 @@ int main(int argc, char **argv)
 	before = field(argv[1], atoi(argv[2]));
 	do {
 		if (free_mib() > floor_mib) {
-			/* Populated, so that it costs memory without a fault per page. */
+			/* Populate, instead of a fault per page. */
 			void *p = mmap(NULL, STEP, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Loading and unloading, in and out of order, in use, next to the C allocator.
+# Load and unload the modules: in the wrong order, in use, beside the C allocator.
 
 test_load_unload_twice() {
 	for _ in 1 2; do
@@ -53,12 +53,12 @@ test_beside_the_c_allocator() {
 	hog_start zs-t $((32 << 20))
 	hog fill
 	zswap_has 1000
-	[ "$(rs_stat pages)" -gt 0 ] || fail "zswap has no page of ours"
+	[ "$(rs_stat pages)" -gt 0 ] || fail "zswap uses no page of ours"
 	blk copy /dev/zram0 $((16 << 20))
 	zram_has zram0 $((8 << 20))
 	hog verify
 	blk verify /dev/zram0 $((16 << 20))
-	[ -d $DEBUGFS/zsmalloc_rs ] || fail "no debugfs of ours"
+	[ -d $DEBUGFS/zsmalloc_rs ] || fail "our debugfs folder is missing"
 	[ -d $DEBUGFS/zsmalloc/zram0 ] || fail "zram is not on the C allocator"
 	hog_stop
 }

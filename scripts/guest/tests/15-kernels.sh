@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Kernels with a zsmalloc of their own built in, and without any: the flavours
-# `builtin` and `absent`.
+# Kernels with zsmalloc built in and without it: the flavours `builtin` and `absent`.
 
 # usage: needs_kernel WORDS CONDITION...
 needs_kernel() {
@@ -45,7 +44,7 @@ test_beside_a_built_in_one() {
 	swap_on $SWAP
 	zswap_works zsmalloc_rs
 	[ "$(rs_stat pages)" -eq 0 ] || fail "$(rs_stat pages) pages are left"
-	# The built-in one is as it was.
+	# The built-in zsmalloc still works.
 	zswap_works zsmalloc
 	load_zram 1
 	zram_setup zram0 $((16 << 20))
@@ -60,10 +59,10 @@ test_without_one_of_the_kernels() {
 	load_allocator
 	swap_on $SWAP
 	zswap_works zsmalloc_rs
-	# By the name that zswap knows.
+	# By the name of the drop-in's zpool type.
 	zswap_works zsmalloc
 	unload_all
-	# And loaded on demand.
+	# zswap loads the module.
 	zswap_works zsmalloc_rs
 	loaded zsmalloc_rs || fail "choosing zsmalloc_rs for zswap did not load it"
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# zsmalloc_takeover.ko: our pools for those who call a zsmalloc that is built into
-# the kernel. Code of the kernel is patched under load here: to be run with
-# VCPUS=single, see Documentation/testing.rst.
+# zsmalloc_takeover.ko: our pools for callers of a built-in zsmalloc. It patches the
+# kernel's code under load, so these tests need THREAD=single, see
+# Documentation/testing.rst.
 
 TRACING=/sys/kernel/tracing
 ENABLED=$TRACING/enabled_functions
@@ -18,7 +18,7 @@ needs_takeover() {
 	[ -e "$(ours zsmalloc_takeover)" ] || fail "zsmalloc_takeover.ko was not built"
 }
 
-# Functions of the kernel's zsmalloc that anybody hooks.
+# Functions of the kernel's zsmalloc that are hooked, by anybody.
 hooked() {
 	awk '$1 ~ /^zs_/ { print $1 }' $ENABLED
 }
@@ -40,7 +40,7 @@ is_c() {
 	[ ! -d $DEBUGFS/zsmalloc_rs/$1 ] || fail "$1 is on the Rust allocator"
 }
 
-# A load that has to fail, and what the kernel log has to say; '' for nothing.
+# Fail unless loading the module fails with that message; '' is no message.
 # usage: load_refused MODULE REGEX [PARAMETER...]
 load_refused() {
 	local what=$1 why=$2 status=0
@@ -53,8 +53,8 @@ load_refused() {
 		fail "no '$why' in the log: $(dmesg | tail -n 3)"
 }
 
-# Somebody else who hooks zs_malloc(), or changes its first bytes.
-# usage: rival_on HOW; off at the end of the test at the latest.
+# Have another module hook zs_malloc(), or change its first bytes, until rival_off or the
+# end of the test. usage: rival_on HOW
 rival_on() {
 	trap rival_off EXIT
 	load "$(ours zsmalloc_rival)" how=$1
@@ -65,7 +65,7 @@ rival_off() {
 	unload zsmalloc_rival
 }
 
-# usage: trace_on FUNCTIONS; off at the end of the test at the latest.
+# Trace functions until trace_off or the end of the test. usage: trace_on FUNCTIONS
 trace_on() {
 	trap trace_off EXIT
 	echo >$TRACING/trace
@@ -79,8 +79,7 @@ trace_off() {
 	echo >$TRACING/set_ftrace_filter
 }
 
-# A kprobe and a kretprobe.
-# usage: probes_on FUNCTION
+# Set a kprobe and a kretprobe. usage: probes_on FUNCTION
 probes_on() {
 	trap probes_off EXIT
 	printf '%s\n' "p:zs/in $1" "r:zs/out $1" >$TRACING/kprobe_events || fail "no probe on $1"
@@ -98,7 +97,7 @@ probes_hit() {
 	awk '{ n += $2 } END { print n + 0 }' $TRACING/kprobe_profile
 }
 
-# Fill zram1, move things around in it, and give it back.
+# Fill zram1, fragment it, compact it and check it.
 # usage: a_life_of_zram1 ROUND
 a_life_of_zram1() {
 	zram_setup zram1 $((8 << 20))
@@ -154,13 +153,13 @@ test_unload_refused_under_pools() {
 	all_hooked
 	blk verify /dev/zram0 $BYTES
 	zram_reset zram0
-	# A pool of C does not keep it.
+	# A pool of the C allocator does not keep the modules.
 	unload zsmalloc_takeover zsmalloc_rs
 	none_hooked
 	blk verify /dev/zram1 $((8 << 20))
 }
 
-# Pools of C from before and after go on as if nothing had happened.
+# Pools of the C allocator, older and newer, keep working.
 test_nine_times_under_load() {
 	needs_takeover
 	load_zram 2
@@ -322,7 +321,7 @@ test_by_callbacks() {
 	none_hooked
 }
 
-# All that is hooked traced, too, while it is hooked, used and unhooked.
+# Trace all functions while they are hooked, called and unhooked.
 test_traced() {
 	needs_takeover
 	local direct f
@@ -397,7 +396,7 @@ test_second_taker_is_named() {
 			[ "$(hooked)" = zs_malloc ] || fail "hooked: $(hooked | tr '\n' ' ')"
 			rival_off
 			none_hooked
-			# And the other way round.
+			# The other order.
 			load "$(ours zsmalloc_takeover)" direct=$direct
 			load_refused zsmalloc_rival '' how=$how
 			all_hooked
@@ -422,7 +421,7 @@ ftrace_on() {
 	echo 1 >$SWITCH
 }
 
-# With ftrace off, our handles would end up in C code.
+# Without ftrace, our handles would reach C code.
 test_ftrace_stays_on() {
 	needs_takeover
 	local direct

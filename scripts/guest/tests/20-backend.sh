@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# The choice of allocator per pool, of the drop-in and of the takeover.
+# The backend parameter of the drop-in and the takeover.
 
 backend_is() {
 	[ "$(cat $BACKEND)" = "$1" ] || fail "backend reads '$(cat $BACKEND)', not '$1'"
@@ -21,7 +21,7 @@ test_unknown_name_is_einval() {
 	load_allocator
 	echo c >$BACKEND
 	for name in nonsense rus rustc '' 'rust c' C; do
-		# bash names the error of a write.
+		# bash prints the error of the write.
 		if { echo "$name" >$BACKEND; } 2>$WORK/err; then
 			fail "'$name' was accepted"
 		fi
@@ -50,7 +50,7 @@ test_two_devices_two_allocators() {
 		[ "$(mm_stat $d compacted)" -gt 0 ] || fail "$d: compaction freed nothing"
 		blk verify /dev/$d $((24 << 20)) 5:40:20
 	done
-	# Each goes its own way again, in the other order.
+	# A new pool follows the parameter.
 	zram_reset zram1
 	zram_setup zram1 $((8 << 20))
 	[ -d $DEBUGFS/zsmalloc_rs/zram1 ] || fail "zram1 is not on the Rust allocator now"
@@ -76,7 +76,7 @@ test_zpool_type_follows_the_backend() {
 		hog verify
 		hog_stop
 		zswap_off
-		# While the old pool is still there, zswap would take it up again.
+		# zswap would reuse the old pool while it exists.
 		wait_for 10 unused zsmalloc || fail "$b: the pool stays"
 	done
 }

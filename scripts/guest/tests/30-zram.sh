@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# zram on the allocator: everything that zram can do with its objects.
+# zram on the allocator: everything that zram does with objects.
 
 test_every_algorithm() {
 	load_allocator

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034,SC2317
-# zswap on the allocator: anonymous memory of a process in a cgroup that is too
-# small for it.
+# zswap on the allocator: a process with more anonymous memory than its cgroup allows.
 
-# Not all of it can be, and that is an error.
+# The kernel cannot reclaim all of it, which is an error.
 reclaim() {
 	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim || :
 } 2>/dev/null
 
-# A process with 40 MiB of data in a cgroup of 30 MiB, most of it in zswap.
+# Start a process with 40 MiB of data in a cgroup of 30 MiB, most of it in zswap.
 hog_in_cgroup() {
 	cgroup_make zs-t $((30 << 20))
 	hog_start zs-t $((40 << 20))
@@ -22,12 +21,12 @@ nothing_stored() {
 	[ "$(vmstat nr_zspages)" -eq 0 ]
 }
 
-# usage: nearly_nothing_stored PAGES_BEFORE; less than one in a hundred is left.
+# True if less than 1 % is left. usage: nearly_nothing_stored PAGES_BEFORE
 nearly_nothing_stored() {
 	[ "$(vmstat nr_zspages)" -lt $(($1 / 100)) ]
 }
 
-# What zswap gave to the swap device, of that cgroup.
+# Pages of the cgroup that zswap wrote back.
 written_back() {
 	awk '$1 == "zswpwb" { print $2 }' $CGROUP/zs-t/memory.stat
 }
@@ -54,7 +53,7 @@ test_nothing_left_after_exit() {
 	swap_on $SWAP
 	hog_in_cgroup
 	hog_stop
-	# The last references go in the background.
+	# The last references are dropped asynchronously.
 	wait_for 5 nothing_stored ||
 		fail "nr_zspages is $(vmstat nr_zspages) with nothing stored"
 }
@@ -68,7 +67,7 @@ test_change_of_zpool_with_data_inside() {
 	before=$(vmstat nr_zspages)
 	zswap_on zbud
 	hog verify
-	# A page of the process that is not of its data, such as its stack, may stay.
+	# A page outside the data, such as the stack, may stay.
 	wait_for 10 nearly_nothing_stored "$before" ||
 		fail "of $before pages of the old pool $(vmstat nr_zspages) are left"
 	zswap_on $ZPOOL lz4
@@ -84,7 +83,7 @@ test_writeback_to_swap() {
 	zswap_on $ZPOOL
 	swap_on $SWAP
 	hog_in_cgroup
-	# Over its limit now: what it stores next pushes older pages out to swap.
+	# The cgroup exceeds its limit now, so that zswap writes back older pages.
 	echo $((4 << 20)) >$CGROUP/zs-t/memory.zswap.max
 	hog verify
 	reclaim
@@ -118,7 +117,7 @@ test_zswap_in_front_of_zram() {
 	swap_on /dev/zram0
 	zswap_on $ZPOOL
 	hog_in_cgroup
-	# Over its limit now: older pages go from zswap to zram.
+	# The cgroup exceeds its limit now, so that zswap writes back older pages to zram.
 	echo $((4 << 20)) >$CGROUP/zs-t/memory.zswap.max
 	hog verify
 	reclaim

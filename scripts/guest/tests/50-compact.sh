@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Compaction, by each of its triggers.
+# Compaction, by each trigger.
 
 BYTES=$((48 << 20))
 
@@ -37,18 +37,18 @@ test_by_sysfs() {
 		[ "$(rs_stat objects_moved)" -gt 0 ] || fail "no object moved"
 	fi
 	blk verify /dev/zram0 $BYTES 1:50:10
-	# Nothing is left to do for a second one.
+	# A second compaction frees nothing.
 	echo 1 >/sys/block/zram0/compact
 	[ $(($(mm_stat zram0 compacted) - freed)) -eq 0 ] ||
 		fail "a second compaction freed $(($(mm_stat zram0 compacted) - freed)) more"
 }
 
-# Whoever compacts, each page that is freed is counted once.
+# Each page that concurrent compactions free is counted once.
 test_by_two_writers() {
 	fragmented
 	local used freed go=/run/compact-now
 	used=$(mm_stat zram0 used)
-	# They wait for each other, so that they are in there together.
+	# Start together.
 	local pids=() pid
 	for _ in 1 2 3; do
 		(
@@ -100,7 +100,7 @@ test_by_memory_pressure() {
 	echo 0 >$CGROUP/zs-p/memory.swap.max
 	(
 		echo "$BASHPID" >$CGROUP/zs-p/cgroup.procs
-		# With KASAN it takes minutes to take 2 GiB.
+		# Allocating 2 GiB takes minutes with KASAN.
 		exec zs_press /sys/block/zram0/mm_stat 7 70 300
 	) || fail "memory pressure did not compact"
 	blk verify /dev/zram0 $BYTES 1:50:10
@@ -110,7 +110,7 @@ test_while_written_and_read() {
 	local BYTES=$((24 << 20))
 	fragmented
 	noise compactors put 1 /sys/block/zram0/compact
-	# A second compactor: only one may be at work in a pool.
+	# A second compactor: a pool allows one at a time.
 	noise shrinkers noise_of_shrinkers 'zram0-*'
 	local freed rounds=(1:50:10)
 	for r in 2:20:40 3:40:40 4:0:50; do
@@ -132,10 +132,10 @@ test_classes_table() {
 	local table=$DEBUGFS/$dir/zram0/classes
 	[ -r "$table" ] || fail "no $table"
 	head -n 1 "$table"
-	# Columns by name, so that their order is checked, too.
+	# The order of the columns matters.
 	grep -qE '^ *class +size +10% .* 100% +obj_allocated +obj_used +pages_used +pages_per_zspage +freeable' "$table" ||
 		fail "unexpected columns"
-	# The pages in the table are the pages in use.
+	# The table accounts for all pages.
 	local pages
 	pages=$(awk '$1 ~ /^[0-9]+$/ { s += $(NF - 2) } END { print s }' "$table")
 	[ "$pages" -gt 0 ] || fail "no page in the table"

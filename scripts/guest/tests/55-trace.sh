@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# The tracepoints say what other counters say, too.
+# The tracepoints agree with the other counters.
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/86-faults.sh"
@@ -15,7 +15,7 @@ trace_on() {
 	echo 1 >$EVENTS/enable
 }
 
-# What was seen, in $WORK/trace. No event may have been lost.
+# Copy the trace to $WORK/trace. No event may be lost.
 trace_off() {
 	echo 0 >$EVENTS/enable
 	cat $TRACING/trace >$WORK/trace
@@ -25,7 +25,7 @@ trace_off() {
 		fail "events were lost: $kept"
 }
 
-# A field, summed up over the events of a name.
+# Sum of a field over all events of a name.
 # usage: trace_sum EVENT FIELD
 trace_sum() {
 	awk -v e=" $1: " -v f="$2=" 'index($0, e) {
@@ -75,7 +75,7 @@ test_compaction_is_traced() {
 	same "objects moved" "$(trace_sum zs_compact_end objects_moved)" "$(rs_stat objects_moved)"
 	[ "$(rs_stat objects_moved)" -gt 0 ] || fail "no object moved"
 
-	# Of the other one, by its shrinker, and on top of what is there.
+	# The other pool, by its shrinker.
 	local moved
 	moved=$(rs_stat objects_moved)
 	trace_on
@@ -89,7 +89,7 @@ test_compaction_is_traced() {
 	same "ends by it" "$(trace_count zs_compact_end)" "$(trace_count zs_compact_start)"
 }
 
-# By several at once, of which each says what it did itself.
+# Each of several concurrent compactions reports its own work.
 test_compactions_at_once_are_traced() {
 	needs_rust
 	two_pools
@@ -137,7 +137,7 @@ test_failed_malloc_is_traced() {
 	needs_rust
 	load_allocator
 	faults_possible || :
-	# One request of no bytes, six of more than a page.
+	# One request for no bytes, six for more than a page.
 	kunit_traced "zsmalloc_objects.sizes_that_are_none"
 	same "requests of no bytes" "$(trace_count zs_malloc_fail 'size=0 .*error=-22$')" 1
 	same "requests that are too large" "$(trace_count zs_malloc_fail 'error=-28$')" 6
@@ -145,7 +145,7 @@ test_failed_malloc_is_traced() {
 	same "failed requests" "$(trace_count zs_malloc_fail)" 7
 	grep -q ' gfp=[^ ]*__GFP_NOWARN' $WORK/trace || fail "the flags are not named"
 
-	# Each allocation of a malloc fails in turn.
+	# Each allocation within zs_malloc() fails in turn.
 	kunit_traced "zsmalloc_faults.malloc_in_a_filled_pool"
 	local hit
 	hit=$(sed -n 's/.*fault points hit: //p' $WORK/ktap | sed -n 1p)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Pages that move, and CPUs that go, under data in use.
+# Page migration and CPU hotplug while data is in use.
 
 BYTES=$((48 << 20))
 
@@ -12,7 +12,7 @@ filled() {
 	blk scatter /dev/zram0 $BYTES 1:30:20
 }
 
-# Our own count; of the C allocator only the sum over all kinds of pages shows.
+# Our own counter. The C allocator has none: count pages of any kind.
 migrated() {
 	if [ "$ALLOC" = rust ]; then
 		rs_stat pages_migrated
@@ -21,14 +21,14 @@ migrated() {
 	fi
 }
 
-# usage: migrated_since WHAT_IT_WAS_BEFORE; some page must have been
+# Fail if no page was migrated. usage: migrated_since COUNT_BEFORE
 migrated_since() {
 	local pages=$(($(migrated) - $1))
 	note "pages migrated: $pages"
 	[ $pages -gt 0 ] || fail "no page was migrated"
 }
 
-# As many as there is memory for, and none.
+# Allocate as many huge pages as possible, and free them.
 huge_pages() {
 	local got
 	put 1000000 /proc/sys/vm/nr_hugepages || return
@@ -37,8 +37,8 @@ huge_pages() {
 	[ $got -gt 0 ]
 }
 
-# Compaction moves pages from the lower end of memory to the upper one, where
-# allocation begins: room up there, once our pages are placed.
+# Memory compaction moves pages from the lower end of memory to the upper end, where
+# allocation begins. Free memory up there once our pages are allocated.
 filled_below_room() {
 	dd if=/dev/zero of=/tmp/room bs=1M count=400 2>/dev/null
 	filled
@@ -73,7 +73,7 @@ test_compact_memory_under_load() {
 	migrated_since $before
 }
 
-# In 2023, absurd nr_hugepages found a bit field that was too small for long chains.
+# In 2023, a huge nr_hugepages exposed a bit field that was too small for long chains.
 test_huge_pages_under_load() {
 	needs_migration
 	filled_below_room
@@ -85,7 +85,7 @@ test_huge_pages_under_load() {
 	local before rounds=(1:30:20)
 	before=$(migrated)
 	noise huge_pages huge_pages
-	# A slow kernel takes more than one of these for one round of huge pages.
+	# On a slow kernel, one round of huge pages takes several of these.
 	for r in 2:20:30 3:20:30 4:20:30 5:20:30; do
 		blk scatter /dev/zram0 $BYTES $r
 		rounds+=("$r")
@@ -120,7 +120,7 @@ test_with_compaction_at_once() {
 
 test_cpu_hotplug() {
 	filled
-	[ -n "$(other_cpus)" ] || fail "there is but one CPU"
+	[ -n "$(other_cpus)" ] || fail "the guest has one CPU"
 	noise cpus noise_of_cpus
 	local rounds=(1:30:20)
 	for r in 2:20:30 3:20:30; do

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Pools that come and go, and memory that runs out.
+# Creation and destruction of pools, and failing allocations.
 
 BYTES=$((24 << 20))
 
-# What is wrong with it ends the noise, and that fails the test.
+# A failure here ends the noise, which fails the test.
 a_pool_comes_and_goes() {
 	zram_setup zram1 $((2 << 20))
 	blk copy /dev/zram1 $((2 << 20))
@@ -68,8 +68,8 @@ test_zswap_pools_change_under_load() {
 	hog_stop
 }
 
-# Allocations fail at random while zram writes: it reports I/O errors, nothing
-# leaks, and the pool works again at once.
+# Allocations fail at random while zram writes. zram reports I/O errors, nothing leaks,
+# and the pool works afterwards.
 inject() {
 	local what=$1 at_most=1000000000
 	load_allocator
@@ -86,13 +86,13 @@ inject() {
 	[ ! -e ignore-gfp-highmem ] || echo N >ignore-gfp-highmem
 	[ ! -e min-order ] || echo 0 >min-order
 	local errors=0 failed
-	# A page fault that gets no page begins anew.
+	# A page fault that gets no page is retried.
 	allow_begin '^(Huh VM_FAULT_OOM leaked out to the #PF handler|pagefault_out_of_memory: \d+ callbacks)'
 	echo 20 >probability
 	for seed in 11 12 13; do
-		# Stops at the first error; begin anew behind it.
+		# dd stops at the first error; continue behind it.
 		for skip in $(seq 0 50 2000); do
-			# In the child alone: a fork that fails is in the log.
+			# In the child only: a failing fork would be in the log.
 			bash -c 'echo 1 >/proc/self/make-it-fail; exec dd "$@"' dd \
 				if=$DATA of=/dev/zram0 bs=4k skip=$((seed + skip)) seek=$skip \
 				count=50 oflag=direct conv=notrunc >/dev/null 2>&1 ||

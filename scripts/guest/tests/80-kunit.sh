@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# The unit tests inside the kernel: modules that report to the kernel log. What
-# they are is in rust/kunit/.
+# The KUnit tests of rust/kunit.
 
-# Load the suites that match a pattern, on the allocator that is loaded. Their results are
-# in the kernel log, among ours; what they said is in $WORK/ktap, too.
-# usage: kunit PATTERN
+# Run the suites that match a pattern on the allocator that is loaded. They print their
+# results to the kernel log; a copy is in $WORK/ktap. usage: kunit PATTERN
 kunit() {
 	local id=$RANDOM$RANDOM verdict=ok cases ours
 	more_results
 	mark "kunit $id"
-	# Without a newline: it would be part of the pattern.
+	# A newline would be part of the pattern.
 	printf %s "$1" >/sys/module/kunit/parameters/filter_glob
 	insmod "$(ours zsmalloc_kunit)" || fail "zsmalloc_kunit did not load"
 	dmesg | sed -E "1,/zs-test: kunit $id/d; s/^(\[[^]]*\])+ //" >$WORK/ktap
@@ -18,7 +16,7 @@ kunit() {
 	result "$verdict" zsmalloc_kunit
 	unload zsmalloc_kunit
 	[ "$verdict" = ok ] || fail "unit tests failed"
-	# Each case runs once per allocator: was ours there?
+	# Each case runs once per allocator that exists, so check that ours did.
 	cases=$(grep -cE '^ {4}ok ' $WORK/ktap) || fail "no unit test in the kernel log"
 	ours=$(grep -cE '^ {8}ok [0-9]+ rust\b' $WORK/ktap || :)
 	[ "$ALLOC" != rust ] || [ $cases -eq $ours ] || fail "$ours of $cases unit tests ran on ours"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Many threads in the kernel at once on the allocator, see rust/kunit/stress.c:
-# they check every byte. From here comes what else can get in their way.
+# Concurrent kernel threads on the allocator that check every byte, see
+# rust/kunit/stress.c, with background load.
 
 noise_on() {
 	noise memory noise_of_memory
 	noise readers noise_of_readers
-	# What the kernel or the machine does not have is known before.
+	# Not every kernel and machine has these.
 	if [ -d $DEBUGFS/shrinker ]; then
 		noise shrinkers noise_of_shrinkers 'stress*'
 	fi
@@ -15,7 +15,7 @@ noise_on() {
 	fi
 }
 
-# What the last run did, in $WORK/stress: the digest of its steps, its ledger.
+# Run the stress test. $WORK/stress gets the digest of its steps and its ledger.
 stress() {
 	local rc=0
 	insmod "$(ours zsmalloc_stress)" "$@" || rc=$?
@@ -46,7 +46,7 @@ test_a_pool_for_each() {
 	noisy_stress seed=3 pools=0 compactors=2
 }
 
-# Few objects: zspages come and go all the time.
+# With few objects, zspages are allocated and freed all the time.
 test_few_objects() {
 	noisy_stress seed=4 pools=1 objects=12 threads=3
 }

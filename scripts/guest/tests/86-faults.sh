@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# Every allocation fails once: that of an operation which is the first, then the
-# second, until there is none left to fail, see zs_fault.c.
+# Every allocation of an operation fails once: the first, then the second, and so
+# on, until none is left. See zs_fault.c.
 
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/80-kunit.sh"
 
-# Any allocation may fail, if somebody asks for it. False if the kernel cannot
-# tell whose allocation it is.
+# Set up fault injection for any kind of allocation. False if the kernel cannot
+# filter by call trace.
 faults_possible() {
 	local d
 	for d in failslab fail_page_alloc; do
@@ -22,7 +22,7 @@ faults_possible() {
 	faults_below 0 ffffffffffffffff
 }
 
-# For what would otherwise also fail every allocation of the rest of the kernel.
+# Skip the test unless allocations of other code can be excluded.
 needs_filter() {
 	if ! faults_possible; then
 		echo "needs the flavour faults" >$WORK/skip
@@ -30,7 +30,7 @@ needs_filter() {
 	fi
 }
 
-# Only allocations with code between these addresses in their call trace fail.
+# Let only allocations fail whose call trace has an address in this range.
 faults_below() {
 	local d
 	for d in failslab fail_page_alloc; do
@@ -40,7 +40,7 @@ faults_below() {
 	done
 }
 
-# Below this function of the kernel.
+# The range is a kernel function.
 faults_below_function() {
 	local range
 	range=$(grep -A1 " $1\$" /proc/kallsyms | awk '{ print $1 }')
@@ -48,20 +48,20 @@ faults_below_function() {
 	faults_below $range
 }
 
-# Below any function of this module.
+# The range is the code of a module.
 faults_below_module() {
 	local range
 	range=$(awk -v m="[$1]" '$4 == m && tolower($2) == "t" { print $1 }' /proc/kallsyms |
 		sort | sed -n '1p; $p')
-	# Of the last one, only the beginning is known.
+	# The size of the last function is not known.
 	# shellcheck disable=SC2086 # two words
 	set -- $range
 	faults_below $1 "$(printf %x $((0x$2 + 4096)))"
 }
 
-# Make each allocation of a system call fail in turn. If the call went well all
-# the same, or in the end, it is undone. Counts how often one failed, and how
-# often the call went well: $failed and $survived.
+# Make each allocation of a system call fail in turn, and undo the call if it succeeds.
+# Add the number of failed allocations to $failed, and of calls that succeeded in
+# spite of one to $survived.
 # usage: fail_each ERRNO UNDO zs_fault's operation...
 fail_each() {
 	local errno=$1 undo=$2 n answer pages
@@ -84,13 +84,13 @@ fail_each() {
 		[ "$(vmstat nr_zspages)" -eq "$pages" ] ||
 			fail "$*: allocation $n: nr_zspages was $pages, is $(vmstat nr_zspages)"
 	done
-	[ "$answer" = "miss 0" ] || fail "$*: there is no end to it"
+	[ "$answer" = "miss 0" ] || fail "$*: still allocates after 3000 failures"
 	failed=$((failed + n - 1))
 }
 
 # usage: fail_report WHAT AT_LEAST
 fail_report() {
-	note "$1: $failed allocations failed, $survived of them did not matter"
+	note "$1: $failed allocations failed, $survived of them without an error"
 	[ $failed -ge $2 ] || fail "$1: $failed allocations failed, not $2"
 	failed=0 survived=0
 }
@@ -102,9 +102,9 @@ test_kunit() {
 	load_allocator
 	faults_possible || :
 	kunit "zsmalloc_faults*"
-	# Each case says how many it must have hit. One that is left out has hit none.
+	# Each case checks how many failed, unless it was skipped.
 	if grep 'fault injection is off' $WORK/ktap; then
-		fail "no allocation can fail"
+		fail "fault injection is off"
 	fi
 	grep -q 'zs-test: fault points hit: [1-9]' $WORK/ktap || fail "no allocation failed"
 }
@@ -113,7 +113,7 @@ test_module_load() {
 	local m
 	needs_filter
 	faults_below_function do_one_initcall
-	# The slab allocator has something to say when a cache cannot be made, and where.
+	# The slab allocator warns when it cannot create a cache.
 	expect_begin 'kmem_cache_create\w*\(zs\w+\) failed with error -12$'
 	for m in zsmalloc_rs zsmalloc_c zsmalloc; do
 		if [ -e "$(ours $m)" ]; then
@@ -160,7 +160,7 @@ test_zram_write() {
 	faults_below_module zsmalloc_rs
 	zram_setup zram1 $((4 << 20))
 	for block in $(seq 0 9); do
-		# zram tries again, with other flags, so most do not matter.
+		# zram retries with other flags, so most writes succeed.
 		fail_each 5 "blkdiscard /dev/zram1" block /dev/zram1 $block
 	done
 	fail_report "write to zram" 10
@@ -177,7 +177,7 @@ test_cpu_online() {
 		echo 0 >$cpu
 		fail_each 12 : write $cpu 1
 		[ "$(cat $cpu)" = 1 ] || fail "cpu1 is not back"
-		# Maps on each.
+		# Map on that CPU.
 		taskset 2 zs_blk verify $DATA /dev/zram0 $((4 << 20)) || fail "on cpu1"
 		still_works
 	done

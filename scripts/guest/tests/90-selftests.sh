@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2086,SC2154,SC2119,SC2034
-# The kernel tree's own tests. A case that fails on the Rust allocator runs on
-# the kernel's C one as well, in this same guest; if it fails there, too, that
-# is shown and is not counted as a failure of ours.
+# The kernel's own selftests. A case that fails on the Rust allocator also runs on the
+# C allocator in the same guest. If it fails there too, it is skipped.
 
 # usage: zram_case NAME rust|c; prints PASS, FAIL or SKIP and leaves a log
 zram_case() {
 	local rc log=/run/result/$1.$2.log
 	unload_all
-	# The test loads zram itself, with modprobe, which prefers the drop-in
-	# where there is one.
+	# The test loads zram by modprobe, which prefers the drop-in.
 	if [ "$2" = c ]; then
 		mv "$MODULES/updates" /lib/ours && depmod
 	fi
@@ -54,8 +52,8 @@ test_zram_selftests() {
 	done
 }
 
-# One run of all cases on one allocator. Its children print what is in the
-# buffer of stdout once more, so lines come several times.
+# Run all cases on one allocator. Children flush the inherited stdout buffer, so lines
+# appear several times.
 zswap_cases() {
 	unload_all
 	if [ "$1" = c ]; then
@@ -80,10 +78,10 @@ zswap_result() {
 }
 
 test_zswap_selftests() {
-	# test_no_kmem_bypass raises min_free_kbytes until nothing is left to allocate
-	# from, whereupon kmemleak turns itself off, for good.
+	# test_no_kmem_bypass raises min_free_kbytes until allocations fail, and kmemleak
+	# then disables itself for good.
 	if [ -e $DEBUGFS/kmemleak ]; then
-		echo "leaves kmemleak no memory" >$WORK/skip
+		echo "disables kmemleak" >$WORK/skip
 		exit 0
 	fi
 	set +e

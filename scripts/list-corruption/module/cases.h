@@ -80,7 +80,7 @@ static void compact_and_reuse_source(void)
 	reuse_source();
 }
 
-/* Two zspages more; where does the second one come to lie? */
+/* Allocate two zspages, and tell where the second one is. */
 static void allocate_zspages(void)
 {
 	unsigned int n = zs_race.other->objs_per_zspage;
@@ -132,7 +132,7 @@ static void zs_say_lock(const char *when)
 		free ? "nobody has it" : "somebody has it");
 }
 
-/* Somebody reads an object of S on another CPU, up to the end. */
+/* Map an object of S on another CPU until the end. */
 static void read_source(void)
 {
 	unsigned int i;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What comes before the allocator's source: it is compiled as it is, but for
- * three names.
+ * Included before the allocator's source, which is compiled unchanged except
+ * for three names.
  *
- * cond_resched(), which __zs_compact() calls with no lock held, may take as
- * long as the scheduler likes. Here it takes as long as a case likes: that is
- * all the hook does. list_add() and list_del_init(), which insert_zspage() and
- * remove_zspage() call, say in the log what they are about to do.
+ * __zs_compact() calls cond_resched() with no lock held, which may take as long
+ * as the scheduler likes. Here it takes as long as a case wants. list_add() and
+ * list_del_init(), called by insert_zspage() and remove_zspage(), log what they
+ * are about to do.
  */
 #ifndef ZS_RACE_HOOK_H
 #define ZS_RACE_HOOK_H
@@ -59,7 +59,7 @@ static __always_inline void zs_list_del(struct size_class *class,
 #define list_add(new, head) zs_list_add(class, zspage, fullness, new, head)
 #define list_del_init(entry) zs_list_del(class, zspage, entry)
 
-/* Nobody else uses these modules, and they must not get in each other's way. */
+/* No other module uses these symbols, and all modules of the reproducer have them. */
 #undef EXPORT_SYMBOL_GPL
 #define EXPORT_SYMBOL_GPL(name) MODULE_INFO(not_exported, #name)
 

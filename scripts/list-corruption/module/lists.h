@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Draws the lists of a class in the log, and looks whether they are in order.
- * Reads like a debugger: whatever a pointer points to.
+ * Print the lists of a class to the log, and check them. Memory is read as by a
+ * debugger, as pointers may be invalid.
  */
 #ifndef ZS_RACE_LISTS_H
 #define ZS_RACE_LISTS_H
@@ -84,7 +84,7 @@ static void zs_draw_list(struct size_class *class, int group)
 	pr_info("%s\n", seq_buf_str(&s));
 }
 
-/* All lists that are not empty. */
+/* Print all lists that are not empty. */
 static void zs_draw(struct size_class *class)
 {
 	int group;
@@ -99,7 +99,7 @@ static void zs_draw(struct size_class *class)
 			zs_draw_list(class, group);
 }
 
-/* Whether a list is as its class says; adds up what is in use on it. */
+/* Check a list against the counters of its class. Adds its objects to @inuse. */
 static bool zs_list_ok(struct zs_pool *pool, struct size_class *class,
 		       int group, unsigned long *inuse)
 {
@@ -124,7 +124,7 @@ static bool zs_list_ok(struct zs_pool *pool, struct size_class *class,
 	return !left;
 }
 
-/* How many lists and counters of a class are not as they should be. */
+/* Number of inconsistent lists and counters of a class. */
 static int zs_check(struct zs_pool *pool, struct size_class *class)
 {
 	unsigned long zspages = 0, inuse = 0;

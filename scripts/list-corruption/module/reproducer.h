@@ -4,8 +4,8 @@
  * and the hand-over to B and back when A has dropped its locks in the middle of
  * __zs_compact().
  *
- * A and B run on the same CPU, so that what one of them frees, the next one to
- * allocate gets. Without that it would take luck.
+ * A and B run on the same CPU, so that memory which one of them frees is the
+ * next to be allocated. Otherwise that would be a matter of luck.
  */
 #ifndef ZS_RACE_REPRODUCER_H
 #define ZS_RACE_REPRODUCER_H
@@ -15,7 +15,7 @@
 #include "lists.h"
 
 #define ZS_CPU 0
-/* Objects in a zspage of the class that is compacted. */
+/* Objects per zspage in the class that A compacts. */
 #define ZS_PER_ZSPAGE 5
 #define ZS_ZSPAGES 5
 #define ZS_OTHERS 256
@@ -45,7 +45,7 @@ static char zs_thread(void)
 	return current == zs_race.compactor ? 'A' : 'B';
 }
 
-/* --- what is on a list, as told by those who put and take --- */
+/* --- which zspages are on a list, tracked by insertions and removals --- */
 
 static struct zspage **zs_find(struct zspage *zspages[ZS_NAMES],
 			       struct zspage *zspage)
@@ -58,7 +58,7 @@ static struct zspage **zs_find(struct zspage *zspages[ZS_NAMES],
 	return NULL;
 }
 
-/* A knows of no zspage but those that it takes: it must have taken what it puts. */
+/* A must have isolated each zspage that it puts back. */
 static bool zs_is_stale(struct zspage *zspage)
 {
 	struct zspage **place = zs_find(zs_race.isolated, zspage);
@@ -137,7 +137,7 @@ static int zs_compactor(void *unused)
 	return 0;
 }
 
-/* --- objects, each with its handle's number in it --- */
+/* --- objects, which contain their handle --- */
 
 static struct zspage *zs_of(unsigned long handle)
 {
@@ -171,7 +171,7 @@ static bool zs_object_ok(unsigned long handle)
 	return ok;
 }
 
-/* An object more in the class that A compacts. */
+/* Allocate an object in the class that A compacts. */
 static void zs_add(void)
 {
 	unsigned long handle = zs_new(zs_race.class);
@@ -180,7 +180,7 @@ static void zs_add(void)
 		zs_race.handle[zs_race.nr++] = handle;
 }
 
-/* Objects in the other class. */
+/* Allocate objects in the other class. */
 static void zs_add_others(unsigned int n)
 {
 	while (n-- && zs_race.nr_others < ZS_OTHERS) {
@@ -198,7 +198,7 @@ static void zs_drop(unsigned int i)
 	zs_race.handle[i] = 0;
 }
 
-/* One of the objects that @zspage has. */
+/* Free an object in @zspage. */
 static void zs_drop_from(struct zspage *zspage)
 {
 	unsigned int i;
@@ -211,9 +211,9 @@ static void zs_drop_from(struct zspage *zspage)
 	}
 }
 
-/* --- before and after --- */
+/* --- set-up and checks --- */
 
-/* A class with so many objects in a zspage, or with the fewest that are enough. */
+/* The class with @objs objects per zspage, or with the fewest above that. */
 static struct size_class *zs_class_of(unsigned int objs, bool exactly)
 {
 	struct size_class *found = NULL;
@@ -231,7 +231,7 @@ static struct size_class *zs_class_of(unsigned int objs, bool exactly)
 	return found;
 }
 
-/* Zspages with so many objects each, named, the first in front on its list. */
+/* Create named zspages with @used objects each. The first is first on its list. */
 static int zs_set_up(const char *names, const unsigned int *used,
 		     unsigned int others)
 {
@@ -260,7 +260,7 @@ static int zs_set_up(const char *names, const unsigned int *used,
 	return 0;
 }
 
-/* How many objects, lists and counters are not as they should be. */
+/* Number of wrong objects, lists and counters. */
 static int zs_verify(void)
 {
 	unsigned int i;
@@ -268,7 +268,7 @@ static int zs_verify(void)
 
 	wrong += zs_check(zs_race.pool, zs_race.class);
 	wrong += zs_check(zs_race.pool, zs_race.other);
-	/* Of no use, and dangerous, where the lists are not in order. */
+	/* Access to objects is not safe if the lists are wrong. */
 	for (i = 0; !wrong && i < zs_race.nr; i++)
 		if (zs_race.handle[i])
 			wrong += !zs_object_ok(zs_race.handle[i]);
@@ -277,7 +277,7 @@ static int zs_verify(void)
 	return wrong;
 }
 
-/* Only where nothing is wrong. Pages that are left over. */
+/* To be called if nothing is wrong. Returns the number of pages that are left. */
 static unsigned long zs_tear_down(void)
 {
 	unsigned long pages;

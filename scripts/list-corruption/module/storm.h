@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The storm: no case, no hook, no script. Workers allocate, check and free a
- * few objects of many classes while compactors compact, until the kernel warns
- * of something or the time is over.
+ * The storm does not use cases or the hook. Workers allocate, check and free a
+ * few objects of many classes while compactors run, until the kernel warns or
+ * the time is over.
  *
  *	echo MILLISECONDS > /sys/module/zs_race_2023/parameters/storm
  */
@@ -21,12 +21,12 @@
 
 #define ZS_STORM_WORKERS 4
 #define ZS_STORM_COMPACTORS 2
-/* Few objects: it often hangs on one of them whether there is anything to compact. */
+/* Few objects, so that a single one often decides whether a class can be compacted. */
 #define ZS_STORM_SLOTS 32
-/* So many steps a worker has ever more objects, then ever less. */
+/* Steps for which a worker mostly allocates, and then mostly frees. */
 #define ZS_STORM_TIDE 64
 
-/* Of classes with few and with many objects in a zspage. */
+/* Classes with few and with many objects per zspage. */
 static const u16 zs_storm_sizes[] = { 3200, 2650, 1600, 800, 400, 200, 100 };
 
 static unsigned int seed = 1;
@@ -54,7 +54,7 @@ static bool zs_storm_over(void)
 	return READ_ONCE(zs_storm.stop) || test_taint(TAINT_WARN);
 }
 
-/* Nobody waits for who is left in a lock that was broken: they stay. */
+/* Threads stuck in a broken lock are not waited for. */
 static void zs_storm_wait(void)
 {
 	while (!kthread_should_stop())
@@ -94,7 +94,7 @@ static void zs_storm_step(struct zs_storm_worker *worker)
 	unsigned long *handle = &worker->handle[slot];
 	bool rising = worker->ops / ZS_STORM_TIDE % 2;
 
-	/* Against the tide now and then. */
+	/* Sometimes do the opposite. */
 	if (!(prandom_u32_state(&worker->random) % 8))
 		rising = !rising;
 	if (*handle && !rising)
