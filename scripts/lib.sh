@@ -74,10 +74,16 @@ with_progress() {
 	return "$rc"
 }
 
-# The same; on failure print the end of the log and exit.
+# The same; on failure print the end of the log and exit. For a full disk and a missing
+# network print one line.
 logged() {
 	local log=$1 what=$2
 	with_progress "$@" || {
+		if grep -q 'No space left on device' "$log"; then
+			die "$what failed: the disk is full (log: $log)"
+		elif grep -qE "$NO_NETWORK" "$log"; then
+			die "$what failed: no network; run again with one (log: $log)"
+		fi
 		{
 			echo "--- end of $log ---"
 			# The first errors say more than the last lines.
