@@ -7,9 +7,9 @@ shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
-# Messages of apt and cargo without a network.
+# Messages of apt, debootstrap and cargo without a network.
 # shellcheck disable=SC2034
-NO_NETWORK='^Err:|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
+NO_NETWORK='^Err:|^E: Failed getting release file|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
 # Start time of the outermost script.
 export ZS_START=${ZS_START:-$EPOCHSECONDS}
 
