@@ -8,6 +8,8 @@
 //! keeps those on the run. All others move.
 #![cfg(not(loom))]
 
+use std::ops::Range;
+
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::fewest_moves::fewest_moves;
@@ -172,4 +174,61 @@ fn concurrent_free_and_malloc() {
     }
     println!("{pages} pages freed, {others} concurrent operations");
     assert!(pages > 100 && others > 10_000);
+}
+
+// The same where it takes most room: when its destination has become full, others free the rest of
+// a source, then the whole destination and most of the next source. The class keeps these pages
+// until compaction takes them.
+#[test]
+fn others_free_whole_zspages_meanwhile() {
+    let _machine = boot(Config {
+        pages: 8192,
+        ..Config::default()
+    });
+    let pool = pin_box(Pool::new(c"compaction", 16)).unwrap();
+    let shape_of = |size| pool.class_stats(pool.lookup_class_index(size)).unwrap().0;
+    let size = (2200..4000)
+        .find(|&size| shape_of(size).pages == 16 && shape_of(size).objs < 32)
+        .unwrap();
+    let objs = usize::from(shape_of(size).objs);
+    let zspages = 40;
+    let handles: Vec<Handle> = (0..zspages * objs)
+        .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+        .collect();
+    let free = |zspage: usize, objects: Range<usize>| {
+        for &handle in &handles[zspage * objs..][objects] {
+            pool.free(handle).unwrap();
+        }
+    };
+    let (source, destination, next_source, next_destination) = (0, 1, 2, 3);
+    free(source, 0..2);
+    free(destination, 0..1);
+    // How many there are whenever the lock is dropped.
+    let mut pages = Vec::new();
+    sched::with_hook(
+        &mut || {
+            pages.push(pool.total_pages());
+            match pages.len() {
+                // The last object of the source has filled the destination.
+                1 => free(source, 2..objs - 1),
+                // The source is gone.
+                2 => {
+                    free(source, objs - 1..objs);
+                    free(destination, 1..objs);
+                    free(next_source, 1..objs);
+                    free(next_destination, 0..1);
+                }
+                _ => {}
+            }
+        },
+        || pool.compact(),
+    );
+    // The destination, and all but a page of the next source, came free one right after the other.
+    let all = 16 * zspages;
+    assert_eq!(pages[..4], [all, all - 16, all - 32, all - 47]);
+    free(next_source, 0..1);
+    free(next_destination, 1..objs);
+    for zspage in 4..zspages {
+        free(zspage, 0..objs);
+    }
 }
