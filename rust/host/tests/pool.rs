@@ -14,7 +14,7 @@ use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::engine::zspage::Zspage;
 use zsmalloc_host::mapping::Map;
-use zsmalloc_host::sys::atomic::Ordering::Relaxed;
+use zsmalloc_host::sys::atomic::{limit_spins, Ordering::Relaxed};
 use zsmalloc_host::sys::cpu_area::{on_cpu, preempt_depth};
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point, Random};
 use zsmalloc_host::sys::mm::{self, LockedPage, Migrated};
@@ -660,7 +660,8 @@ fn an_index_overwritten_while_its_page_moves() {
         matches!(migrated, Some(Ok(Migrated::To(_)))),
         "{migrated:?}"
     );
-    // Neither object is lost or locked.
+    // Neither object is lost or locked. If one were, nothing would end the wait.
+    limit_spins(1000);
     check(&pool, victim, 500, 1);
     check(&pool, other, 3000, 2);
     pool.free(other).unwrap();
