@@ -49,11 +49,6 @@ mark() {
 	echo "zs-test: $*" >/dev/kmsg
 }
 
-# Say what a test did: in the console log.
-tell() {
-	mark "$*"
-}
-
 # Skip the test unless it runs on our modules.
 needs_rust() {
 	if [ "$ALLOC" != rust ]; then

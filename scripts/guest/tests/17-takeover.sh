@@ -199,7 +199,7 @@ test_nine_times_under_load() {
 	kill $job
 	wait $job || :
 	swapped=$(($(vmstat_about zswpin) - swapped))
-	tell "$(cat $WORK/rounds) times all of zram0 verified and written, $swapped pages from zswap"
+	mark "$(cat $WORK/rounds) times all of zram0 verified and written, $swapped pages from zswap"
 	[ "$(cat $WORK/rounds)" -ge 9 ] || fail "zram0 was not under load: $(cat $WORK/rounds)"
 	[ $swapped -gt 9000 ] || fail "only $swapped pages came from zswap"
 	hog verify
