@@ -196,7 +196,7 @@ fn step(
     destination: &Zspage,
     to: &Range<usize>,
 ) -> Step {
-    let Some(old) = Object::used(guard, source, last) else {
+    let Some(old) = Object::at(guard, source, last) else {
         return Step::Busy;
     };
     let entries = guard.entries(guard.class().shared().table());

@@ -49,6 +49,12 @@ impl<'a> Object<'a> {
         Some(object)
     }
 
+    /// Returns the object in slot `index`, which is in use.
+    #[inline]
+    pub(super) fn at(guard: &'a ClassGuard<'_>, zspage: &'a Zspage, index: usize) -> Option<Self> {
+        Self::in_slot(guard, zspage, zspage.chain(guard)?, index)
+    }
+
     /// Returns the object in slot `index` if it is in use.
     pub(super) fn used(
         guard: &'a ClassGuard<'_>,

@@ -72,7 +72,7 @@ impl Chain {
     pub fn own<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
         // SAFETY: By the type invariants, a page with this owner is in the chain. It is freed only
         // after `remove` or `replace`, and then only when no `ZsPage` is in use.
-        (page.owner()? == self.address()).then(|| unsafe { ZsPage::from_raw(page.raw()) })
+        (page.owner() == Some(self.address())).then(|| unsafe { ZsPage::from_raw(page.raw()) })
     }
 
     /// Returns the page at `position`, if there is one. The next lookup starts there.
@@ -150,6 +150,7 @@ impl Chain {
     }
 
     /// Removes a page. Returns `None`, and unlocks it, if it is not the next page of `prev` here.
+    #[inline]
     pub fn remove(&self, prev: ZsPage<'_>, page: LockedPage<'_>) -> Option<DetachedPage> {
         let prev = self.own(prev)?.raw();
         let raw = self.own(page.page())?.raw();
