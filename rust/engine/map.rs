@@ -105,7 +105,7 @@ impl Pool {
         // The fast path: an object on one page that is not locked. It needs no stack frame.
         // `map_other` handles all other cases.
         let Some(area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
-            return self.map_other(handle, Err(BadHandle::Nested));
+            return self.map_other(handle, None, BadHandle::Nested);
         };
         // SAFETY: The table exists as long as the pool, which must exist until the object is unmapped
         // (safety requirement of `unmap_object`).
@@ -116,23 +116,30 @@ impl Pool {
         };
         if !found {
             drop(area);
-            return self.map_other(handle, Err(BadHandle::NotAllocated));
+            return self.map_other(handle, None, BadHandle::NotAllocated);
         }
         let entry = area.entry().map(HandleEntry::new);
         let locked = entry.map(|entry| LockedEntry::try_lock_plain(entry, handle.generation()));
         let Some(Ok(locked)) = locked else {
-            return self.map_other(handle, Ok(area));
+            return self.map_other(handle, Some(area), BadHandle::NotMapped);
         };
         let bytes = area.map_page(locked.page(), locked.location().offset());
         area.keep();
         Some(bytes)
     }
 
-    // Reports why the object was not mapped, or maps it if it needs more than the fast path does.
+    // Maps an object that needs more than the fast path does, or without `area` reports `why` it was
+    // not mapped. Two arguments, so that they are in registers.
     #[cold]
     #[inline(never)]
-    fn map_other(&self, handle: Handle, area: Result<CpuArea, BadHandle>) -> Option<NonNull<u8>> {
-        area.and_then(|area| map_waiting(area, handle))
+    fn map_other(
+        &self,
+        handle: Handle,
+        area: Option<CpuArea>,
+        why: BadHandle,
+    ) -> Option<NonNull<u8>> {
+        area.ok_or(why)
+            .and_then(|area| map_waiting(area, handle))
             .inspect_err(|&why| self.report(handle, why))
             .ok()
     }
