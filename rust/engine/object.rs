@@ -95,13 +95,14 @@ impl<'a> Object<'a> {
         // guard consumed or borrowed exclusively (`IsolatedZspage`).
         let zspage: &'a Zspage = unsafe { &*core::ptr::from_ref(entry.zspage()?) };
         let chain = zspage.chain(guard)?;
-        let (page, location) = (chain.own(entry.page())?, entry.location());
+        let (page, location) = (chain.seek(entry.page())?, entry.location());
         let class = guard.class();
         let start = (page.position() as usize) << PAGE_SHIFT;
         let index = class.layout().index_at(start | location.offset());
         Self::new(class, zspage, chain, page, location, index)
     }
 
+    // `page` is the one that `chain` found last.
     #[inline(always)]
     fn new(
         class: &'a SizeClass,
@@ -112,7 +113,7 @@ impl<'a> Object<'a> {
         index: usize,
     ) -> Option<Self> {
         let next = if location.spans() {
-            Some(chain.next(page)?)
+            Some(chain.next_of_found()?)
         } else {
             None
         };
@@ -201,9 +202,7 @@ impl<'a> Object<'a> {
     /// Frees the slot of the object in its zspage.
     #[inline(always)]
     pub(super) fn release(&self) {
-        if self.zspage.release(self.index) {
-            self.chain.set_cursor(self.page);
-        }
+        self.zspage.release(self.index);
     }
 
     /// Returns whether objects next to this one are in use on all of its pages.

@@ -250,14 +250,12 @@ impl Zspage {
         self.count(INUSE_ONE.wrapping_sub(FREE_ONE));
     }
 
-    /// Frees slot `index`, which holds an object. Returns false if it does not.
+    /// Frees slot `index`, which holds an object.
     #[inline(always)]
-    pub(super) fn release(&self, index: usize) -> bool {
-        let was_taken = self.slots.set_free(index);
-        if was_taken {
+    pub(super) fn release(&self, index: usize) {
+        if self.slots.set_free(index) {
             self.count(FREE_ONE.wrapping_sub(INUSE_ONE));
         }
-        was_taken
     }
 
     /// Frees all slots, so that the pages can be detached. The objects in them are lost, and their

@@ -109,12 +109,20 @@ impl Chain {
         }
     }
 
-    /// Makes the next lookup start at `page`, if that is in this chain.
+    /// Returns the page if it is in this chain. The next lookup starts there.
     #[inline]
-    pub fn set_cursor(&self, page: ZsPage<'_>) {
-        if let Some(page) = self.own(page) {
-            self.cursor.set(Some(page.raw()));
-        }
+    pub fn seek<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
+        let page = self.own(page)?;
+        self.cursor.set(Some(page.raw()));
+        Some(page)
+    }
+
+    /// Returns the next page of the one that [`Chain::find`] or [`Chain::seek`] returned last.
+    #[inline]
+    pub fn next_of_found(&self) -> Option<ZsPage<'_>> {
+        // SAFETY: By the type invariants, the page at `cursor` is in the chain, and so is its next
+        // one. See `own`.
+        unsafe { Some(ZsPage::from_raw(self.cursor.get()?.next()?)) }
     }
 
     /// Adds a page at `position`, next to `prev`, or to an empty chain. Makes it movable and unlocks
