@@ -15,19 +15,11 @@
 #![forbid(unsafe_code)]
 
 use super::class::SizeClass;
+pub use super::compactor::Compacted;
 use super::compactor::Compactor;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
-
-/// The result of a compaction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Compacted {
-    /// Pages freed.
-    pub pages: usize,
-    /// Objects moved.
-    pub objects: usize,
-}
 
 impl Pool {
     /// Compacts every class until no page can be freed. Does nothing and returns zeros if a

@@ -7,7 +7,6 @@
 use core::ops::Range;
 
 use super::class::{ClassGuard, SizeClass};
-use super::compact::Compacted;
 use super::geometry::MAX_CHAIN_LIMIT;
 use super::isolated::IsolatedZspage;
 use super::object::Object;
@@ -68,6 +67,15 @@ impl Freed<'_> {
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
         self.pages.free_unlocked(guard, sched::cond_resched);
     }
+}
+
+/// The result of a compaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Pages freed.
+    pub pages: usize,
+    /// Objects moved.
+    pub objects: usize,
 }
 
 /// A compactor that holds the lock of its class.

@@ -88,8 +88,9 @@ impl LockedEntries {
 /// Context: as for `migrate_page` in `struct movable_operations`. Takes the class lock.
 pub fn migrate_page(migration: Migration) -> Result {
     replace_page(&migration)?;
-    // SAFETY: `replace_page` has dropped the guard that lent the old page. An entry lends it only to
-    // who has an object on it locked: none was when it was replaced, and now all are elsewhere.
+    // SAFETY: `replace_page` has dropped the guard that lent the old page. A locked entry lends the
+    // page of its object. `replace_page` had the entries of all objects on the old page locked, and
+    // they name the new page now.
     unsafe { migration.finish() };
     Ok(())
 }
