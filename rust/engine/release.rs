@@ -124,9 +124,8 @@ impl Pool {
 
     // Drops the class lock, and frees what `take_unused` took.
     #[inline(never)]
-    pub(super) fn unlock_and_free(&self, guard: ClassGuard<'_>, unused: Unused<'_>) {
+    pub(super) fn unlock_and_free(&self, guard: ClassGuard<'_>, mut unused: Unused<'_>) {
         let class = guard.class();
-        let mut unused = unused;
         unused.pages.unlock_and_free(guard, unused.zspage);
         self.give_back_handles(unused.handles);
         if unused.empty_left {

@@ -81,8 +81,8 @@ pub struct Zspage {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Zspage>() == super::geometry::ZSPAGE_SIZE || PAGE_SIZE != 4096);
 
-// SAFETY: `class` points to a `SizeClass`, which is `Sync`. `links` is used by the list that the zspage
-// is on, and `chain` through `Zspage::chain`, both under the class lock.
+// SAFETY: `class` points to a `SizeClass`, which is `Sync`. `links` is used by the list that the
+// zspage is on, and `chain` through `Zspage::chain`, both under the class lock.
 unsafe impl Send for Zspage {}
 // SAFETY: The class lock protects `links` and `chain`: see `Send`.
 unsafe impl Sync for Zspage {}
@@ -100,8 +100,8 @@ unsafe impl Linked for Zspage {
 impl Zspage {
     /// Returns a zspage without pages, which must not outlive `class`.
     pub(super) fn new(class: &SizeClass) -> Self {
-        // INVARIANT: `NewZspage` keeps the lifetime of `class`, and so does `IsolatedZspage`. A list
-        // is a part of the class.
+        // INVARIANT: `NewZspage` keeps the lifetime of `class`, and so does `IsolatedZspage`. A
+        // list is a part of the class.
         Self {
             links: Links::new(),
             class: NonNull::from(class),
@@ -309,8 +309,8 @@ impl Zspage {
     }
 
     /// Returns the last slot in use in `slots` and below `end`. Detaches the unused pages after it
-    /// that hold no part of a slot outside `slots`. Skips pages that are locked. Passes each page to
-    /// `release`, with the number of free slots that went with it.
+    /// that hold no part of a slot outside `slots`. Skips pages that are locked. Passes each page
+    /// to `release`, with the number of free slots that went with it.
     pub(super) fn detach_tail(
         &self,
         guard: &ClassGuard<'_>,
@@ -356,7 +356,7 @@ impl Zspage {
         let mut contended = None;
         let mut prev = self.prev_page(chain, positions.trailing_zeros())?;
         for _ in 0..positions.count_ones() {
-            let page = chain.next(prev).unwrap_or(prev);
+            let page = chain.next(prev)?;
             match self.detach_page(chain, prev, page) {
                 Ok((page, free_slots)) => release(page, free_slots),
                 Err(Stays::Locked) => {
@@ -381,7 +381,7 @@ impl Zspage {
             return None;
         }
         let prev = self.prev_page(chain, position)?;
-        let page = chain.next(prev).unwrap_or(prev);
+        let page = chain.next(prev)?;
         if page.position() != position {
             return None;
         }

@@ -19,8 +19,8 @@ use super::raw_page::RawPage;
 /// # Invariants
 ///
 /// Every page reachable from `cursor` is in this chain, and is the next page of one other, or of
-/// itself. A page is in this chain if and only if it has its address as the owner. It is zsmalloc's,
-/// and stays so until [`Chain::remove`] or [`Chain::replace`].
+/// itself. A page is in this chain if and only if it has its address as the owner. It is
+/// zsmalloc's, and stays so until [`Chain::remove`] or [`Chain::replace`].
 pub struct Chain {
     // Lookups start here. Usually this is the page of the last object, as the next object tends to
     // be on that page or the next one. None if there is no page.
@@ -56,9 +56,9 @@ impl Chain {
     #[inline]
     pub fn owner<T: HasChain>(page: ZsPage<'_>) -> Option<&T> {
         let chain = page.owner()?.as_ptr();
-        // SAFETY: The owner of a page is its chain, which exists as long as the `ZsPage` by the type
-        // invariants of that. It is the field at `OFFSET` of a `T` (requirement of `HasChain`). The
-        // address comes from `struct page`, so it may be used for all of the `T`.
+        // SAFETY: The owner of a page is its chain, which exists as long as the `ZsPage` by the
+        // type invariants of that. It is the field at `OFFSET` of a `T` (requirement of
+        // `HasChain`). The address comes from `struct page`, so it may be used for all of the `T`.
         unsafe { Some(&*chain.byte_sub(T::OFFSET).cast()) }
     }
 
@@ -85,16 +85,28 @@ impl Chain {
         Some(unsafe { ZsPage::from_raw(page) })
     }
 
-    /// Returns the next page in the ring. A single page is its own next page, but for that of a huge
-    /// zspage, which has none. Neither has a page of another chain.
+    /// Returns the next page in the ring. A single page is its own next page, also in a huge zspage,
+    /// where it has no link.
+    ///
+    /// # Safety
+    ///
+    /// The page must be zsmalloc's.
+    #[inline]
+    unsafe fn next_raw(page: RawPage) -> RawPage {
+        // SAFETY: The page is zsmalloc's (safety requirement).
+        unsafe { page.next() }.unwrap_or(page)
+    }
+
+    /// Returns the next page in the ring, or `None` for a page of another chain. A single page is
+    /// its own next page.
     #[inline]
     pub fn next<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
         // SAFETY: The page is in this chain, so by the type invariants the next one is. See `own`.
-        unsafe { Some(ZsPage::from_raw(self.own(page)?.raw().next()?)) }
+        unsafe { Some(ZsPage::from_raw(Self::next_raw(self.own(page)?.raw()))) }
     }
 
-    /// Sets the handle of a huge object. Does nothing if the page is linked to another one, or is not
-    /// in this chain.
+    /// Sets the handle of a huge object. Does nothing if the page is linked to another one, or is
+    /// not in this chain.
     #[inline]
     pub fn set_huge_handle(&self, page: ZsPage<'_>, handle: u32) {
         let Some(page) = self.own(page).map(ZsPage::raw) else {
@@ -103,7 +115,7 @@ impl Chain {
         // SAFETY: The page is in this chain, and alone: nothing needs its link. A chain is not
         // `Sync`, so nobody else writes it.
         unsafe {
-            if page.next().map_or(true, |next| next == page) {
+            if Self::next_raw(page) == page {
                 page.set_huge_handle(handle);
             }
         }
@@ -125,8 +137,9 @@ impl Chain {
         unsafe { Some(ZsPage::from_raw(self.cursor.get()?.next()?)) }
     }
 
-    /// Adds a page at `position`, next to `prev`, or to an empty chain. Makes it movable and unlocks
-    /// it. The caller has checked that `position` has no page, and that `prev` is the page before.
+    /// Adds a page at `position`, next to `prev`, or to an empty chain. Makes it movable and
+    /// unlocks it. The caller has checked that `position` has no page, and that `prev` is the page
+    /// before.
     ///
     /// If `prev` is not in this chain, the page is leaked.
     pub fn insert(&self, page: DetachedPage, position: u32, prev: Option<ZsPage<'_>>) {
@@ -142,7 +155,7 @@ impl Chain {
             page.attach(self.address(), position);
             match prev {
                 Some(prev) => {
-                    page.set_next(Some(prev.raw().next().unwrap_or(prev.raw())));
+                    page.set_next(Some(Self::next_raw(prev.raw())));
                     prev.raw().set_next(Some(page));
                 }
                 None => {
@@ -165,7 +178,7 @@ impl Chain {
         // SAFETY: Both pages are in this chain, so by the type invariants their next pages are.
         // INVARIANT: No page is linked to the removed one, and its owner is cleared.
         unsafe {
-            if prev.next().unwrap_or(prev) != raw {
+            if Self::next_raw(prev) != raw {
                 return None;
             }
             if prev == raw {
@@ -190,7 +203,7 @@ impl Chain {
         // SAFETY: `old` and `prev` are in this chain. The migration has `old` and `new` locked.
         // INVARIANT: `new` gets the owner, the position and the links of `old`, which loses them.
         unsafe {
-            if prev.next().unwrap_or(prev) != old {
+            if Self::next_raw(prev) != old {
                 return false;
             }
             let Some(new) = migration.copy() else {
