@@ -218,8 +218,8 @@ impl<'c> ClassGuard<'c> {
         })
     }
 
-    /// Makes the first zspage of a group empty, so that its pages can be freed. Its objects are lost,
-    /// and their handles must not be used any more. Returns false if the group has no zspage.
+    /// Makes the first zspage of a group empty, so that its pages can be freed. Its objects are
+    /// lost, and their handles must not be used any more. Returns false if the group has no zspage.
     pub(super) fn forget_objects(&self, group: Group) -> bool {
         let Some(isolated) = self.isolate_first(group) else {
             return false;

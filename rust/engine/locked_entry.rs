@@ -55,8 +55,8 @@ impl<'a> LockedEntry<'a> {
     ///
     /// # Safety
     ///
-    /// A `LockedEntry` of `entry` must have been dropped, and the entry not have been unlocked. This
-    /// must be called once for it.
+    /// A `LockedEntry` of `entry` must have been dropped, and the entry not have been unlocked.
+    /// This must be called once for it.
     #[inline]
     pub(super) unsafe fn resume(entry: HandleEntry<'a>) -> Self {
         // INVARIANT: The entry is still locked (safety requirement).
@@ -87,8 +87,8 @@ impl<'a> LockedEntry<'a> {
     /// Returns the page that the object begins on.
     #[inline]
     pub(super) fn page(&self) -> ZsPage<'_> {
-        // SAFETY: By the type invariants, the object is on this page, which stays in its zspage. The
-        // number is the page's: `Object` took it from `ZsPage::pfn` for the location.
+        // SAFETY: By the type invariants, the object is on this page, which stays in its zspage.
+        // The number is the page's: `Object` took it from `ZsPage::pfn` for the location.
         unsafe { ZsPage::from_pfn(self.location.pfn()) }
     }
 

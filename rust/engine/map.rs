@@ -107,8 +107,8 @@ impl Pool {
         let Some(area) = CpuArea::enter(handle.into_raw() as u64, mode.number()) else {
             return self.map_other(handle, None, BadHandle::Nested);
         };
-        // SAFETY: The table exists as long as the pool, which must exist until the object is unmapped
-        // (safety requirement of `unmap_object`).
+        // SAFETY: The table exists as long as the pool, which must exist until the object is
+        // unmapped (safety requirement of `unmap_object`).
         let found = unsafe {
             area.set_entry(self.table(), |table, rcu| {
                 Some(table.entries(rcu).entry(handle)?.memory())
@@ -128,8 +128,8 @@ impl Pool {
         Some(bytes)
     }
 
-    // Maps an object that needs more than the fast path does, or without `area` reports `why` it was
-    // not mapped. Two arguments, so that they are in registers.
+    // Maps an object that needs more than the fast path does, or without `area` reports `why` it
+    // was not mapped. Two arguments, so that they are in registers.
     #[cold]
     #[inline(never)]
     fn map_other(

@@ -37,8 +37,8 @@ impl<'c, const N: usize> PageBatch<'c, N> {
         self.count
     }
 
-    /// Adds a page that the caller detached from a zspage under `guard`. If there is no room, or if `guard` is of another
-    /// class, the page is leaked.
+    /// Adds a page that the caller detached from a zspage under `guard`. If there is no room, or if
+    /// `guard` is of another class, the page is leaked.
     pub(super) fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
         if !guard.is_of(self.class) {
             return;

@@ -66,7 +66,8 @@ impl CpuArea {
     }
 
     /// Sets the entry of the mapping to the one that `find` looks up in `table`. `find` gets the
-    /// read-side section of the mapping, in which the entry stays valid. Returns whether there is one.
+    /// read-side section of the mapping, in which the entry stays valid. Returns whether there is
+    /// one.
     ///
     /// # Safety
     ///
@@ -175,8 +176,8 @@ impl CpuArea {
     /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
     /// it in memory, and otherwise `None`.
     pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
-        // SAFETY: The page is zsmalloc's. The helper follows its link only if that leads to the next
-        // `struct page`.
+        // SAFETY: The page is zsmalloc's. The helper follows its link only if that leads to the
+        // next `struct page`.
         let raw = unsafe { bindings::zs_helper_page_neighbours(page.raw().as_ptr(), offset) };
         NonNull::new(raw.cast())
     }
