@@ -140,7 +140,7 @@ impl Pool {
     ) -> Option<NonNull<u8>> {
         area.ok_or(why)
             .and_then(|area| map_waiting(area, handle))
-            .inspect_err(|&why| self.report(handle, why))
+            .inspect_err(|&why| self.report(handle, "zs_map_object", why))
             .ok()
     }
 
@@ -159,7 +159,7 @@ impl Pool {
                 }
             }
             Some(area) => self.unmap_bounced(area, handle),
-            None => self.report(handle, BadHandle::NotMapped),
+            None => self.report(handle, "zs_unmap_object", BadHandle::NotMapped),
         }
     }
 
@@ -172,7 +172,7 @@ impl Pool {
         let ours = self.table().entries(area.rcu()).entry(handle);
         if !ours.is_some_and(|ours| core::ptr::eq(ours.memory(), entry)) {
             area.keep();
-            self.report(handle, BadHandle::NotMapped);
+            self.report(handle, "zs_unmap_object", BadHandle::NotMapped);
             return;
         }
         // SAFETY: `map_object` kept the `LockedEntry` of this entry when it kept the area.

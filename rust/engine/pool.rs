@@ -239,7 +239,7 @@ impl Pool {
     #[inline(always)]
     pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
         self.try_free(handle)
-            .inspect_err(|&why| self.report(handle, why))
+            .inspect_err(|&why| self.report(handle, "zs_free", why))
     }
 
     #[inline(always)]
@@ -309,8 +309,8 @@ impl Pool {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn report(&self, handle: Handle, why: BadHandle) {
-        report::bad_handle(&self.name, handle.into_raw(), why.reason());
+    pub(super) fn report(&self, handle: Handle, call: &str, why: BadHandle) {
+        report::bad_handle(&self.name, handle.into_raw(), call, why.reason());
     }
 }
 

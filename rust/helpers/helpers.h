@@ -106,7 +106,8 @@ __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 
 /* report.c */
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
-			   const char *reason, int len);
+			   const char *call, int call_len,
+			   const char *reason, int reason_len);
 void zs_helper_warn_forgotten(void);
 void zs_helper_warn_corrupt(void);
 __noreturn void zs_helper_bug(void);

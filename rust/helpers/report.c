@@ -4,10 +4,11 @@
 #include <linux/ratelimit.h>
 
 void zs_helper_warn_handle(const char *pool, unsigned long handle,
-			   const char *reason, int len)
+			   const char *call, int call_len,
+			   const char *reason, int reason_len)
 {
-	WARN_RATELIMIT(1, "zsmalloc_rs: pool %s: handle 0x%lx %.*s\n", pool,
-		       handle, len, reason);
+	WARN_RATELIMIT(1, "zsmalloc_rs: pool %s: handle 0x%lx in %.*s() %.*s\n",
+		       pool, handle, call_len, call, reason_len, reason);
 }
 
 void zs_helper_warn_forgotten(void)

@@ -7,14 +7,16 @@ use kernel::str::CStr;
 
 use crate::bindings;
 
-/// Warns, with a backtrace, that a caller passed a bad handle.
+/// Warns, with a backtrace, that a caller passed a bad handle to `call`.
 #[cold]
-pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
-    // SAFETY: `pool` is NUL-terminated. `reason` is valid for `reason.len()` bytes.
+pub fn bad_handle(pool: &CStr, handle: usize, call: &str, reason: &str) {
+    // SAFETY: `pool` is NUL-terminated. The other strings are valid for as many bytes as they have.
     unsafe {
         bindings::zs_helper_warn_handle(
             pool.as_char_ptr(),
             handle,
+            call.as_ptr().cast(),
+            call.len() as i32,
             reason.as_ptr().cast(),
             reason.len() as i32,
         )

@@ -303,6 +303,7 @@ impl Model {
             }
             Op::Bogus(number) => self.bogus_near(number),
             Op::Read(which) => self.read(which),
+                ..
             Op::Update(which, number) => self.write(which, number, MapMode::ReadWrite),
             Op::Overwrite(which, number) => self.write(which, number, MapMode::WriteOnly),
             Op::Hold(cpu, which, write) => self.hold(cpu, which, write),

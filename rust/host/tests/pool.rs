@@ -56,6 +56,7 @@ fn reported(machine: &Booted, handle: usize, count: usize) {
             pool,
             handle: bad,
             reason,
+            ..
         } = report
         else {
             panic!("unexpected report {report:?}");

@@ -15,6 +15,8 @@ pub enum Report {
         pool: String,
         /// The handle, as C passed it.
         handle: usize,
+        /// The function of C that it was passed to.
+        call: String,
         /// Why it was refused.
         reason: String,
     },
@@ -31,12 +33,13 @@ pub enum Report {
     CorruptZspage,
 }
 
-/// Warns that a caller passed a bad handle.
+/// Warns that a caller passed a bad handle to `call`.
 #[cold]
-pub fn bad_handle(pool: &CStr, handle: usize, reason: &str) {
+pub fn bad_handle(pool: &CStr, handle: usize, call: &str, reason: &str) {
     machine::current().log(Report::BadHandle {
         pool: pool.to_string_lossy().into_owned(),
         handle,
+        call: call.to_owned(),
         reason: reason.to_owned(),
     });
 }
