@@ -9,6 +9,7 @@
 
 #define ZS_ZPOOL_TYPE "zsmalloc"
 #define ZS(name) zs_##name
+#define ZS_MALLOC(pool, size, gfp) zs_malloc(pool, size, gfp)
 #include "../glue/zpool_driver.h"
 
 void zs_dropin_zpool_init(void)

@@ -57,7 +57,11 @@ EXPORT_SYMBOL_GPL(zs_destroy_pool);
 
 unsigned long zs_malloc(struct zs_pool *pool, size_t size, gfp_t flags)
 {
-	return zs_pass(pool, malloc, size, flags);
+#ifdef ZS_C_SOURCE
+	if (unlikely(zs_pool_is_tagged(pool)))
+		return zs_c_malloc(zs_pool_untagged(pool), size, flags);
+#endif
+	return zs_rs_malloc((struct zs_rs_pool *)pool, size, flags, NUMA_NO_NODE);
 }
 EXPORT_SYMBOL_GPL(zs_malloc);
 

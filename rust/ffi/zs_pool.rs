@@ -169,7 +169,7 @@ pub unsafe extern "C" fn zs_rs_destroy_pool(raw: *mut zs_rs_pool) {
     });
 }
 
-/// Allocates an object of `size` bytes. Returns its handle, or an error as `ERR_PTR()` has it:
+/// Allocates an object of `size` bytes, preferably on node `nid`. Returns its handle, or an error as `ERR_PTR()` has it:
 /// [`EINVAL`], [`ENOSPC`], [`ENOMEM`], or [`EIO`] if a zspage is corrupt. Failures are traced.
 ///
 /// Context: depends on `gfp`. Not in an interrupt.
@@ -184,8 +184,9 @@ pub unsafe extern "C" fn zs_rs_malloc(
     gfp: kernel::bindings::gfp_t,
 ) -> c_ulong {
     // SAFETY: `raw` is a live pool (safety requirement).
+    nid: c_int,
     let pool = unsafe { pool(raw) };
-    match pool.malloc(size, Gfp::from_raw(gfp)) {
+    match pool.malloc(size, Gfp::from_raw(gfp, nid)) {
         Ok(handle) => handle.into_raw() as c_ulong,
         Err(error) => {
             trace::malloc_fail(pool, size, gfp, error);

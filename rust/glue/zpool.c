@@ -11,6 +11,7 @@
 
 #define ZS_ZPOOL_TYPE "zsmalloc_rs"
 #define ZS(name) zs_rs_##name
+#define ZS_MALLOC(pool, size, gfp) zs_rs_malloc(pool, size, gfp, NUMA_NO_NODE)
 #include "zpool_driver.h"
 
 void zs_glue_zpool_init(void)

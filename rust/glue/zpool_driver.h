@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A zpool driver on top of the zs_* functions. The includer defines the name of
- * the driver (ZS_ZPOOL_TYPE) and the names of the functions (ZS).
+ * the driver (ZS_ZPOOL_TYPE), the names of the functions (ZS), and zs_malloc()
+ * without a node (ZS_MALLOC).
  */
 
 #include <linux/atomic.h>
@@ -23,7 +24,7 @@ static void zs_zpool_destroy(void *pool)
 static int zs_zpool_malloc(void *pool, size_t size, gfp_t gfp,
 			   unsigned long *handle)
 {
-	*handle = ZS(malloc)(pool, size, gfp);
+	*handle = ZS_MALLOC(pool, size, gfp);
 	return IS_ERR_VALUE(*handle) ? (long)*handle : 0;
 }
 

@@ -69,7 +69,7 @@ void zs_helper_entry_released(void);
 /* A handle's entry has this many bits for an address: pages up to 256 TiB. */
 #define ZS_ADDRESS_BITS 48
 
-struct page *zs_helper_page_alloc(gfp_t gfp);
+struct page *zs_helper_page_alloc(gfp_t gfp, int nid);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);
 __zs_inline size_t zs_helper_page_to_pfn(struct page *page);
 __zs_inline void zs_helper_page_attach(struct page *page, void *owner, u32 position);

@@ -49,9 +49,15 @@ static struct page *zs_page_lock_and_begin(struct page *page)
 	return page;
 }
 
-struct page *zs_helper_page_alloc(gfp_t gfp)
+/* @nid is preferred, never demanded. A caller may pass any number. */
+struct page *zs_helper_page_alloc(gfp_t gfp, int nid)
 {
-	struct page *page = alloc_page(gfp);
+	struct page *page;
+
+	if (nid < 0 || nid >= MAX_NUMNODES || !node_online(nid))
+		page = alloc_page(gfp);
+	else
+		page = __alloc_pages_node(nid, gfp, 0);
 
 	return likely(page) ? zs_page_lock_and_begin(page) : NULL;
 }

@@ -7,6 +7,7 @@
 #define ZSMALLOC_RS_H
 
 #include <linux/atomic.h>
+#include <linux/numa.h>
 #include <linux/types.h>
 #include <linux/zsmalloc.h>
 
@@ -15,7 +16,9 @@ struct zs_rs_pool;
 
 struct zs_rs_pool *zs_rs_create_pool(const char *name);
 void zs_rs_destroy_pool(struct zs_rs_pool *pool);
-unsigned long zs_rs_malloc(struct zs_rs_pool *pool, size_t size, gfp_t gfp);
+/* @nid is the preferred node, or NUMA_NO_NODE. */
+unsigned long zs_rs_malloc(struct zs_rs_pool *pool, size_t size, gfp_t gfp,
+			   int nid);
 void zs_rs_free(struct zs_rs_pool *pool, unsigned long handle);
 size_t zs_rs_huge_class_size(struct zs_rs_pool *pool);
 /* @mode is an enum zs_mapmode: an int here, as Rust has no enum of C's. */

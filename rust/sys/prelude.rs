@@ -12,6 +12,7 @@ pub use kernel::sync::Arc;
 
 use kernel::alloc::{flags::GFP_KERNEL, KBox};
 use kernel::bindings;
+use kernel::ffi::c_int;
 use kernel::init::InPlaceInit;
 
 /// A pinned box.
@@ -33,23 +34,28 @@ where
     Arc::pin_init(init, GFP_KERNEL)
 }
 
-/// Allocation flags of a C caller (`gfp_t`).
+/// Allocation flags of a C caller (`gfp_t`), and the NUMA node that it prefers.
 #[derive(Clone, Copy)]
-pub struct Gfp(bindings::gfp_t);
+pub struct Gfp {
+    flags: bindings::gfp_t,
+    nid: c_int,
+}
 
 impl Gfp {
     /// For allocations that may sleep.
-    pub const KERNEL: Gfp = Gfp(bindings::GFP_KERNEL);
+    pub const KERNEL: Gfp = Gfp::from_raw(bindings::GFP_KERNEL, bindings::NUMA_NO_NODE);
 
-    /// Wraps the flags of a C caller.
-    pub fn from_raw(flags: bindings::gfp_t) -> Self {
-        Self(flags)
+    /// Wraps the flags of a C caller and its preferred node, which can be any number: one that is no
+    /// node is `NUMA_NO_NODE`.
+    pub const fn from_raw(flags: bindings::gfp_t, nid: c_int) -> Self {
+        Self { flags, nid }
     }
 
     /// Returns the flags for destination pages of compaction: no sleeping, warnings or reserves.
     pub fn for_compaction() -> Gfp {
         // SAFETY: The helper returns a constant.
-        Gfp(unsafe { crate::bindings::zs_helper_gfp_for_compaction() })
+        let flags = unsafe { crate::bindings::zs_helper_gfp_for_compaction() };
+        Self::from_raw(flags, bindings::NUMA_NO_NODE)
     }
 
     /// Returns the flags for pages of objects.
@@ -57,12 +63,17 @@ impl Gfp {
     /// Clears `__GFP_MOVABLE` if pages cannot move: they would fragment movable page blocks.
     pub fn for_pages(self) -> bindings::gfp_t {
         // SAFETY: The helper only computes with the flags.
-        unsafe { crate::bindings::zs_helper_gfp_for_pages(self.0) }
+        unsafe { crate::bindings::zs_helper_gfp_for_pages(self.flags) }
+    }
+
+    /// Returns the preferred node.
+    pub fn nid(self) -> c_int {
+        self.nid
     }
 
     /// Returns the flags for metadata. Slabs can be neither in high memory nor movable.
     pub fn for_metadata(self) -> bindings::gfp_t {
         // SAFETY: The helper only computes with the flags.
-        unsafe { crate::bindings::zs_helper_gfp_for_metadata(self.0) }
+        unsafe { crate::bindings::zs_helper_gfp_for_metadata(self.flags) }
     }
 }

@@ -39,7 +39,7 @@ impl RawPage {
     /// Allocates a page. It is locked, marked as zsmalloc's and counted. Context: depends on `gfp`.
     pub fn alloc(gfp: Gfp) -> Option<Self> {
         // SAFETY: The helper takes any flags.
-        let raw = unsafe { bindings::zs_helper_page_alloc(gfp.for_pages()) };
+        let raw = unsafe { bindings::zs_helper_page_alloc(gfp.for_pages(), gfp.nid()) };
         // INVARIANT: The page allocator returns pages in the memory map.
         NonNull::new(raw).map(Self)
     }

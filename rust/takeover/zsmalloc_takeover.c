@@ -127,7 +127,7 @@ static void notrace zs_at_zpool_create(unsigned long ip, unsigned long parent_ip
 static unsigned long zs_takeover_malloc(struct zs_pool *pool, size_t size,
 					gfp_t gfp)
 {
-	return zs_rs_malloc(zs_pool_untagged(pool), size, gfp);
+	return zs_rs_malloc(zs_pool_untagged(pool), size, gfp, NUMA_NO_NODE);
 }
 
 static void zs_takeover_free(struct zs_pool *pool, unsigned long handle)

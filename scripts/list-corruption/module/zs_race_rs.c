@@ -11,7 +11,7 @@
 #define zs_create_pool(name) ((struct zs_pool *)zs_rs_create_pool(name))
 #define zs_rs(pool) ((struct zs_rs_pool *)(pool))
 #define zs_destroy_pool(pool) zs_rs_destroy_pool(zs_rs(pool))
-#define zs_malloc(pool, size, gfp) zs_rs_malloc(zs_rs(pool), size, gfp)
+#define zs_malloc(pool, size, gfp) zs_rs_malloc(zs_rs(pool), size, gfp, NUMA_NO_NODE)
 #define zs_free(pool, handle) zs_rs_free(zs_rs(pool), handle)
 #define zs_map_object(pool, handle, mode) \
 	zs_rs_map_object(zs_rs(pool), handle, mode)

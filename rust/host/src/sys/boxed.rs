@@ -66,7 +66,7 @@ pub struct ZeroBox<T: ZeroInit>(NonNull<T>, PhantomData<T>);
 impl<T: ZeroInit> ZeroBox<T> {
     /// Allocates zeroed memory, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn new(gfp: Gfp) -> Result<Self> {
-        let gfp = Gfp::from_raw(gfp.for_metadata());
+        let gfp = Gfp::from_raw(gfp.for_metadata(), -1);
         let raw = machine::current().allocate(Point::Table, Layout::new::<T>(), gfp)?;
         // SAFETY: The memory is new, and large and aligned enough for a `T`.
         unsafe { T::zero(raw.cast().as_ptr()) };

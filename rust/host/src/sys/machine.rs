@@ -364,7 +364,7 @@ impl Machine {
     /// Allocates memory for a slab object or a table. Its contents are garbage.
     pub(super) fn allocate(&self, kind: Point, inner: Layout, gfp: Gfp) -> Result<NonNull<u8>> {
         check!(
-            gfp == Gfp::from_raw(gfp.for_metadata()),
+            gfp == Gfp::from_raw(gfp.for_metadata(), -1),
             "BUG: metadata from high or movable memory"
         );
         self.allocation(kind, gfp)?;

@@ -143,8 +143,8 @@ impl Gfp {
     /// The flags of zswap.
     pub const ZSWAP: Gfp = Gfp(Gfp::HIGHMEM | Gfp::MOVABLE);
 
-    /// Wraps the flags of a caller.
-    pub fn from_raw(flags: u32) -> Self {
+    /// Wraps the flags of a caller. The host has one node.
+    pub fn from_raw(flags: u32, _nid: i32) -> Self {
         Self(flags)
     }
 

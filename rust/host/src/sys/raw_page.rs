@@ -349,7 +349,7 @@ impl RawPage {
     pub fn alloc(gfp: Gfp) -> Option<Self> {
         let machine = machine::current();
         machine
-            .allocation(Point::Page, Gfp::from_raw(gfp.for_pages()))
+            .allocation(Point::Page, Gfp::from_raw(gfp.for_pages(), -1))
             .ok()?;
         machine.memory().allocate()?.lock_and_begin()
     }

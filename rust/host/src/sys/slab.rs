@@ -21,7 +21,7 @@ pub struct SlabBox<T>(NonNull<T>, PhantomData<T>);
 impl<T> SlabBox<T> {
     /// Allocates a box, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn new(value: T, gfp: Gfp) -> Result<Self> {
-        let gfp = Gfp::from_raw(gfp.for_metadata());
+        let gfp = Gfp::from_raw(gfp.for_metadata(), -1);
         let raw = machine::current().allocate(Point::Slab, Layout::new::<T>(), gfp)?;
         let raw = raw.cast::<T>();
         // SAFETY: The memory is new, and large and aligned enough for a `T`.
