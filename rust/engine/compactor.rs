@@ -14,7 +14,7 @@ use super::page_batch::PageBatch;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::lockdep::{self, Acquire};
+use crate::sys::lockdep;
 use crate::sys::page::{DetachedPage, OwnedPage};
 use crate::sys::prelude::*;
 use crate::sys::sched;
@@ -216,7 +216,7 @@ fn step(
     let Some(entry) = entry else {
         return Step::Busy;
     };
-    lockdep::entry_acquired(Acquire::Tried);
+    lockdep::entry_acquired();
     let new = loop {
         if let Some(new) = Object::take_in(guard, destination, to) {
             break new;

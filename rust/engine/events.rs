@@ -14,12 +14,18 @@ pub enum BadHandle {
     NotAllocated,
     /// The handle is of an earlier allocation, or its copy after the object was overwritten.
     Mismatch,
-    /// The object is mapped, or being freed.
+    /// The object is mapped, read or being freed.
     Mapped,
     /// This CPU has another object mapped.
     Nested,
     /// This CPU does not have the object mapped.
     NotMapped,
+    /// Nobody reads the object.
+    NotRead,
+    /// The length is zero, or larger than the object.
+    Length,
+    /// The object has to be copied, and there is no buffer for it.
+    NoBuffer,
 }
 
 impl BadHandle {
@@ -27,9 +33,12 @@ impl BadHandle {
         match self {
             BadHandle::NotAllocated => "is not allocated (freed twice?)",
             BadHandle::Mismatch => "does not match its object (freed twice, or overwritten?)",
-            BadHandle::Mapped => "is freed while mapped",
+            BadHandle::Mapped => "is freed while mapped or read",
             BadHandle::Nested => "is mapped with another object mapped on this CPU",
             BadHandle::NotMapped => "is unmapped, but not mapped on this CPU",
+            BadHandle::NotRead => "is not being read",
+            BadHandle::Length => "has not as many bytes, or none were asked for",
+            BadHandle::NoBuffer => "needs a buffer, as it spans pages",
         }
     }
 }
@@ -38,7 +47,7 @@ impl From<Refused> for BadHandle {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Free => BadHandle::NotAllocated,
-            Refused::Busy | Refused::Moving => BadHandle::Mapped,
+            Refused::Busy | Refused::Moving | Refused::Full => BadHandle::Mapped,
             Refused::Stale | Refused::Moved => BadHandle::Mismatch,
         }
     }

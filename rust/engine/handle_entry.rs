@@ -2,17 +2,17 @@
 
 //! The entry of a handle: the location of its object, and a lock.
 //!
-//! Each handle names one entry. The entry packs the location of the object and a lock bit into one
+//! Each handle names one entry. The entry packs the location of the object and its lock into one
 //! word. Locking the entry therefore returns the location and keeps the object there. This is why
-//! `map` takes neither the class lock nor any lock of the pool.
+//! readers take neither the class lock nor any lock of the pool.
 //!
 //! ```text
-//!   63     62       61........48 47 ............ 3   2     1..0
-//! +------+--------+--------------+------------------+------+-------+
-//! |  0   | moving |  generation  | physical address | lock | flags |   live
-//! +------+--------+--------------+------------------+------+-------+
-//! |  1   |   0    |  generation  |              next free          |   free
-//! +------+--------+--------------+---------------------------------+
+//!   63    62....59   58........48 47 ............ 3   2     1..0
+//! +------+---------+------------+------------------+------+-------+
+//! |  0   | readers | generation | physical address | lock | flags |   live
+//! +------+---------+------------+------------------+------+-------+
+//! |  1   |    0    | generation |            next free            |   free
+//! +------+---------+------------+---------------------------------+
 //! ```
 //!
 //! Objects are aligned to eight bytes. The lowest three bits are used for the lock and the flags.
@@ -20,23 +20,29 @@
 //! A handle has its generation in the same bits as its entry, so one comparison checks it. A lock
 //! operation names the generation that it expects, so a stale handle never locks a reused entry.
 //!
+//! The lock is a reader-writer lock. Readers count themselves in the entry, and may sleep. Whoever
+//! frees or moves the object locks the entry exclusively, with the lock bit, and does not sleep.
+//! Then there are no readers, and the lowest bit of their field is set if the object is *moving*.
+//!
 //! State transitions:
 //!
-//! ========  ========  ===================================================================
-//! from      to        by
-//! ========  ========  ===================================================================
-//! free      live      `malloc`, of an entry that the class owns; holds the class lock
-//! live      locked    `map` and `free`; they wait, holding no lock
-//! live      moving    compaction and migration; they trylock, holding the class lock
-//! moving    live      compaction and migration, still holding the class lock
-//! locked    live      unmapping an object; `free`, if it refuses the handle
-//! locked    free      `free`, holding the class lock
-//! ========  ========  ===================================================================
+//! ============  ============  ===============================================================
+//! from          to            by
+//! ============  ============  ===============================================================
+//! free          live          `malloc`, of an entry that the class owns; holds the class lock
+//! live          read-locked   readers and writers of the object, and `map`
+//! read-locked   live          the last of these
+//! live          moving        compaction and migration; they trylock, holding the class lock
+//! moving        live          compaction and migration, still holding the class lock
+//! live          locked        `free`; it holds no lock
+//! locked        live          `free`, if it refuses the handle
+//! locked        free          `free`, holding the class lock
+//! ============  ============  ===============================================================
 //!
-//! Only `map` and `free` wait for an entry, and they hold no other lock of the pool. Holders of a
-//! class lock only trylock an entry. Lockdep knows both: see [`crate::sys::lockdep`].
-//!
-//! *Moving* entries are locked too. `free` waits for a move, which is short, but not for a mapping.
+//! Nobody waits for readers: compaction and migration leave the object alone, and `free` refuses
+//! it. Only a reader too many waits, as the field holds [`MAX_READERS`]. Readers wait for an
+//! exclusive lock, which is short, and `free` waits for a move. Both hold no other lock of the pool
+//! then. Lockdep knows that: see [`crate::sys::lockdep`].
 
 #![forbid(unsafe_code)]
 
@@ -44,11 +50,10 @@ use crate::sys::atomic::{
     spin_loop, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sys::lockdep::{self, Acquire as Acquired};
+use crate::sys::lockdep;
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
 const FREE: u64 = 1 << 63;
-const MOVING: u64 = 1 << 62;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 8;
 // See `ObjLocation::at`.
@@ -56,10 +61,20 @@ const SPANS: u64 = true as u64;
 const HUGE: u64 = 2;
 const LOCK: u64 = 4;
 
+const READER: u64 = 1 << 59;
+const READERS_MASK: u64 = FREE - READER;
+// Set with the last reader that fits, so that one comparison finds whether another one does.
+const READERS_FULL: u64 = 1 << 62;
+// In an entry with `LOCK`, which has no readers.
+const MOVING: u64 = READER;
+
+/// The number of readers that an object can have at once.
+pub const MAX_READERS: usize = (READERS_FULL / READER) as usize;
+
 /// Number of bits of a generation.
-pub const GENERATION_BITS: u32 = 62 - ADDRESS_BITS;
+pub const GENERATION_BITS: u32 = READER.trailing_zeros() - ADDRESS_BITS;
 const GENERATION_ONE: u64 = 1 << ADDRESS_BITS;
-const GENERATION_MASK: u64 = MOVING - GENERATION_ONE;
+const GENERATION_MASK: u64 = READER - GENERATION_ONE;
 
 const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= ADDRESS_BITS);
 // A handle has 64 bits, as an entry has, and is an `unsigned long` in C.
@@ -186,8 +201,10 @@ pub enum Refused {
     Free,
     /// The entry belongs to a handle of another generation.
     Stale,
-    /// The object is mapped or being freed, or the entry changed under the compare-and-exchange.
+    /// The object is being read or freed, or the entry changed under the compare-and-exchange.
     Busy,
+    /// The object has [`MAX_READERS`].
+    Full,
     /// The object is being moved.
     Moving,
     /// The object is not at the expected location.
@@ -250,47 +267,73 @@ impl<'a> HandleEntry<'a> {
         self.0.store(location.0 | generation.0, Release);
     }
 
-    /// Waits until the object is neither mapped, nor being moved or freed, and locks its entry.
+    /// Counts a reader, after waiting until the object is neither being moved nor freed. Does not
+    /// wait for other readers: see [`Refused::Full`].
     ///
-    /// Context: preemption is off until the entry is unlocked. No class lock may be held.
-    pub fn lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
+    /// Context: preemption is off. No class lock may be held.
+    pub fn read_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         loop {
-            match self.try_lock_unless(generation, 0, Acquired::Waited) {
+            match self.try_read_lock(generation, 0) {
                 Err(Refused::Busy | Refused::Moving) => spin_loop(),
                 result => return result,
             }
         }
     }
 
-    /// Locks the entry, or returns the reason for refusing.
+    /// Counts a reader of an object that neither spans pages nor is huge. For other objects the
+    /// error is meaningless. On any error the caller retries with [`HandleEntry::read_lock`].
+    #[inline(always)]
+    pub fn try_read_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
+        self.try_read_lock(generation, SPANS | HUGE)
+    }
+
+    #[inline(always)]
+    fn try_read_lock(self, generation: Generation, flags: u64) -> Result<ObjLocation, Refused> {
+        // As far as anybody waits, this may wait.
+        lockdep::entry_awaited();
+        let bits = self.0.load(Relaxed);
+        let unfit = FREE | LOCK | READERS_FULL | GENERATION_MASK | flags;
+        if (bits ^ generation.0) & unfit != 0 {
+            return Err(Self::refusal(bits, generation));
+        }
+        // `READERS_FULL` is not set, so the sum stays inside the field.
+        self.0
+            .compare_exchange(bits, bits.wrapping_add(READER), Acquire, Relaxed)
+            .map(ObjLocation::in_entry)
+            .map_err(|bits| Self::refusal(bits, generation))
+    }
+
+    /// Ends a reader. Returns an error, and changes nothing, if the object has none.
+    #[inline]
+    pub fn read_unlock(self, generation: Generation) -> Result<(), Refused> {
+        let mut bits = self.0.load(Relaxed);
+        loop {
+            let unfit = FREE | LOCK | GENERATION_MASK;
+            if (bits ^ generation.0) & unfit != 0 || bits & READERS_MASK == 0 {
+                return Err(Self::refusal(bits, generation));
+            }
+            // There is a reader, so the difference stays inside the field.
+            let fewer = bits.wrapping_sub(READER);
+            match self.0.compare_exchange(bits, fewer, Release, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => bits = now,
+            }
+        }
+    }
+
+    /// Locks the entry exclusively, in order to free its object. Or returns the reason for refusing.
+    ///
+    /// Context: preemption is off until the entry is unlocked. No class lock may be held.
     #[inline(always)]
     pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
-        self.try_lock_unless(generation, 0, Acquired::Tried)
-    }
-
-    /// Locks the entry of an object that neither spans pages nor is huge. For other objects the
-    /// error is meaningless. On any error `map` retries with [`HandleEntry::lock`], so to lockdep
-    /// this waits.
-    #[inline(always)]
-    pub fn try_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
-        self.try_lock_unless(generation, SPANS | HUGE, Acquired::Waited)
-    }
-
-    #[inline(always)]
-    fn try_lock_unless(
-        self,
-        generation: Generation,
-        flags: u64,
-        how: Acquired,
-    ) -> Result<ObjLocation, Refused> {
         let bits = self.0.load(Relaxed);
-        let unfit = FREE | LOCK | GENERATION_MASK | MOVING | flags;
+        let unfit = FREE | LOCK | READERS_MASK | GENERATION_MASK;
         if (bits ^ generation.0) & unfit != 0 {
             return Err(Self::refusal(bits, generation));
         }
         match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
             Ok(_) => {
-                lockdep::entry_acquired(how);
+                lockdep::entry_acquired();
                 Ok(ObjLocation::in_entry(bits))
             }
             Err(bits) => Err(Self::refusal(bits, generation)),
@@ -302,8 +345,10 @@ impl<'a> HandleEntry<'a> {
             Refused::Free
         } else if (bits ^ generation.0) & GENERATION_MASK != 0 {
             Refused::Stale
-        } else if bits & MOVING != 0 {
+        } else if bits & (LOCK | MOVING) == LOCK | MOVING {
             Refused::Moving
+        } else if bits & (LOCK | READERS_FULL) == READERS_FULL {
+            Refused::Full
         } else {
             Refused::Busy
         }
@@ -318,7 +363,7 @@ impl<'a> HandleEntry<'a> {
         if bits & FREE != 0 || ObjLocation::in_entry(bits) != location {
             return Err(Refused::Moved);
         }
-        if bits & LOCK != 0 {
+        if bits & (LOCK | READERS_MASK) != 0 {
             return Err(Refused::Busy);
         }
         self.0
@@ -335,7 +380,7 @@ impl<'a> HandleEntry<'a> {
         self.0.store(location.0 | generation.0, Release);
     }
 
-    /// Unlocks an entry that `lock` or `try_lock` locked. Returns the location of the object.
+    /// Unlocks an entry that [`HandleEntry::try_lock`] locked. Returns the location of the object.
     #[inline]
     pub fn unlock(self) -> ObjLocation {
         lockdep::entry_released();
@@ -344,7 +389,8 @@ impl<'a> HandleEntry<'a> {
         ObjLocation::in_entry(bits)
     }
 
-    /// Returns the location of the object of an entry that the caller has locked.
+    /// Returns the location of the object of an entry that the caller has locked, for reading or
+    /// exclusively.
     #[inline]
     pub fn held_location(self) -> ObjLocation {
         ObjLocation::in_entry(self.0.load(Relaxed))

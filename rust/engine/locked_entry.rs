@@ -1,83 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A locked entry, and what its lock keeps in place: the object, its pages and its zspage.
+//! Entries that this context has locked, and what the lock keeps in place: the object, its pages and
+//! its zspage.
+
+use core::ops::Deref;
 
 use super::handle_entry::{Generation, HandleEntry, ObjLocation, Refused};
 use super::zspage::Zspage;
 use crate::sys::page::ZsPage;
 
-/// An entry that this context has locked.
-///
-/// Dropping it leaves the entry locked, as `map` does.
+/// An entry that this context has locked, for reading or exclusively.
 ///
 /// # Invariants
 ///
 /// The entry is in the table of a pool, live, and locked by the owner of this value. `location` is
 /// the one that it holds. So an object is there. It is neither moved nor freed, and its pages stay
 /// in its zspage.
-#[must_use = "the entry stays locked"]
-pub(super) struct LockedEntry<'a> {
+pub(super) struct HeldEntry<'a> {
     entry: HandleEntry<'a>,
     location: ObjLocation,
 }
 
-impl<'a> LockedEntry<'a> {
-    /// Locks an entry of a pool's table: see [`HandleEntry::try_lock`].
-    #[inline(always)]
-    pub(super) fn try_lock(
-        entry: HandleEntry<'a>,
-        generation: Generation,
-    ) -> Result<Self, Refused> {
-        let location = entry.try_lock(generation)?;
-        // INVARIANT: `entry` is locked from here on, and holds `location`.
-        Ok(Self { entry, location })
-    }
-
-    /// Locks an entry of a pool's table: see [`HandleEntry::try_lock_plain`].
-    #[inline(always)]
-    pub(super) fn try_lock_plain(
-        entry: HandleEntry<'a>,
-        generation: Generation,
-    ) -> Result<Self, Refused> {
-        let location = entry.try_lock_plain(generation)?;
-        // INVARIANT: `entry` is locked from here on, and holds `location`.
-        Ok(Self { entry, location })
-    }
-
-    /// Waits for the lock of an entry of a pool's table: see [`HandleEntry::lock`].
-    pub(super) fn lock(entry: HandleEntry<'a>, generation: Generation) -> Result<Self, Refused> {
-        let location = entry.lock(generation)?;
-        // INVARIANT: `entry` is locked from here on, and holds `location`.
-        Ok(Self { entry, location })
-    }
-
-    /// Returns the entry that a [`LockedEntry`] was made of.
-    ///
-    /// # Safety
-    ///
-    /// A `LockedEntry` of `entry` must have been dropped, and the entry not have been unlocked.
-    /// This must be called once for it.
-    #[inline]
-    pub(super) unsafe fn resume(entry: HandleEntry<'a>) -> Self {
-        // INVARIANT: The entry is still locked (safety requirement).
-        Self {
-            entry,
-            location: entry.held_location(),
-        }
-    }
-
-    /// Unlocks the entry.
-    #[inline]
-    pub(super) fn unlock(self) {
-        self.entry.unlock();
-    }
-
-    /// Returns the entry, which stays locked.
-    #[inline]
-    pub(super) fn into_entry(self) -> HandleEntry<'a> {
-        self.entry
-    }
-
+impl HeldEntry<'_> {
     /// Returns the location of the object.
     #[inline]
     pub(super) fn location(&self) -> ObjLocation {
@@ -104,7 +48,103 @@ impl<'a> LockedEntry<'a> {
             return None;
         }
         // SAFETY: By the type invariants, both pages of the object stay in its zspage. So does the
-        // link between them: whoever moves either page locks the entry first.
+        // link between them: whoever moves either page locks the entry exclusively first.
         unsafe { self.page().next_of_object() }
+    }
+}
+
+/// An entry that is locked exclusively.
+#[must_use = "the entry stays locked"]
+pub(super) struct LockedEntry<'a>(HeldEntry<'a>);
+
+impl<'a> LockedEntry<'a> {
+    /// Locks an entry of a pool's table: see [`HandleEntry::try_lock`].
+    #[inline(always)]
+    pub(super) fn try_lock(
+        entry: HandleEntry<'a>,
+        generation: Generation,
+    ) -> Result<Self, Refused> {
+        let location = entry.try_lock(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
+        Ok(Self(HeldEntry { entry, location }))
+    }
+
+    /// Unlocks the entry.
+    #[inline]
+    pub(super) fn unlock(self) {
+        self.0.entry.unlock();
+    }
+
+    /// Returns the entry, which stays locked.
+    #[inline]
+    pub(super) fn into_entry(self) -> HandleEntry<'a> {
+        self.0.entry
+    }
+}
+
+impl<'a> Deref for LockedEntry<'a> {
+    type Target = HeldEntry<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// An entry that is locked for reading: its object is being read, written or mapped.
+///
+/// Dropping it leaves the entry locked, as `map` and `obj_read_begin` do.
+#[must_use = "the entry stays locked"]
+pub(super) struct ReadEntry<'a>(HeldEntry<'a>);
+
+impl<'a> ReadEntry<'a> {
+    /// Locks an entry of a pool's table: see [`HandleEntry::try_read_lock_plain`].
+    #[inline(always)]
+    pub(super) fn try_lock_plain(
+        entry: HandleEntry<'a>,
+        generation: Generation,
+    ) -> Result<Self, Refused> {
+        let location = entry.try_read_lock_plain(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
+        Ok(Self(HeldEntry { entry, location }))
+    }
+
+    /// Locks an entry of a pool's table, waiting for those who free or move its object: see
+    /// [`HandleEntry::read_lock`].
+    pub(super) fn lock(entry: HandleEntry<'a>, generation: Generation) -> Result<Self, Refused> {
+        let location = entry.read_lock(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
+        Ok(Self(HeldEntry { entry, location }))
+    }
+
+    /// Returns the entry that a [`ReadEntry`] was made of.
+    ///
+    /// # Safety
+    ///
+    /// A `ReadEntry` of `entry` must have been dropped, and the entry not have been unlocked for it.
+    /// This must be called once for it.
+    #[inline]
+    pub(super) unsafe fn resume(entry: HandleEntry<'a>) -> Self {
+        // INVARIANT: The entry is still locked (safety requirement).
+        Self(HeldEntry {
+            entry,
+            location: entry.held_location(),
+        })
+    }
+
+    /// Unlocks the entry.
+    #[inline]
+    pub(super) fn unlock(self, generation: Generation) {
+        // The entry has a reader, which is this one, so it is not refused.
+        let _ = self.0.entry.read_unlock(generation);
+    }
+}
+
+impl<'a> Deref for ReadEntry<'a> {
+    type Target = HeldEntry<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }

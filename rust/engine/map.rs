@@ -4,15 +4,18 @@
 //!
 //! An object on one page is mapped in place, and so is one on two pages that are physically
 //! contiguous. Other objects are copied to a per-CPU buffer, and back.
+//!
+//! A mapping is a reader of the object that does not sleep: see [`super::access`].
 
 use core::ptr::NonNull;
 
+use super::access::object_len;
 use super::events::BadHandle;
-use super::geometry::HANDLE_SIZE;
-use super::handle_entry::HandleEntry;
+use super::handle_entry::{HandleEntry, Refused};
 use super::handle_table::Handle;
-use super::locked_entry::LockedEntry;
+use super::locked_entry::ReadEntry;
 use super::pool::Pool;
+use crate::sys::atomic::spin_loop;
 use crate::sys::cpu_area::CpuArea;
 use crate::sys::page::PAGE_SIZE;
 
@@ -40,17 +43,8 @@ impl MapMode {
     }
 }
 
-// Returns the number of bytes of an object, without its handle.
-fn object_len(locked: &LockedEntry<'_>) -> Option<usize> {
-    if locked.location().is_huge() {
-        return Some(PAGE_SIZE);
-    }
-    let size = locked.zspage()?.class().shape().size;
-    (size as usize).checked_sub(HANDLE_SIZE)
-}
-
 // Maps a locked object in place, or copies it to the buffer of this CPU.
-fn map_locked(area: &CpuArea, locked: &LockedEntry<'_>) -> Option<NonNull<u8>> {
+fn map_locked(area: &CpuArea, locked: &ReadEntry<'_>) -> Option<NonNull<u8>> {
     let (page, offset) = (locked.page(), locked.location().offset());
     let len = object_len(locked)?;
     let first = PAGE_SIZE.checked_sub(offset)?;
@@ -69,7 +63,7 @@ fn map_locked(area: &CpuArea, locked: &LockedEntry<'_>) -> Option<NonNull<u8>> {
 }
 
 // Copies the buffer of this CPU back to a locked object, which spans two pages.
-fn copy_back(area: &CpuArea, locked: &LockedEntry<'_>) -> Option<()> {
+fn copy_back(area: &CpuArea, locked: &ReadEntry<'_>) -> Option<()> {
     let (page, offset) = (locked.page(), locked.location().offset());
     let first = PAGE_SIZE.checked_sub(offset)?;
     let rest = object_len(locked)?.checked_sub(first)?;
@@ -81,9 +75,15 @@ fn copy_back(area: &CpuArea, locked: &LockedEntry<'_>) -> Option<()> {
 // Waits for the entry of `handle`, and maps the object.
 fn map_waiting(area: CpuArea, handle: Handle) -> Result<NonNull<u8>, BadHandle> {
     let entry = HandleEntry::new(area.entry().ok_or(BadHandle::NotMapped)?);
-    let locked = LockedEntry::lock(entry, handle.generation())?;
+    let locked = loop {
+        match ReadEntry::lock(entry, handle.generation()) {
+            // Kernels with `zs_map_object()` have no readers that sleep: the others are mappings.
+            Err(Refused::Full) => spin_loop(),
+            result => break result?,
+        }
+    };
     let Some(bytes) = map_locked(&area, &locked) else {
-        locked.unlock();
+        locked.unlock(handle.generation());
         return Err(BadHandle::Mismatch);
     };
     area.keep();
@@ -97,7 +97,10 @@ impl Pool {
     /// The bytes are at least as many as were requested, and a multiple of four. They may be used
     /// as `mode` says until [`Pool::unmap_object`] is called on this CPU for the handle.
     ///
-    /// Spins while the object is mapped elsewhere, being moved or freed. Takes only the entry lock.
+    /// Spins while the object is being moved or freed, or has [`MAX_READERS`]. Takes only the entry
+    /// lock.
+    ///
+    /// [`MAX_READERS`]: super::handle_entry::MAX_READERS
     ///
     /// Context: any but an interrupt. Preemption and page faults are off while it is mapped.
     #[inline(always)]
@@ -119,7 +122,7 @@ impl Pool {
             return self.map_other(handle, None, BadHandle::NotAllocated);
         }
         let entry = area.entry().map(HandleEntry::new);
-        let locked = entry.map(|entry| LockedEntry::try_lock_plain(entry, handle.generation()));
+        let locked = entry.map(|entry| ReadEntry::try_lock_plain(entry, handle.generation()));
         let Some(Ok(locked)) = locked else {
             return self.map_other(handle, Some(area), BadHandle::NotMapped);
         };
@@ -155,7 +158,8 @@ impl Pool {
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
                 if let Some(entry) = area.entry() {
-                    HandleEntry::new(entry).unlock();
+                    // The mapping is a reader, so this is not refused.
+                    let _ = HandleEntry::new(entry).read_unlock(handle.generation());
                 }
             }
             Some(area) => self.unmap_bounced(area, handle),
@@ -175,12 +179,12 @@ impl Pool {
             self.report(handle, "zs_unmap_object", BadHandle::NotMapped);
             return;
         }
-        // SAFETY: `map_object` kept the `LockedEntry` of this entry when it kept the area.
-        let locked = unsafe { LockedEntry::resume(HandleEntry::new(entry)) };
+        // SAFETY: `map_object` kept the `ReadEntry` of this entry when it kept the area.
+        let locked = unsafe { ReadEntry::resume(HandleEntry::new(entry)) };
         if MapMode::from_number(area.mode()) != MapMode::ReadOnly {
             // The pages of a locked object are there, so this does not fail.
             let _ = copy_back(&area, &locked);
         }
-        locked.unlock();
+        locked.unlock(handle.generation());
     }
 }

@@ -15,7 +15,7 @@ use super::handle_table::HandleTable;
 use super::object::Object;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
-use crate::sys::lockdep::{self, Acquire};
+use crate::sys::lockdep;
 use crate::sys::page::{Migration, PAGE_SIZE};
 use crate::sys::prelude::*;
 
@@ -42,7 +42,7 @@ impl LockedEntries {
     ) -> Result<Self> {
         let mut locked = Self([0; max_objs_per_zspage(PAGE_SIZE)]);
         // Once for all entries: lockdep tracks at most 48 held locks.
-        lockdep::entry_acquired(Acquire::Tried);
+        lockdep::entry_acquired();
         for object in used(guard, zspage, range.clone()) {
             let handle = object.handle();
             let entry = guard.entries(table).entry_of(handle);

@@ -17,6 +17,7 @@
 //! `pub(super)` keep its data consistent, and say in their comments when they may be called: those
 //! that change slots and `listed` of a zspage, and those that change an entry.
 
+pub mod access;
 pub mod class;
 pub mod compact;
 mod compactor;

@@ -2,13 +2,14 @@
 
 //! Pools: the API of the allocator.
 //!
-//! [`Pool::malloc`] allocates an object, [`Pool::map`] maps it, and [`Pool::free`] frees it.
+//! [`Pool::malloc`] allocates an object, [`Pool::obj_read_begin`], [`Pool::obj_write`] and
+//! [`Pool::map_object`] are for its contents, and [`Pool::free`] frees it.
 //! [`Pool::compact`] moves objects to free pages. [`Pool::free_deferred`] frees empty zspages.
 //!
 //! Lock order: page lock, entry lock, class lock, lock of the [`HandleTable`]. `free` takes the
 //! class lock with the entry locked. A holder of a class lock only trylocks an entry or the table.
 //!
-//! `malloc`, `map` and `free` write data that classes share only when pages or handles come or go.
+//! `malloc`, `free` and readers write data that classes share only when pages or handles come or go.
 
 use super::class::{ClassGuard, ClassStats, SizeClass};
 use super::events::{BadHandle, Events};
@@ -33,7 +34,7 @@ use crate::sys::report;
 use crate::sys::sched::NoPreemption;
 use crate::sys::work::Work;
 
-// How often `free` retries a locked entry before it considers the object mapped.
+// How often `free` retries a locked entry before it considers the object mapped or read.
 const LOCK_SPINS: usize = 256;
 
 // What the slow path of `malloc` allocated and the class does not have yet.
@@ -233,7 +234,8 @@ impl Pool {
         handle
     }
 
-    /// Frees an object. Warns and returns an error if the handle is bad, or the object mapped.
+    /// Frees an object. Warns and returns an error if the handle is bad, or somebody reads the
+    /// object.
     ///
     /// Context: any but an interrupt. Does not sleep. Takes the entry lock and the class lock.
     #[inline(always)]
@@ -244,7 +246,7 @@ impl Pool {
 
     #[inline(always)]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
-        // `map` spins on the entry lock, so its holder must not be preempted.
+        // Readers spin while the entry is locked, so its holder must not be preempted.
         let no_preemption = NoPreemption::new();
         let entries = self.table().entries(no_preemption.rcu());
         let entry = entries.entry(handle).ok_or(BadHandle::NotAllocated)?;
@@ -323,8 +325,8 @@ impl Drop for Compacting<'_> {
     }
 }
 
-// Waits until the object has been moved, and for a short time until it is unmapped or its entry
-// unlocked: see `LOCK_SPINS`.
+// Waits until the object has been moved, and for a short time until nobody reads it any more: see
+// `LOCK_SPINS`.
 #[cold]
 #[inline(never)]
 fn lock_to_free(

@@ -24,9 +24,11 @@ use crate::engine::handle_table::Handle;
 use crate::engine::map::MapMode;
 use crate::engine::migrate::migrate_page;
 use crate::engine::pool::Pool;
+use crate::sys::buffer::{Destination, Source};
 use crate::sys::page::Migration;
 use crate::sys::prelude::Gfp;
 use crate::sys::raw_page::RawPage;
+use crate::sys::scatterlist::ScatterList;
 use crate::sys::shrinker::{Shrinkable, Shrinker};
 
 // The numbers that C has, too.
@@ -182,9 +184,9 @@ pub unsafe extern "C" fn zs_rs_malloc(
     raw: *mut zs_rs_pool,
     size: usize,
     gfp: kernel::bindings::gfp_t,
+    nid: c_int,
 ) -> c_ulong {
     // SAFETY: `raw` is a live pool (safety requirement).
-    nid: c_int,
     let pool = unsafe { pool(raw) };
     match pool.malloc(size, Gfp::from_raw(gfp, nid)) {
         Ok(handle) => handle.into_raw() as c_ulong,
@@ -226,7 +228,7 @@ pub unsafe extern "C" fn zs_rs_huge_class_size(raw: *mut zs_rs_pool) -> usize {
 /// is bad, or if this CPU has an object mapped.
 ///
 /// Context: any but an interrupt. Preemption and page faults stay off until the object is unmapped.
-/// Spins while the object is mapped on another CPU, or being moved or freed.
+/// Spins while the object is being moved or freed, or has many readers.
 ///
 /// # Safety
 ///
@@ -253,6 +255,116 @@ pub unsafe extern "C" fn zs_rs_map_object(
 pub unsafe extern "C" fn zs_rs_unmap_object(raw: *mut zs_rs_pool, handle: c_ulong) {
     // SAFETY: `raw` is a live pool, and the memory is not used any more (requirements).
     unsafe { pool(raw).unmap_object(Handle::from_raw(handle)) };
+}
+
+/// Begins to read the first `mem_len` bytes of an object. Returns where they are: in the object, or
+/// if they are on two pages that are not contiguous, in `local_copy`. Warns and returns null if the
+/// handle is bad, if `mem_len` is zero or larger than the object, or if a copy is needed and
+/// `local_copy` is null.
+///
+/// Context: any but an interrupt. May sleep if the object has many readers. The caller may sleep
+/// until it ends the read.
+///
+/// # Safety
+///
+/// `raw` must be a pool that has not been destroyed. `local_copy` must be null, or valid for writes
+/// of `mem_len` bytes. The bytes must not be written.
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_obj_read_begin(
+    raw: *mut zs_rs_pool,
+    handle: c_ulong,
+    mem_len: usize,
+    local_copy: *mut c_void,
+) -> *mut c_void {
+    // SAFETY: `raw` is a live pool (safety requirement).
+    let pool = unsafe { pool(raw) };
+    let copy = NonNull::new(local_copy.cast::<u8>());
+    // SAFETY: The memory is the caller's, and valid for `mem_len` bytes (safety requirement).
+    let copy = copy.map(|copy| unsafe { Destination::new(copy, mem_len) });
+    pool.obj_read_begin(Handle::from_raw(handle), mem_len, copy)
+        .map_or(null_mut(), |bytes| bytes.as_ptr().cast())
+}
+
+/// Ends a read that [`zs_rs_obj_read_begin`] began. Warns if nobody reads the object.
+///
+/// Context: any but an interrupt.
+///
+/// # Safety
+///
+/// `raw` must be a pool that has not been destroyed. The caller must have begun the read, and not
+/// have ended it. The bytes must not be used any more.
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_obj_read_end(
+    raw: *mut zs_rs_pool,
+    handle: c_ulong,
+    _mem_len: usize,
+    _handle_mem: *mut c_void,
+) {
+    // SAFETY: `raw` is a live pool. This ends a read of the caller (requirements).
+    unsafe { pool(raw).obj_read_end(Handle::from_raw(handle), "zs_obj_read_end") };
+}
+
+/// Begins to read the first `mem_len` bytes of an object, and puts the pages that they are on into a
+/// scatterlist with one or two entries. Warns about what [`zs_rs_obj_read_begin`] warns about. Then
+/// the scatterlist has zeroes.
+///
+/// Context: as for [`zs_rs_obj_read_begin`].
+///
+/// # Safety
+///
+/// `raw` must be a pool that has not been destroyed. `sg` must be valid for two entries. The bytes
+/// must not be written.
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_obj_read_sg_begin(
+    raw: *mut zs_rs_pool,
+    handle: c_ulong,
+    sg: *mut kernel::bindings::scatterlist,
+    mem_len: usize,
+) {
+    let Some(sg) = NonNull::new(sg) else { return };
+    // SAFETY: `raw` is a live pool, and `sg` has two entries (safety requirements).
+    let (pool, list) = unsafe { (pool(raw), ScatterList::new(sg)) };
+    if !pool.obj_read_sg_begin(Handle::from_raw(handle), mem_len, &list) {
+        list.set_zeroes(mem_len);
+    }
+}
+
+/// Ends a read that [`zs_rs_obj_read_sg_begin`] began. Warns if nobody reads the object.
+///
+/// Context: any but an interrupt.
+///
+/// # Safety
+///
+/// As for [`zs_rs_obj_read_end`].
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_obj_read_sg_end(raw: *mut zs_rs_pool, handle: c_ulong) {
+    // SAFETY: `raw` is a live pool. This ends a read of the caller (requirements).
+    unsafe { pool(raw).obj_read_end(Handle::from_raw(handle), "zs_obj_read_sg_end") };
+}
+
+/// Writes the first `mem_len` bytes of an object. Warns and writes nothing if the handle is bad, or
+/// if `mem_len` is zero or larger than the object.
+///
+/// Context: any but an interrupt. May sleep if the object has many readers.
+///
+/// # Safety
+///
+/// `raw` must be a pool that has not been destroyed. `handle_mem` must be valid for reads of
+/// `mem_len` bytes, and outside of all pools.
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_obj_write(
+    raw: *mut zs_rs_pool,
+    handle: c_ulong,
+    handle_mem: *mut c_void,
+    mem_len: usize,
+) {
+    let Some(from) = NonNull::new(handle_mem.cast::<u8>()) else {
+        return;
+    };
+    // SAFETY: `raw` is a live pool. The memory is the caller's, and valid (requirements).
+    let (pool, from) = unsafe { (pool(raw), Source::new(from, mem_len)) };
+    // The pool has warned if it refused.
+    let _ = pool.obj_write(Handle::from_raw(handle), from);
 }
 
 /// Returns the number of pages in zspages. Pages of the handle table are not counted. Any context.
@@ -392,6 +504,11 @@ check_prototype!(
     zs_rs_huge_class_size,
     zs_rs_map_object,
     zs_rs_unmap_object,
+    zs_rs_obj_read_begin,
+    zs_rs_obj_read_end,
+    zs_rs_obj_read_sg_begin,
+    zs_rs_obj_read_sg_end,
+    zs_rs_obj_write,
     zs_rs_get_total_pages,
     zs_rs_compact,
     zs_rs_lookup_class_index,

@@ -17,6 +17,7 @@
 #include "lockdep.c"
 #include "page.c"
 #include "report.c"
+#include "scatterlist.c"
 #include "sched.c"
 #include "slab.c"
 #include "spinlock.c"

@@ -9,6 +9,7 @@
 #include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
+#include <linux/scatterlist.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -61,7 +62,8 @@ __zs_inline void zs_helper_list_move_tail(struct list_head *entry,
 
 /* lockdep.c */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
-void zs_helper_entry_acquired(bool tried);
+void zs_helper_entry_awaited(void);
+void zs_helper_entry_acquired(void);
 void zs_helper_entry_released(void);
 #endif
 
@@ -101,6 +103,10 @@ void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 __zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset,
 				     struct page *from, size_t from_offset,
 				     size_t len);
+void zs_helper_page_copy_out(struct page *page, size_t offset, void *to,
+			      size_t len);
+void zs_helper_page_copy_in(struct page *page, size_t offset, const void *from,
+			    size_t len);
 void zs_helper_page_copy_all(struct page *to, struct page *from);
 __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 
@@ -117,6 +123,13 @@ __zs_inline void zs_helper_preempt_disable(void);
 __zs_inline void zs_helper_preempt_enable(void);
 __zs_inline bool zs_helper_need_resched(void);
 void zs_helper_cond_resched(void);
+void zs_helper_sleep_a_tick(void);
+
+/* scatterlist.c */
+void zs_helper_sg_init(struct scatterlist *sg, unsigned int count);
+void zs_helper_sg_set_page(struct scatterlist *sg, struct page *page,
+			   size_t offset, size_t len);
+void zs_helper_sg_set_zeroes(struct scatterlist *sg, size_t len);
 
 /* slab.c */
 void *zs_helper_kzalloc(size_t size, gfp_t gfp);

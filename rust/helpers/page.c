@@ -303,6 +303,20 @@ void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 	flush_dcache_page(page);
 }
 
+/* As zs_helper_page_read() and _write(), but of any length and alignment. */
+void zs_helper_page_copy_out(struct page *page, size_t offset, void *to,
+			     size_t len)
+{
+	memcpy(to, page_address(page) + offset, len);
+}
+
+void zs_helper_page_copy_in(struct page *page, size_t offset, const void *from,
+			    size_t len)
+{
+	memcpy(page_address(page) + offset, from, len);
+	flush_dcache_page(page);
+}
+
 void zs_helper_page_copy(struct page *to, size_t to_offset, struct page *from,
 			 size_t from_offset, size_t len)
 {

@@ -22,3 +22,8 @@ void zs_helper_cond_resched(void)
 {
 	cond_resched();
 }
+
+void zs_helper_sleep_a_tick(void)
+{
+	schedule_timeout_uninterruptible(1);
+}

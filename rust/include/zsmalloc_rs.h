@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The C face of zsmalloc_rs.ko: what <linux/zsmalloc.h> declares, under other
- * names, so that it can stand next to the kernel's own.
+ * The C interface of zsmalloc_rs.ko: what <linux/zsmalloc.h> declares, in any
+ * kernel series, under other names, so that it can stand next to the kernel's own.
  */
 #ifndef ZSMALLOC_RS_H
 #define ZSMALLOC_RS_H
@@ -10,6 +10,8 @@
 #include <linux/numa.h>
 #include <linux/types.h>
 #include <linux/zsmalloc.h>
+
+struct scatterlist;
 
 /* A pool of zsmalloc_rs. Never the struct zs_pool of mm/zsmalloc.c. */
 struct zs_rs_pool;
@@ -24,6 +26,17 @@ size_t zs_rs_huge_class_size(struct zs_rs_pool *pool);
 /* @mode is an enum zs_mapmode: an int here, as Rust has no enum of C's. */
 void *zs_rs_map_object(struct zs_rs_pool *pool, unsigned long handle, int mode);
 void zs_rs_unmap_object(struct zs_rs_pool *pool, unsigned long handle);
+/* Between begin and end the caller may sleep. Others may read the object, too. */
+void *zs_rs_obj_read_begin(struct zs_rs_pool *pool, unsigned long handle,
+			   size_t mem_len, void *local_copy);
+void zs_rs_obj_read_end(struct zs_rs_pool *pool, unsigned long handle,
+			size_t mem_len, void *handle_mem);
+/* @sg has two entries. */
+void zs_rs_obj_read_sg_begin(struct zs_rs_pool *pool, unsigned long handle,
+			     struct scatterlist *sg, size_t mem_len);
+void zs_rs_obj_read_sg_end(struct zs_rs_pool *pool, unsigned long handle);
+void zs_rs_obj_write(struct zs_rs_pool *pool, unsigned long handle,
+		     void *handle_mem, size_t mem_len);
 unsigned long zs_rs_get_total_pages(struct zs_rs_pool *pool);
 unsigned long zs_rs_compact(struct zs_rs_pool *pool);
 unsigned int zs_rs_lookup_class_index(struct zs_rs_pool *pool,

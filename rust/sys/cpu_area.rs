@@ -167,19 +167,13 @@ impl CpuArea {
     /// Maps a page. Returns the address of the byte at `offset`.
     #[inline]
     pub fn map_page(&self, page: ZsPage<'_>, offset: usize) -> NonNull<u8> {
-        // SAFETY: The page is allocated, and only its address is computed. That is not zero.
-        unsafe {
-            NonNull::new_unchecked(bindings::zs_helper_page_map(page.raw().as_ptr(), offset).cast())
-        }
+        page.map(offset)
     }
 
     /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
     /// it in memory, and otherwise `None`.
     pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
-        // SAFETY: The page is zsmalloc's. The helper follows its link only if that leads to the
-        // next `struct page`.
-        let raw = unsafe { bindings::zs_helper_page_neighbours(page.raw().as_ptr(), offset) };
-        NonNull::new(raw.cast())
+        page.map_neighbours(offset)
     }
 }
 

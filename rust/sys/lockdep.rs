@@ -6,22 +6,24 @@
 //!
 //! C header: [`include/linux/lockdep.h`](srctree/include/linux/lockdep.h)
 
-/// How an entry was locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acquire {
-    /// The caller may wait for the entry, so lockdep checks the lock order.
-    Waited,
-    /// The caller gives up if the entry is locked.
-    Tried,
-}
-
-/// Tells lockdep that this context locked an entry, or several at once. Any context.
+/// Tells lockdep that this context may wait for an entry. Any context.
 #[inline(always)]
-pub fn entry_acquired(_how: Acquire) {
+pub fn entry_awaited() {
     #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
     // SAFETY: The helper only tells lockdep, and its map is static.
     unsafe {
-        crate::bindings::zs_helper_entry_acquired(_how == Acquire::Tried);
+        crate::bindings::zs_helper_entry_awaited();
+    }
+}
+
+/// Tells lockdep that this context locked an entry exclusively, or several at once. It did not wait:
+/// whoever finds an entry locked gives up. Any context.
+#[inline(always)]
+pub fn entry_acquired() {
+    #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
+    // SAFETY: The helper only tells lockdep, and its map is static.
+    unsafe {
+        crate::bindings::zs_helper_entry_acquired();
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod array;
 pub mod atomic;
 pub mod boxed;
+pub mod buffer;
 pub mod chain;
 pub mod cpu_area;
 pub mod list;
@@ -15,6 +16,7 @@ pub mod page;
 pub mod prelude;
 pub mod raw_page;
 pub mod report;
+pub mod scatterlist;
 pub mod sched;
 pub mod shrinker;
 pub mod slab;

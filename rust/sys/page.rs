@@ -131,6 +131,19 @@ impl<'a> ZsPage<'a> {
         fits
     }
 
+    /// Returns the address of the byte at `offset`, which is below [`PAGE_SIZE`].
+    #[inline]
+    pub fn map(self, offset: usize) -> NonNull<u8> {
+        self.0.map(offset)
+    }
+
+    /// Returns the address of the byte at `offset` if the next page of the chain follows this one in
+    /// memory, and otherwise `None`.
+    pub fn map_neighbours(self, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        unsafe { self.0.map_neighbours(offset) }
+    }
+
     /// Returns four bytes of the page.
     ///
     /// # Safety

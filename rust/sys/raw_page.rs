@@ -306,6 +306,49 @@ impl RawPage {
         };
     }
 
+    /// Copies any number of bytes from the page to `to`, which may be aligned in any way.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::read_bytes`].
+    pub unsafe fn copy_out(self, offset: usize, to: *mut u8, len: usize) {
+        // SAFETY: Both ranges are valid for `len` bytes (safety requirements).
+        unsafe { bindings::zs_helper_page_copy_out(self.0.as_ptr(), offset, to.cast(), len) };
+    }
+
+    /// Copies any number of bytes from `from`, which may be aligned in any way, to the page.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::write_bytes`].
+    pub unsafe fn copy_in(self, offset: usize, from: *const u8, len: usize) {
+        // SAFETY: Both ranges are valid, and nobody else uses the destination (requirements).
+        unsafe { bindings::zs_helper_page_copy_in(self.0.as_ptr(), offset, from.cast(), len) };
+    }
+
+    /// Returns the address of the byte at `offset`.
+    #[inline]
+    pub fn map(self, offset: usize) -> NonNull<u8> {
+        // SAFETY: By the type invariants, `0` points to a `struct page` in the memory map. Only an
+        // address is computed, which is not zero.
+        unsafe {
+            NonNull::new_unchecked(bindings::zs_helper_page_map(self.0.as_ptr(), offset).cast())
+        }
+    }
+
+    /// Returns the address of the byte at `offset` if the next page of the chain follows this one in
+    /// memory, and otherwise `None`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::owner`].
+    pub unsafe fn map_neighbours(self, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: The page belongs to a zspage (safety requirement). The helper follows its link
+        // only if that leads to the next `struct page`.
+        let raw = unsafe { bindings::zs_helper_page_neighbours(self.0.as_ptr(), offset) };
+        NonNull::new(raw.cast())
+    }
+
     /// Copies `len` bytes of this page to another, or to another place in this one.
     ///
     /// # Safety

@@ -62,6 +62,12 @@ pub fn need_resched() -> bool {
     unsafe { bindings::zs_helper_need_resched() }
 }
 
+/// Sleeps for one tick of the timer. No lock may be held.
+pub fn sleep_a_tick() {
+    // SAFETY: Sleeping with a lock held is not unsound, but a bug that debug kernels report.
+    unsafe { bindings::zs_helper_sleep_a_tick() };
+}
+
 /// Lets other tasks run if one is waiting. May sleep: no lock may be held.
 pub fn cond_resched() {
     // SAFETY: Sleeping with a lock held is not unsound, but a bug that debug kernels report.

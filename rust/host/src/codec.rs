@@ -41,10 +41,13 @@ pub fn decode(bytes: &[u8]) -> (Setup, Vec<Op>) {
                     let number = [which()?, which()?, which()?].map(|n| n as u64);
                     Op::Bogus(number[0] | (number[1] << 8) | (number[2] << 16))
                 }
-                9 => Op::Read(which()?),
-                10 => Op::Update(which()?, ops.len() as u64),
+                9 if code < 128 => Op::Read(which()?),
+                9 => Op::ReadBegin(which()?, code >= 192),
+                10 if code < 128 => Op::Update(which()?, ops.len() as u64),
+                10 => Op::Write(which()?, which()? as u64),
                 11 => Op::Overwrite(which()?, ops.len() as u64),
                 12 => Op::Hold(usize::from(code / 24), which()?, code >= 128),
+                13 if code >= 128 => Op::ReadEnd(usize::from(code / 24)),
                 13 => Op::LetGo(usize::from(code / 24)),
                 14 => Op::Nest(which()?, which()?),
                 15 => Op::Compact,

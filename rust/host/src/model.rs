@@ -9,11 +9,13 @@
 //! [`Op::CompactAmid`] run where compaction drops the class lock.
 
 use core::cell::RefCell;
+use core::ptr::NonNull;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::engine::events::BadHandle;
 use crate::engine::fullness::{Group, Grouping, NR_GROUPS};
 use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
+use crate::engine::handle_entry::MAX_READERS;
 use crate::engine::handle_table::Handle;
 use crate::engine::map::MapMode;
 use crate::engine::pool::Pool;
@@ -21,6 +23,7 @@ use crate::engine::zspage::Zspage;
 use crate::fewest_moves::fewest_moves;
 use crate::mapping::{Map, Mapping};
 use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::buffer::{Destination, Source};
 use crate::sys::cpu_area::{on_cpu, preempt_depth};
 use crate::sys::machine::{boot, Booted, Config, Placement, Point, Random};
 use crate::sys::mm::{self, Chain, IsolatedPage, LockedPage, Migrated};
@@ -28,6 +31,7 @@ use crate::sys::page::{ZsPage, PAGE_SHIFT, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::raw_page::RawPage;
 use crate::sys::report::Report;
+use crate::sys::scatterlist::ScatterList;
 use crate::sys::sched;
 
 /// CPUs on which objects can stay mapped, besides the one that runs the test.
@@ -71,6 +75,12 @@ pub enum Op {
     Update(usize, u64),
     /// Maps an object write-only and writes all of it.
     Overwrite(usize, u64),
+    /// Writes the beginning of an object without mapping it.
+    Write(usize, u64),
+    /// Begins to read the beginning of an object, with a buffer or by a scatterlist.
+    ReadBegin(usize, bool),
+    /// Compares what is being read, and ends the read.
+    ReadEnd(usize),
     /// Maps an object on another CPU, and leaves it mapped.
     Hold(usize, usize, bool),
     /// Unmaps the object that [`Op::Hold`] left mapped.
@@ -104,6 +114,28 @@ struct Object {
     bytes: Vec<u8>,
     // Mapped on another CPU; true if for writing.
     held: Option<bool>,
+    // The number of readers.
+    readers: usize,
+}
+
+// A read that was begun. Other operations follow before it ends.
+struct Reading {
+    handle: Handle,
+    len: usize,
+    // Where the bytes are. A buffer is in `_copy`.
+    parts: Vec<(NonNull<u8>, usize)>,
+    _copy: Box<[u8]>,
+}
+
+impl Reading {
+    fn bytes(&self) -> Vec<u8> {
+        self.parts
+            .iter()
+            // SAFETY: The bytes are lent until the read ends, and nobody writes them.
+            .flat_map(|&(start, len)| unsafe { std::slice::from_raw_parts(start.as_ptr(), len) })
+            .copied()
+            .collect()
+    }
 }
 
 #[derive(Default)]
@@ -112,6 +144,9 @@ struct State {
     stale: Vec<Handle>,
     // What each CPU has mapped.
     held: [Option<(Handle, bool)>; OTHER_CPUS],
+    reads: Vec<Reading>,
+    // How many reads were lent, copied, and given in two parts.
+    reads_done: [usize; 3],
     locked: Vec<LockedPage>,
     isolated: Vec<IsolatedPage>,
     // Seed of the contents written last. No two writes have the same contents.
@@ -204,6 +239,7 @@ impl Model {
 
     fn happened(&self) -> Happened {
         let events = self.pool().events();
+        let reads = self.state().borrow().reads_done;
         Happened::from([
             ("deferred frees", events.deferred_frees.load(Relaxed)),
             (
@@ -214,6 +250,9 @@ impl Model {
             ("objects moved", events.objects_moved.load(Relaxed)),
             ("pages compacted", events.pages_compacted.load(Relaxed)),
             ("pages migrated", events.pages_migrated.load(Relaxed)),
+            ("reads lent", reads[0]),
+            ("reads copied", reads[1]),
+            ("reads in two parts", reads[2]),
         ])
     }
 
@@ -264,6 +303,7 @@ impl Model {
                 pool,
                 handle,
                 reason,
+                ..
             } = report
             else {
                 panic!("unexpected report {report:?}");
@@ -303,9 +343,11 @@ impl Model {
             }
             Op::Bogus(number) => self.bogus_near(number),
             Op::Read(which) => self.read(which),
-                ..
             Op::Update(which, number) => self.write(which, number, MapMode::ReadWrite),
             Op::Overwrite(which, number) => self.write(which, number, MapMode::WriteOnly),
+            Op::Write(which, number) => self.obj_write(which, number),
+            Op::ReadBegin(which, list) => self.read_begin(which, list),
+            Op::ReadEnd(which) => self.read_end(which),
             Op::Hold(cpu, which, write) => self.hold(cpu, which, write),
             Op::LetGo(cpu) => self.let_go(cpu % OTHER_CPUS),
             Op::Nest(a, b) => self.nest(a, b),
@@ -384,6 +426,7 @@ impl Model {
             class: shape.index.into(),
             bytes,
             held: None,
+            readers: 0,
         });
         true
     }
@@ -411,15 +454,16 @@ impl Model {
     }
 
     fn free(&self, which: usize) {
-        let (handle, held) = {
+        let (handle, is_free) = {
             let state = self.state().borrow();
             let Some(which) = pick(which, state.objects.len()) else {
                 return;
             };
-            (state.objects[which].handle, state.objects[which].held)
+            let object = &state.objects[which];
+            (object.handle, object.held.is_none() && object.readers == 0)
         };
         let result = self.pool().free(handle);
-        if held.is_none() {
+        if is_free {
             assert_eq!(result, Ok(()));
             let mut state = self.state().borrow_mut();
             state.objects.retain(|object| object.handle != handle);
@@ -483,13 +527,106 @@ impl Model {
         // SAFETY: Nothing is mapped on this CPU.
         unsafe { pool.unmap_object(handle) };
         self.expect_report(raw, &[BadHandle::NotMapped]);
+        assert_eq!(pool.obj_read_begin(handle, 1, None), None);
+        self.expect_report(raw, NO_HANDLE);
+        assert!(!pool.obj_read_sg_begin(handle, 1, &ScatterList::new()));
+        self.expect_report(raw, NO_HANDLE);
+        // SAFETY: The memory is valid, and nobody else uses it.
+        let source = unsafe { Source::new(NonNull::from(&[0u8; 8]).cast(), 8) };
+        assert!(!pool.obj_write(handle, source));
+        self.expect_report(raw, NO_HANDLE);
+        // SAFETY: The handle is of no object, so nobody loses a reader.
+        unsafe { pool.obj_read_end(handle, "zs_obj_read_end") };
+        self.expect_report(raw, &[BadHandle::NotRead]);
+    }
+
+    // Writes the beginning of an object that nobody reads.
+    fn obj_write(&self, which: usize, number: u64) {
+        let state = &mut *self.state().borrow_mut();
+        let Some(which) = pick(which, state.objects.len()) else {
+            return;
+        };
+        let object = &mut state.objects[which];
+        if object.held.is_some() || object.readers != 0 {
+            return;
+        }
+        state.contents += 1;
+        let len = 1 + number as usize % object.bytes.len();
+        let bytes = contents(number ^ state.contents << 32, len);
+        // SAFETY: The memory is valid, and nobody else uses it. No more of it is read, as the pool
+        // refuses another length than this one.
+        let source = |len| unsafe { Source::new(NonNull::from(&bytes[..]).cast(), len) };
+        assert!(self.pool().obj_write(object.handle, source(len)));
+        object.bytes[..len].copy_from_slice(&bytes);
+        for wrong in [0, object.bytes.len() + 1] {
+            assert!(!self.pool().obj_write(object.handle, source(wrong)));
+            let raw = object.handle.into_raw();
+            state.expected.push((raw, &[BadHandle::Length]));
+        }
+    }
+
+    fn read_begin(&self, which: usize, list: bool) {
+        let state = &mut *self.state().borrow_mut();
+        let Some(which) = pick(which, state.objects.len()) else {
+            return;
+        };
+        let object = &mut state.objects[which];
+        // A reader too many would wait. Mappings are readers, too.
+        let readers = object.readers + usize::from(object.held.is_some());
+        if object.held == Some(true) || readers == MAX_READERS {
+            return;
+        }
+        let len = 1 + state.contents as usize * 7 % object.bytes.len();
+        let mut copy = vec![0; len].into_boxed_slice();
+        let start = NonNull::from(&mut copy[..]).cast();
+        let pool = self.pool();
+        let parts = if list {
+            let list = ScatterList::new();
+            assert!(pool.obj_read_sg_begin(object.handle, len, &list));
+            list.entries()
+        } else {
+            // SAFETY: The memory is valid, and only the pool uses it now.
+            let buffer = Some(unsafe { Destination::new(start, len) });
+            let bytes = pool.obj_read_begin(object.handle, len, buffer).unwrap();
+            vec![(bytes, len)]
+        };
+        let kind = match (list, parts.len(), parts[0].0 == start) {
+            (true, 2, _) => 2,
+            (false, 1, true) => 1,
+            _ => 0,
+        };
+        state.reads_done[kind] += 1;
+        assert_eq!(preempt_depth(), 0, "a reader may sleep");
+        object.readers += 1;
+        state.reads.push(Reading {
+            handle: object.handle,
+            len,
+            parts,
+            _copy: copy,
+        });
+    }
+
+    fn read_end(&self, which: usize) {
+        let state = &mut *self.state().borrow_mut();
+        let Some(which) = pick(which, state.reads.len()) else {
+            return;
+        };
+        let reading = state.reads.swap_remove(which);
+        let mut objects = state.objects.iter_mut();
+        let object = objects.find(|object| object.handle == reading.handle);
+        let object = object.expect("an object that is being read was freed");
+        assert_eq!(reading.bytes(), object.bytes[..reading.len], "a read");
+        object.readers -= 1;
+        // SAFETY: This ends the read, whose bytes are not used any more.
+        unsafe { self.pool().obj_read_end(object.handle, "zs_obj_read_end") };
     }
 
     // Returns an object that can be mapped now. An object that another CPU has mapped would block.
     fn mappable(&self, which: usize) -> Option<Handle> {
         let state = self.state().borrow();
         let object = &state.objects[pick(which, state.objects.len())?];
-        object.held.is_none().then_some(object.handle)
+        // Those who map it may write.
+        (object.held.is_none() && object.readers == 0).then_some(object.handle)
     }
 
     fn read(&self, which: usize) {
@@ -655,18 +792,21 @@ impl Model {
     fn is_quiet(&self) -> bool {
         let state = self.state().borrow();
         state.held.iter().all(Option::is_none)
+            && state.reads.is_empty()
             && state.locked.is_empty()
             && !self.machine.has_work()
     }
 
-    // Returns whether an object mapped on another CPU touches the page.
+    // Returns whether an object that is read, or mapped on another CPU, touches the page.
     fn is_pinned(&self, page: RawPage) -> bool {
         let state = self.state().borrow();
         let held: Vec<u32> = state
             .held
             .iter()
             .flatten()
-            .map(|(handle, _)| handle.in_object())
+            .map(|&(handle, _)| handle)
+            .chain(state.reads.iter().map(|reading| reading.handle))
+            .map(Handle::in_object)
             .collect();
         let chains = mm::chains();
         let chain = chains
@@ -870,6 +1010,9 @@ impl Model {
     /// Ends all mappings, locks and isolations, and destroys the pool.
     pub fn finish(mut self) {
         (0..OTHER_CPUS).for_each(|cpu| self.let_go(cpu));
+        while !self.state().borrow().reads.is_empty() {
+            self.read_end(0);
+        }
         self.state().borrow_mut().locked.clear();
         self.state().borrow_mut().isolated.clear();
         self.machine.run_work();

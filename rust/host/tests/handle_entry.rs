@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use zsmalloc_host::engine::geometry::{Geometry, MAX_CHAIN_LIMIT};
 use zsmalloc_host::engine::handle_entry::{
-    FreeLink, Generation, HandleEntry, ObjLocation, Refused, GENERATION_BITS,
+    FreeLink, Generation, HandleEntry, ObjLocation, Refused, GENERATION_BITS, MAX_READERS,
 };
 use zsmalloc_host::sys::atomic::{AtomicU64, Ordering::Relaxed};
 use zsmalloc_host::sys::page::{PAGE_SIZE, PFN_BITS};
@@ -61,11 +61,22 @@ fn locations_are_packed_and_unpacked() {
                     entry.record_obj(location, generation);
                     assert_eq!(entry.location(), Some(location), "the entry is live");
                     if spans || huge {
-                        assert!(entry.try_lock_plain(generation).is_err());
+                        assert!(entry.try_read_lock_plain(generation).is_err());
                     } else {
-                        assert_eq!(entry.try_lock_plain(generation), Ok(location));
-                        assert_eq!(entry.unlock(), location);
+                        assert_eq!(entry.try_read_lock_plain(generation), Ok(location));
+                        assert_eq!(entry.held_location(), location);
+                        assert_eq!(entry.read_unlock(generation), Ok(()));
                     }
+                    for _ in 0..MAX_READERS {
+                        assert_eq!(entry.read_lock(generation), Ok(location));
+                        assert_eq!(entry.held_location(), location);
+                    }
+                    assert_eq!(entry.read_lock(generation), Err(Refused::Full));
+                    for _ in 0..MAX_READERS {
+                        assert_eq!(entry.read_unlock(generation), Ok(()));
+                        assert_eq!(entry.location(), Some(location));
+                    }
+                    assert!(entry.read_unlock(generation).is_err());
                     assert_eq!(entry.try_lock(generation), Ok(location));
                     assert_eq!(
                         (entry.held_location(), entry.location()),
@@ -128,7 +139,8 @@ fn a_free_entry_cannot_be_locked() {
     let memory = AtomicU64::new(0);
     let entry = HandleEntry::new(&memory);
     entry.relink(link());
-    assert_eq!(entry.lock(generation()), Err(Refused::Free));
+    assert_eq!(entry.read_lock(generation()), Err(Refused::Free));
+    assert_eq!(entry.read_unlock(generation()), Err(Refused::Free));
     assert_eq!(entry.try_lock(generation()), Err(Refused::Free));
     assert_eq!(entry.try_lock_to_move(at(1)), Err(Refused::Moved));
     assert_eq!(entry.link(), Some(link()), "the entry changed");
@@ -140,12 +152,14 @@ fn a_free_entry_cannot_be_locked() {
 fn only_bits_of_the_generation_are_compared() {
     let memory = AtomicU64::new(0);
     let entry = HandleEntry::new(&memory);
-    let others = [0, 1, 2, 47, 62, 63];
-    for bits in others.map(|bit| 1 << bit).into_iter().chain([3 << 62 | 7]) {
+    let others = [0, 1, 2, 47, 59, 60, 61, 62, 63];
+    for bits in others.map(|bit| 1 << bit).into_iter().chain([31 << 59 | 7]) {
         let generation = Generation::of(generation().bits() | bits);
         entry.relink(link());
         assert_eq!(entry.try_lock(generation), Err(Refused::Free), "{bits:#x}");
         entry.record_obj(at(1), generation);
+        assert_eq!(entry.read_lock(generation), Ok(at(1)), "{bits:#x}");
+        assert_eq!(entry.read_unlock(generation), Ok(()), "{bits:#x}");
         assert_eq!(entry.try_lock(generation), Ok(at(1)));
         assert_eq!(entry.try_lock(generation), Err(Refused::Busy), "{bits:#x}");
         entry.unlock();
@@ -159,10 +173,51 @@ fn only_bits_of_the_generation_are_compared() {
 }
 
 #[test]
+fn readers_share_an_entry() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    let before = memory.load(Relaxed);
+    for readers in 1..=MAX_READERS {
+        assert_eq!(entry.read_lock(generation()), Ok(at(7)));
+        let full = readers == MAX_READERS;
+        let why = if full { Refused::Full } else { Refused::Busy };
+        assert_eq!(entry.try_lock(generation()), Err(why), "{readers} readers");
+        assert_eq!(entry.try_lock_to_move(at(7)), Err(Refused::Busy));
+        assert_eq!((entry.location(), entry.link()), (Some(at(7)), None));
+    }
+    for left in (0..MAX_READERS).rev() {
+        assert_eq!(entry.read_unlock(generation()), Ok(()));
+        let free = entry.try_lock(generation()).is_ok();
+        assert_eq!(free, left == 0, "{left} readers");
+    }
+    entry.unlock();
+    assert_eq!(memory.load(Relaxed), before);
+    assert_eq!(entry.read_unlock(generation()), Err(Refused::Busy));
+    assert_eq!(memory.load(Relaxed), before, "a reader too few");
+}
+
+#[test]
+fn only_a_reader_can_end() {
+    let memory = live(at(7));
+    let entry = HandleEntry::new(&memory);
+    assert_eq!(entry.try_lock(generation()), Ok(at(7)));
+    assert_eq!(entry.read_unlock(generation()), Err(Refused::Busy));
+    entry.unlock();
+    assert_eq!(entry.try_lock_to_move(at(7)), Ok(()));
+    assert_eq!(entry.read_unlock(generation()), Err(Refused::Moving));
+    entry.moved_to(at(8));
+    assert_eq!(entry.read_lock(generation()), Ok(at(8)));
+    let stale = Generation::nth(6);
+    assert_eq!(entry.read_unlock(stale), Err(Refused::Stale));
+    assert_eq!(entry.read_unlock(generation()), Ok(()));
+}
+
+#[test]
 fn a_locked_entry_waits_for_unlock() {
     let memory = live(at(7));
     let entry = HandleEntry::new(&memory);
-    assert_eq!(entry.lock(generation()), Ok(at(7)));
+    assert_eq!(entry.try_lock(generation()), Ok(at(7)));
+    assert!(entry.try_read_lock_plain(generation()).is_err());
     assert_eq!(entry.try_lock(generation()), Err(Refused::Busy));
     assert_eq!(entry.try_lock_to_move(at(7)), Err(Refused::Busy));
     assert_eq!(
@@ -185,7 +240,7 @@ fn a_move_marks_the_entry() {
     entry.moved_to(at(8));
     assert_eq!(entry.location(), Some(at(8)));
     assert_eq!(
-        entry.lock(generation()),
+        entry.read_lock(generation()),
         Ok(at(8)),
         "the generation is the same"
     );
@@ -213,9 +268,10 @@ fn a_stale_handle_locks_nothing() {
     let entry = HandleEntry::new(&memory);
     let before = memory.load(Relaxed);
     // Flip each bit that is compared.
-    for bit in u64::BITS - 2 - GENERATION_BITS..u64::BITS - 2 {
+    let first = Generation::FIRST.bits().trailing_zeros();
+    for bit in first..first + GENERATION_BITS {
         let stale = Generation::of(generation().bits() ^ 1 << bit);
-        assert_eq!(entry.lock(stale), Err(Refused::Stale), "bit {bit}");
+        assert_eq!(entry.read_lock(stale), Err(Refused::Stale), "bit {bit}");
         assert_eq!(entry.try_lock(stale), Err(Refused::Stale));
         assert_eq!(memory.load(Relaxed), before);
     }

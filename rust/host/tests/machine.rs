@@ -5,6 +5,7 @@
 
 use core::mem::offset_of;
 
+use zsmalloc_host::engine::handle_entry::MAX_READERS;
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
@@ -12,7 +13,7 @@ use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::atomic::limit_spins;
 use zsmalloc_host::sys::cpu_area::{entries_locked, preempt_depth};
 use zsmalloc_host::sys::list::{Linked, Links, List};
-use zsmalloc_host::sys::lockdep::{self, Acquire};
+use zsmalloc_host::sys::lockdep;
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Placement, Point};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
 use zsmalloc_host::sys::prelude::*;
@@ -297,18 +298,22 @@ fn waiting_for_an_entry_with_a_lock_held() {
 #[should_panic(expected = "bad unlock balance")]
 fn unlocking_an_entry_twice() {
     let _machine = machine();
-    lockdep::entry_acquired(Acquire::Tried);
+    lockdep::entry_acquired();
     lockdep::entry_released();
     lockdep::entry_released();
 }
 
-// Every path that locks an entry also tells lockdep of the unlock.
+// Every path that locks an entry exclusively also tells lockdep of the unlock.
 #[test]
 fn no_entry_stays_locked() {
     let _machine = machine();
     let (pool, handle) = live_entry();
-    let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+    lockdep::entry_acquired();
     assert_eq!(entries_locked(), 1);
+    lockdep::entry_released();
+    // Nobody waits for a reader.
+    let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
+    assert_eq!(entries_locked(), 0);
     drop(mapping);
     assert_eq!(entries_locked(), 0);
     let others: Vec<Handle> = (0..400)
@@ -349,7 +354,9 @@ fn waiting_forever() {
     let _machine = machine();
     let pool = pool();
     let handle = pool.malloc(100, Gfp::KERNEL).unwrap();
-    std::mem::forget(pool.map(handle, MapMode::ReadOnly).unwrap());
+    for _ in 0..MAX_READERS {
+        pool.obj_read_begin(handle, 100, None).unwrap();
+    }
     limit_spins(1000);
     zsmalloc_host::sys::cpu_area::on_cpu(1, || pool.map(handle, MapMode::ReadOnly).is_some());
 }

@@ -377,35 +377,16 @@ impl CpuArea {
 
     /// Maps a page. Returns the address of the byte at `offset`.
     pub fn map_page(&self, page: ZsPage<'_>, offset: usize) -> NonNull<u8> {
-        check!(offset < PAGE_SIZE, "BUG: maps past the end of a page");
-        let page = page.raw();
-        self.area().page.set(Some(page));
-        page.address("maps").add_offset(offset)
+        self.area().page.set(Some(page.raw()));
+        page.map(offset)
     }
 
     /// Returns the address of the byte at `offset` of `page` if the next page of the chain follows
     /// it in memory, and otherwise `None`.
     pub fn map_neighbours(&self, page: ZsPage<'_>, offset: usize) -> Option<NonNull<u8>> {
-        let page = page.raw();
-        // SAFETY: The page is in a zspage, and the entry lock keeps it there.
-        let next = unsafe { page.next()? };
-        if next.pfn() != page.pfn() + 1 {
-            return None;
-        }
-        self.area().page.set(Some(page));
-        next.address("maps");
-        Some(page.address("maps").add_offset(offset))
-    }
-}
-
-trait AddOffset {
-    fn add_offset(self, offset: usize) -> Self;
-}
-
-impl AddOffset for NonNull<u8> {
-    fn add_offset(self, offset: usize) -> Self {
-        // SAFETY: The memory of the machine is one allocation. Callers pass an offset inside it.
-        unsafe { self.add(offset) }
+        let bytes = page.map_neighbours(offset)?;
+        self.area().page.set(Some(page.raw()));
+        Some(bytes)
     }
 }
 

@@ -4,20 +4,13 @@
 
 use super::cpu_area;
 
-/// How an entry was locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acquire {
-    /// The caller may have waited for it, so it must hold no lock.
-    Waited,
-    /// The caller gives up if the entry is locked.
-    Tried,
+/// Checks that this CPU may wait for an entry: it holds no lock.
+pub fn entry_awaited() {
+    cpu_area::no_lock_held("waits for an entry");
 }
 
 /// Records that this CPU locked an entry, or several at once.
-pub fn entry_acquired(how: Acquire) {
-    if how == Acquire::Waited {
-        cpu_area::no_lock_held("waits for an entry");
-    }
+pub fn entry_acquired() {
     cpu_area::count_entries(1);
 }
 

@@ -18,6 +18,8 @@ macro_rules! check {
 pub mod array;
 pub mod atomic;
 pub mod boxed;
+#[path = "../../../sys/buffer.rs"]
+pub mod buffer;
 #[path = "../../../sys/chain.rs"]
 pub mod chain;
 pub mod cpu_area;
@@ -30,6 +32,7 @@ pub mod page;
 pub mod prelude;
 pub mod raw_page;
 pub mod report;
+pub mod scatterlist;
 pub mod sched;
 pub mod slab;
 pub mod spinlock;

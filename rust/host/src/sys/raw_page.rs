@@ -727,6 +727,51 @@ impl RawPage {
         };
     }
 
+    /// Copies any number of bytes from the page to `to`, which may be aligned in any way.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::read_bytes`].
+    pub unsafe fn copy_out(self, offset: usize, to: *mut u8, len: usize) {
+        let to = NonNull::new(to).expect("BUG: copies to null");
+        // SAFETY: The caller's requirements are those of `read_bytes`.
+        unsafe { self.read_bytes(offset, to, len) };
+    }
+
+    /// Copies any number of bytes from `from`, which may be aligned in any way, to the page.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::write_bytes`].
+    pub unsafe fn copy_in(self, offset: usize, from: *const u8, len: usize) {
+        let from = NonNull::new(from.cast_mut()).expect("BUG: copies from null");
+        // SAFETY: The caller's requirements are those of `write_bytes`.
+        unsafe { self.write_bytes(offset, from, len) };
+    }
+
+    /// Returns the address of the byte at `offset`.
+    pub fn map(self, offset: usize) -> NonNull<u8> {
+        check!(offset < PAGE_SIZE, "BUG: maps past the end of a page");
+        // SAFETY: The memory of the machine is one allocation, and the offset is inside the page.
+        unsafe { self.address("maps").add(offset) }
+    }
+
+    /// Returns the address of the byte at `offset` if the next page of the chain follows this one in
+    /// memory, and otherwise `None`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::owner`].
+    pub unsafe fn map_neighbours(self, offset: usize) -> Option<NonNull<u8>> {
+        // SAFETY: The page belongs to a zspage (safety requirement).
+        let next = unsafe { self.next()? };
+        if next.pfn() != self.pfn() + 1 {
+            return None;
+        }
+        next.address("maps");
+        Some(self.map(offset))
+    }
+
     /// Copies `len` bytes of this page to another, or to another place in this one.
     ///
     /// # Safety

@@ -63,6 +63,12 @@ pub fn need_resched() -> bool {
     HOOK.get().is_some()
 }
 
+/// Lets other threads run.
+pub fn sleep_a_tick() {
+    might_sleep("schedule_timeout()");
+    super::atomic::spin_loop();
+}
+
 /// Lets other threads run, or the hook.
 pub fn cond_resched() {
     might_sleep("cond_resched()");
