@@ -7,6 +7,9 @@ shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # for those who source this
 BUILD=$ROOT/build
+# Debian's own kernels, see stock-kernel.
+# shellcheck disable=SC2034
+STOCK_FLAVOURS=(stock cloud 7.2 7.3)
 # Messages of apt, debootstrap and cargo without a network.
 # shellcheck disable=SC2034
 NO_NETWORK='^Err:|^E: Failed getting release file|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
