@@ -14,14 +14,23 @@ pub mod sys;
 use engine::zspage::Zspage;
 use sys::{cpu_area::CpuAreas, slab::SlabCache};
 
-module! {
-    type: ZsmallocModule,
-    name: "zsmalloc_rs",
-    author: "The zsmalloc-rs developers",
-    description: "Allocator for compressed memory",
-    license: "GPL",
-    alias: ["zpool-zsmalloc_rs"],
+// What authors are called depends on the kernel.
+macro_rules! module_by {
+    ($($author:tt)*) => {
+        module! {
+            type: ZsmallocModule,
+            name: "zsmalloc_rs",
+            $($author)*,
+            description: "Allocator for compressed memory",
+            license: "GPL",
+            alias: ["zpool-zsmalloc_rs"],
+        }
+    };
 }
+#[cfg(not(zs_have_pin_init))]
+module_by!(author: "The zsmalloc-rs developers");
+#[cfg(zs_have_pin_init)]
+module_by!(authors: ["The zsmalloc-rs developers"]);
 
 // Fields are dropped in order. Unregistering the zpool driver comes first: no new pools. The slab
 // cache comes last: pools use it.

@@ -2,13 +2,12 @@
 
 #include <linux/gfp.h>
 
-/*
- * Without CONFIG_COMPACTION nothing migrates zsmalloc pages. They would fragment
- * movable page blocks.
- */
+#include "../glue/movable.h"
+
+/* Pages that cannot move would fragment movable page blocks. */
 gfp_t zs_helper_gfp_for_pages(gfp_t gfp)
 {
-	return IS_ENABLED(CONFIG_COMPACTION) ? gfp : gfp & ~__GFP_MOVABLE;
+	return zs_pages_are_movable() ? gfp : gfp & ~__GFP_MOVABLE;
 }
 
 gfp_t zs_helper_gfp_for_metadata(gfp_t gfp)

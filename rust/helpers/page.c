@@ -9,7 +9,45 @@
 #include <linux/pagemap.h>
 #include <linux/vmstat.h>
 
-#include "../glue/glue.h"
+#include "../glue/movable.h"
+
+/*
+ * What zsmalloc has in struct page: the struct zpdesc of mm/zpdesc.h, which
+ * headers packages lack, and which 6.12 does not have.
+ */
+struct zs_page_desc {
+	unsigned long flags;
+	struct list_head lru;
+	unsigned long movable_ops;
+	/* The next page of the chain. In a huge zspage, the handle. */
+	unsigned long next;
+	unsigned long owner;
+	/* The upper 8 bits are PGTY_zsmalloc. */
+	unsigned int position;
+	atomic_t _refcount;
+};
+
+#define ZS_DESC_MATCH(pg, desc)						\
+	static_assert(offsetof(struct page, pg) ==			\
+		      offsetof(struct zs_page_desc, desc))
+ZS_DESC_MATCH(flags, flags);
+ZS_DESC_MATCH(lru, lru);
+ZS_DESC_MATCH(mapping, movable_ops);
+#ifdef ZS_HAVE_FOLIO_INDEX
+ZS_DESC_MATCH(__folio_index, next);
+#else
+ZS_DESC_MATCH(index, next);
+#endif
+ZS_DESC_MATCH(private, owner);
+ZS_DESC_MATCH(page_type, position);
+ZS_DESC_MATCH(_refcount, _refcount);
+#undef ZS_DESC_MATCH
+static_assert(sizeof(struct zs_page_desc) <= sizeof(struct page));
+
+static __always_inline struct zs_page_desc *zs_desc(struct page *page)
+{
+	return (struct zs_page_desc *)page;
+}
 
 /* The bits of page_type that PGTY_zsmalloc leaves to its owner. */
 #define ZS_POSITION_MASK 0xffffff
@@ -23,11 +61,6 @@ static void zs_count_page(struct page *page, int delta)
 	else
 		dec_zone_page_state(page, NR_ZSPAGES);
 #endif
-}
-
-static bool zs_page_is_usable(struct page *page)
-{
-	return likely(!(page_to_pfn(page) >> (ZS_ADDRESS_BITS - PAGE_SHIFT)));
 }
 
 /* @page is newly allocated and locked. */
@@ -74,41 +107,43 @@ size_t zs_helper_page_to_pfn(struct page *page)
 
 void zs_helper_page_attach(struct page *page, void *owner, u32 position)
 {
-	set_page_private(page, (unsigned long)owner);
-	page->index = 0;
-	page->page_type &= ~ZS_POSITION_MASK;
-	page->page_type |= position & ZS_POSITION_MASK;
+	struct zs_page_desc *desc = zs_desc(page);
+
+	desc->owner = (unsigned long)owner | ZS_RS_PAGE;
+	desc->next = 0;
+	desc->position &= ~ZS_POSITION_MASK;
+	desc->position |= position & ZS_POSITION_MASK;
 }
 
 void zs_helper_page_detach(struct page *page)
 {
-	set_page_private(page, 0);
+	zs_desc(page)->owner = 0;
 }
 
 void *zs_helper_page_owner(struct page *page)
 {
-	return (void *)page_private(page);
+	return (void *)(zs_desc(page)->owner & ~ZS_RS_PAGE);
 }
 
 u32 zs_helper_page_position(struct page *page)
 {
-	return page->page_type & ZS_POSITION_MASK;
+	return zs_desc(page)->position & ZS_POSITION_MASK;
 }
 
 struct page *zs_helper_page_next(struct page *page)
 {
-	/* In a huge zspage index is the handle, with the lowest bit set. */
-	unsigned long next = READ_ONCE(page->index);
+	/* In a huge zspage this is the handle, with the lowest bit set. */
+	unsigned long next = READ_ONCE(zs_desc(page)->next);
 
 	return next & 1 ? NULL : (struct page *)next;
 }
 
 struct page *zs_helper_page_find(struct page *page, u32 position)
 {
-	unsigned int type = (page->page_type & ~ZS_POSITION_MASK) | position;
+	unsigned int type = (zs_desc(page)->position & ~ZS_POSITION_MASK) | position;
 	struct page *at = page;
 
-	while (at->page_type != type) {
+	while (zs_desc(at)->position != type) {
 		/* The chain is a ring. A huge zspage has one page and no link. */
 		at = zs_helper_page_next(at);
 		if (!at || at == page)
@@ -119,54 +154,49 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 
 void zs_helper_page_set_next(struct page *page, struct page *next)
 {
-	WRITE_ONCE(page->index, (unsigned long)next);
+	WRITE_ONCE(zs_desc(page)->next, (unsigned long)next);
 }
 
 u32 zs_helper_page_huge_handle(struct page *page)
 {
-	return READ_ONCE(page->index) >> 1;
+	return READ_ONCE(zs_desc(page)->next) >> 1;
 }
 
 void zs_helper_page_set_huge_handle(struct page *page, u32 handle)
 {
-	WRITE_ONCE(page->index, (unsigned long)handle << 1 | 1);
+	WRITE_ONCE(zs_desc(page)->next, (unsigned long)handle << 1 | 1);
 }
 
 void zs_helper_page_take_link(struct page *page, struct page *old)
 {
-	page->index = old->index;
+	zs_desc(page)->next = zs_desc(old)->next;
+}
+
+#ifdef ZS_HAVE_SET_MOVABLE_OPS
+
+/* The type leads to the operations, and stays until the page is freed. */
+static void zs_page_clear_type(struct page *page) { }
+
+static void zs_page_set_movable(struct page *page)
+{
+	if (zs_pages_are_movable())
+		SetPageMovableOps(page);
+}
+
+static void zs_page_clear_movable(struct page *page) { }
+
+#else
+
+static void zs_page_clear_type(struct page *page)
+{
+	__ClearPageZsmalloc(page);
 }
 
 #ifdef CONFIG_COMPACTION
 
-static bool zs_isolate_page(struct page *page, isolate_mode_t mode)
-{
-	/* The kernel has the page locked, so its zspage is not freed. */
-	return true;
-}
-
-/* A C function, as kCFI tells enum migrate_mode from the int of bindgen. */
-static int zs_migrate_page(struct page *newpage, struct page *page,
-			   enum migrate_mode mode)
-{
-	if (!zs_page_is_usable(newpage))
-		return -EINVAL;
-	return zs_rs_migrate_page(newpage, page);
-}
-
-static void zs_putback_page(struct page *page)
-{
-}
-
-static const struct movable_operations zs_movable_ops = {
-	.isolate_page = zs_isolate_page,
-	.migrate_page = zs_migrate_page,
-	.putback_page = zs_putback_page,
-};
-
 static void zs_page_set_movable(struct page *page)
 {
-	__SetPageMovable(page, &zs_movable_ops);
+	__SetPageMovable(page, &zs_rs_movable_ops);
 }
 
 static void zs_page_clear_movable(struct page *page)
@@ -179,6 +209,7 @@ static void zs_page_clear_movable(struct page *page)
 static void zs_page_set_movable(struct page *page) { }
 static void zs_page_clear_movable(struct page *page) { }
 
+#endif
 #endif
 
 void zs_helper_page_make_movable(struct page *page)
@@ -198,7 +229,7 @@ void zs_helper_page_unlock(struct page *page)
 
 void zs_helper_page_wait_unlocked(struct page *page)
 {
-	wait_on_page_locked(page);
+	folio_wait_locked(page_folio(page));
 }
 
 void zs_helper_page_get(struct page *page)
@@ -213,9 +244,11 @@ void zs_helper_page_put(struct page *page)
 
 static void zs_page_reset(struct page *page)
 {
-	set_page_private(page, 0);
-	page->index = 0;
-	__ClearPageZsmalloc(page);
+	struct zs_page_desc *desc = zs_desc(page);
+
+	desc->owner = 0;
+	desc->next = 0;
+	zs_page_clear_type(page);
 }
 
 void zs_helper_page_discard(struct page *page)

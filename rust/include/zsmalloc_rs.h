@@ -43,4 +43,21 @@ unsigned int zs_rs_lookup_class_index(struct zs_rs_pool *pool,
 				      unsigned int size);
 unsigned long zs_rs_pages_compacted(struct zs_rs_pool *pool);
 
+#ifdef ZS_HAVE_SET_MOVABLE_OPS
+struct movable_operations;
+
+/* Is set in page->private of our pages, and clear in those of others. */
+#define ZS_RS_PAGE 1UL
+
+/* Of our pages only. The kernel has one set for all pages of zsmalloc. */
+extern const struct movable_operations zs_rs_movable_ops;
+
+/*
+ * Whether new pages are movable: while the kernel comes to zs_rs_movable_ops for
+ * them, and to no others. Pages stay what they are, so false takes that all
+ * pools are gone.
+ */
+void zs_rs_set_pages_movable(bool movable);
+#endif
+
 #endif /* ZSMALLOC_RS_H */

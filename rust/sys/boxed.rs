@@ -7,8 +7,6 @@ use core::ops::Deref;
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use kernel::init::Zeroable;
-
 use super::prelude::*;
 use super::sched::RcuRead;
 use crate::bindings;

@@ -2,7 +2,13 @@
 
 //! What most of the engine uses: pinned initialisation, errors and allocation flags.
 
-pub use kernel::init::{pin_init_array_from_fn, pin_init_from_closure, zeroed, PinInit};
+#[cfg(not(zs_have_pin_init))]
+pub use kernel::init::{pin_init_array_from_fn, pin_init_from_closure, zeroed, PinInit, Zeroable};
+#[cfg(zs_have_pin_init)]
+pub use pin_init::{
+    init_zeroed as zeroed, pin_init_array_from_fn, pin_init_from_closure, PinInit, Zeroable,
+};
+
 pub use kernel::prelude::{
     pin_data, pin_init, pinned_drop, try_pin_init, Error, Pin, Result, EBUSY, EINVAL, EIO, ENOMEM,
     ENOSPC,
@@ -14,6 +20,22 @@ use kernel::alloc::{flags::GFP_KERNEL, KBox};
 use kernel::bindings;
 use kernel::ffi::c_int;
 use kernel::init::InPlaceInit;
+
+/// The older name of the function that initialises a value in place.
+#[cfg(zs_have_one_init)]
+pub trait PinnedInit<T, E>: PinInit<T, E> {
+    /// # Safety
+    ///
+    /// As for `PinInit::__init`.
+    #[inline(always)]
+    unsafe fn __pinned_init(self, slot: *mut T) -> Result<(), E> {
+        // SAFETY: The requirements are the same.
+        unsafe { self.__init(slot) }
+    }
+}
+
+#[cfg(zs_have_one_init)]
+impl<T, E, I: PinInit<T, E>> PinnedInit<T, E> for I {}
 
 /// A pinned box.
 pub type PinBox<T> = Pin<KBox<T>>;

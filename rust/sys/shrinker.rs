@@ -7,8 +7,9 @@
 use core::ptr::NonNull;
 
 use kernel::ffi::{c_ulong, c_void};
+use kernel::prelude::*;
+use kernel::str::CStr;
 
-use super::prelude::*;
 use crate::bindings;
 
 // The macro casts a negative number to unsigned, which bindgen cannot evaluate.

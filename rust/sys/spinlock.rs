@@ -90,9 +90,7 @@ impl<T> SpinLock<T> {
 fn pin_cell<T>(data: impl PinInit<T>) -> impl PinInit<UnsafeCell<T>> {
     // SAFETY: On success `data` has initialised the slot. A cell has the layout of its value.
     unsafe {
-        kernel::init::pin_init_from_closure(move |slot: *mut UnsafeCell<T>| {
-            data.__pinned_init(slot.cast::<T>())
-        })
+        pin_init_from_closure(move |slot: *mut UnsafeCell<T>| data.__pinned_init(slot.cast::<T>()))
     }
 }
 
