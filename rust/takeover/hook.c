@@ -69,8 +69,13 @@ static int zs_hook_unregister_direct(struct zs_hook *hook)
 
 #ifdef CONFIG_X86_64
 
-/* The code of an untraced entry: a nop, or a call if something traces it. */
 #define ZS_ENTRY_SIZE (ENDBR_INSN_SIZE + MCOUNT_INSN_SIZE)
+
+/* What ftrace makes of the nop at the entry: a call, or a jump to a trampoline. */
+static bool zs_is_ftrace_branch(u8 opcode)
+{
+	return opcode == 0xe8 || opcode == 0xe9;
+}
 
 static bool zs_entry_is_known(const u8 *entry)
 {
@@ -80,7 +85,7 @@ static bool zs_entry_is_known(const u8 *entry)
 	if (ENDBR_INSN_SIZE && memcmp(entry, endbr, sizeof(endbr)))
 		return false;
 	entry += ENDBR_INSN_SIZE;
-	return !memcmp(entry, nop, sizeof(nop)) || *entry == 0xe8;
+	return !memcmp(entry, nop, sizeof(nop)) || zs_is_ftrace_branch(*entry);
 }
 
 /* Checks that the entry of the function is the code that ftrace expects. */
@@ -140,7 +145,7 @@ static void *zs_hook_holder(struct zs_hook *hook)
 	void *target, *func;
 	s32 offset;
 
-	if (*site != 0xe8)
+	if (!zs_is_ftrace_branch(*site))
 		return NULL;
 	memcpy(&offset, site + 1, sizeof(offset));
 	target = site + MCOUNT_INSN_SIZE + offset;

@@ -2,7 +2,8 @@
 /*
  * zsmalloc_rival.ko, for tests: makes zsmalloc_takeover.ko refuse to load.
  * While loaded, it hooks zs_malloc() like a livepatch (how=ipmodify) or like a
- * BPF program (how=direct), or changes its first bytes (how=bytes).
+ * BPF program (how=direct or, where ftrace can, how=jmp), or changes its first
+ * bytes (how=bytes).
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -11,13 +12,14 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
+#include <linux/stringify.h>
 #include <linux/vmalloc.h>
 #include <linux/zsmalloc.h>
 #include <asm/ibt.h>
 
 static char *how = "ipmodify";
 module_param(how, charp, 0444);
-MODULE_PARM_DESC(how, "ipmodify, direct, or bytes");
+MODULE_PARM_DESC(how, "ipmodify, direct, jmp, or bytes");
 
 static void zs_rival_callback(unsigned long ip, unsigned long parent_ip,
 			      struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -53,18 +55,26 @@ asm("	.pushsection .text, \"ax\", @progbits\n"
 	".size zs_rival_trampoline, . - zs_rival_trampoline\n"
 	".popsection\n");
 
-static int zs_rival_add_direct(void)
+static int zs_rival_register(unsigned long trampoline)
 {
 	zs_rival_ops.func = NULL;
 	zs_rival_ops.flags &= ~FTRACE_OPS_FL_IPMODIFY;
-	return register_ftrace_direct(&zs_rival_ops,
-				      (unsigned long)zs_rival_trampoline);
+	return register_ftrace_direct(&zs_rival_ops, trampoline);
+}
+
+static void zs_rival_unregister(unsigned long trampoline)
+{
+	unregister_ftrace_direct(&zs_rival_ops, trampoline, false);
+}
+
+static int zs_rival_add_direct(void)
+{
+	return zs_rival_register((unsigned long)zs_rival_trampoline);
 }
 
 static void zs_rival_remove_direct(void)
 {
-	unregister_ftrace_direct(&zs_rival_ops,
-				 (unsigned long)zs_rival_trampoline, false);
+	zs_rival_unregister((unsigned long)zs_rival_trampoline);
 }
 
 #else
@@ -75,6 +85,48 @@ static int zs_rival_add_direct(void)
 }
 
 static void zs_rival_remove_direct(void)
+{
+}
+
+#endif
+
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_JMP
+
+/* zs_malloc() jumps here, and goes on behind the jump. */
+void zs_rival_jmp_trampoline(void);
+asm("	.pushsection .text, \"ax\", @progbits\n"
+	".balign 16\n"
+	".type zs_rival_jmp_trampoline, @function\n"
+	".globl zs_rival_jmp_trampoline\n"
+	"zs_rival_jmp_trampoline:\n"
+	ASM_ENDBR
+	"	jmp	zs_malloc + " __stringify(ENDBR_INSN_SIZE + MCOUNT_INSN_SIZE) "\n"
+	".size zs_rival_jmp_trampoline, . - zs_rival_jmp_trampoline\n"
+	"	.popsection\n");
+
+static unsigned long zs_rival_jmp_address(void)
+{
+	return ftrace_jmp_set((unsigned long)zs_rival_jmp_trampoline);
+}
+
+static int zs_rival_add_jmp(void)
+{
+	return zs_rival_register(zs_rival_jmp_address());
+}
+
+static void zs_rival_remove_jmp(void)
+{
+	zs_rival_unregister(zs_rival_jmp_address());
+}
+
+#else
+
+static int zs_rival_add_jmp(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void zs_rival_remove_jmp(void)
 {
 }
 
@@ -121,6 +173,7 @@ static const struct zs_rival {
 } zs_rivals[] = {
 	{ "ipmodify", zs_rival_add_ipmodify, zs_rival_remove_ipmodify },
 	{ "direct", zs_rival_add_direct, zs_rival_remove_direct },
+	{ "jmp", zs_rival_add_jmp, zs_rival_remove_jmp },
 	{ "bytes", zs_rival_add_bytes, zs_rival_remove_bytes },
 };
 
