@@ -16,7 +16,7 @@ DEBUGFS=/sys/kernel/debug
 # Slab caches of both allocators.
 OUR_SLABS='^(zs_handle|zspage|zsmalloc)'
 
-# zpool type of the allocator under test.
+# zpool type of the allocator under test, see zswap_on.
 if [ "$ALLOC" = rust ]; then
 	ZPOOL=zsmalloc_rs
 else
@@ -61,6 +61,14 @@ needs_rust() {
 needs_migration() {
 	if [ ! -e /proc/sys/vm/compact_memory ]; then
 		echo "the kernel has no CONFIG_COMPACTION" >$WORK/skip
+		exit 0
+	fi
+}
+
+# Skip the test if zswap does not choose its allocator by a zpool type.
+needs_zpool() {
+	if [ ! -e $ZSWAP/zpool ]; then
+		echo "needs a kernel with zpool" >$WORK/skip
 		exit 0
 	fi
 }
@@ -273,20 +281,55 @@ blk() {
 }
 
 # --- zswap ---
-zswap_on() {
-	echo "${2:-lzo}" >$ZSWAP/compressor || fail "zswap: no compressor ${2:-lzo}"
-	echo "$1" >$ZSWAP/zpool || fail "zswap: no zpool $1"
-	[ "$(cat $ZSWAP/zpool)" = "$1" ] || fail "zswap: zpool is $(cat $ZSWAP/zpool), not $1"
-	echo Y >$ZSWAP/enabled
-	[ "$(cat $ZSWAP/enabled)" = Y ] || fail "zswap: not enabled"
+# Each pool of zswap has a reference to its compressor.
+zswap_has_no_pool() {
+	! awk -v c="$1" '$1 == "name" { n = $3 } $1 == "refcnt" && n == c && $3 > 1' /proc/crypto |
+		grep -q .
 }
 
-# Disable zswap and switch it to another zpool.
+# Put zswap on a new pool where the kernel has no zpool. The pool is of the backend then
+# selected, and made when zswap has none for that compressor. An old one that is not empty
+# is used again. usage: zswap_new_pool TYPE COMPRESSOR
+zswap_new_pool() {
+	local other=lz4 backend=c before=''
+	[ "$2" != lz4 ] || other=lzo
+	echo $other >$ZSWAP/compressor || fail "zswap: no compressor $other"
+	wait_for 5 zswap_has_no_pool "$2" || :
+	if [ -e $BACKEND ]; then
+		before=$(sed 's/.*\[\(.*\)\].*/\1/' $BACKEND)
+		[ "$1" != zsmalloc_rs ] || backend=rust
+		echo $backend >$BACKEND
+	fi
+	echo "$2" >$ZSWAP/compressor || fail "zswap: no compressor $2"
+	[ -z "$before" ] || echo "$before" >$BACKEND
+	[ "$1" != zsmalloc_rs ] || ls -d $DEBUGFS/zsmalloc_rs/zswap* >/dev/null ||
+		fail "zswap: no pool of zsmalloc_rs"
+}
+
+# usage: zswap_on TYPE [COMPRESSOR]; zsmalloc or zsmalloc_rs, or another zpool
+zswap_on() {
+	local compressor=${2:-lzo}
+	if [ -e $ZSWAP/zpool ]; then
+		echo "$compressor" >$ZSWAP/compressor || fail "zswap: no compressor $compressor"
+		echo "$1" >$ZSWAP/zpool || fail "zswap: no zpool $1"
+		[ "$(cat $ZSWAP/zpool)" = "$1" ] || fail "zswap: zpool is $(cat $ZSWAP/zpool), not $1"
+	fi
+	echo Y >$ZSWAP/enabled
+	[ "$(cat $ZSWAP/enabled)" = Y ] || fail "zswap: not enabled"
+	# Enabling it the first time makes a pool, too.
+	[ -e $ZSWAP/zpool ] || zswap_new_pool "$1" "$compressor"
+}
+
+# Disable zswap and take it off our allocator.
 zswap_off() {
 	[ -d $ZSWAP ] || return 0
 	echo N >$ZSWAP/enabled
-	echo zbud >$ZSWAP/zpool
-	echo lzo >$ZSWAP/compressor
+	if [ -e $ZSWAP/zpool ]; then
+		echo zbud >$ZSWAP/zpool
+		echo lzo >$ZSWAP/compressor
+	else
+		zswap_new_pool zsmalloc lzo
+	fi
 }
 
 swap_on() {
