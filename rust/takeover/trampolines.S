@@ -5,10 +5,12 @@
  * Calls for such a pool continue in zsmalloc_rs, with the bit cleared. All
  * others continue in the kernel's function.
  *
- * All registers except the flags are preserved.
+ * All registers except the flags are preserved. Nothing gets here by an indirect
+ * branch, so no endbr64 is needed; some kernels have one in SYM_FUNC_START().
  */
 
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/ftrace.h>
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>
@@ -35,6 +37,7 @@
  */
 .macro ZS_TRAMPOLINE name to
 SYM_FUNC_START(zs_trampoline_\name)
+	ANNOTATE_NOENDBR
 	CALL_DEPTH_ACCOUNT
 	btrq	$0, %rdi
 	jnc	.Lnot_ours_\@
@@ -49,6 +52,7 @@ SYM_FUNC_END(zs_trampoline_\name)
 /* Jumped to from the entry of zs_*(). The kernel's code follows the nop. */
 .macro ZS_TRAMPOLINE name to
 SYM_FUNC_START(zs_trampoline_\name)
+	ANNOTATE_NOENDBR
 	btrq	$0, %rdi
 	jnc	zs_\name + ENDBR_INSN_SIZE + MCOUNT_INSN_SIZE
 	jmp	\to
@@ -57,10 +61,22 @@ SYM_FUNC_END(zs_trampoline_\name)
 
 #endif
 
+#ifdef ZS_HAVE_MALLOC_NID
 ZS_TRAMPOLINE malloc, zs_rs_malloc
+#else
+ZS_TRAMPOLINE malloc, zs_takeover_malloc
+#endif
 ZS_TRAMPOLINE free, zs_rs_free
+#ifdef ZS_HAVE_OBJ_READ
+ZS_TRAMPOLINE obj_read_begin, zs_rs_obj_read_begin
+ZS_TRAMPOLINE obj_read_end, zs_rs_obj_read_end
+ZS_TRAMPOLINE obj_read_sg_begin, zs_rs_obj_read_sg_begin
+ZS_TRAMPOLINE obj_read_sg_end, zs_rs_obj_read_sg_end
+ZS_TRAMPOLINE obj_write, zs_rs_obj_write
+#else
 ZS_TRAMPOLINE map_object, zs_rs_map_object
 ZS_TRAMPOLINE unmap_object, zs_rs_unmap_object
+#endif
 ZS_TRAMPOLINE huge_class_size, zs_rs_huge_class_size
 ZS_TRAMPOLINE get_total_pages, zs_rs_get_total_pages
 ZS_TRAMPOLINE compact, zs_rs_compact

@@ -14,15 +14,17 @@
  * of a C pool directly. So no pool of ours may enter mm/zsmalloc.c past the
  * hooks. The ways into that file are
  *
- * - the eleven exported functions, which are all hooked. Other files really
- *   call them. With LTO, built-in users might not; Kbuild checks for that;
- * - the driver of the zpool type "zsmalloc", with pools from zs_zpool_create().
- *   That function is hooked, too, and creates C pools whatever `backend` says.
- *   zswap has the type "zsmalloc_rs" for ours;
- * - the shrinker, the worker, debugfs and page migration, which get a pool that
- *   C's zs_create_pool() registered.
- *
- * So zs_zpool_*() may call or inline anything.
+ * - the exported functions, which are all hooked. Other files really call them.
+ *   With LTO, built-in users might not; Kbuild checks for that;
+ * - where there is zpool, the driver of its type "zsmalloc", with pools from
+ *   zs_zpool_create(). That function is hooked, too, and creates C pools
+ *   whatever `backend` says. zswap has the type "zsmalloc_rs" for ours. So
+ *   zs_zpool_*() may call or inline anything;
+ * - the shrinker, the worker and debugfs, which get a pool that C's
+ *   zs_create_pool() registered;
+ * - page migration. Either each page names its operations, or the kernel has
+ *   one set for all of zsmalloc, which is C's. The functions of that set are
+ *   hooked, too. Bit 0 of page->private is set in our pages.
  *
  * Lifetimes
  * ---------
@@ -34,8 +36,10 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/migrate.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/numa.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/zsmalloc.h>
@@ -46,17 +50,44 @@
 
 /* Creating and destroying pools, and their references to the module. */
 
-/*
- * Set in this order once everything is hooked. A task that passed the entry of
- * zs_zpool_create() before it was hooked must not be diverted at
- * zs_create_pool().
- */
-static bool zs_zpool_is_sent_here;
+/* Set once everything is hooked. */
 static bool zs_creation_is_sent_here;
+
+#if IS_ENABLED(CONFIG_ZPOOL)
+
+static bool zs_zpool_is_sent_here;
 
 /* The task in zs_takeover_zpool_create(). Others wait for the mutex. */
 static struct task_struct *zs_zpool_creator;
 static DEFINE_MUTEX(zs_zpool_mutex);
+
+static bool zs_creates_for_zpool(void)
+{
+	return READ_ONCE(zs_zpool_creator) == current;
+}
+
+/*
+ * A task that passed the entry of zs_zpool_create() before it was hooked must
+ * not be diverted at zs_create_pool(). Waits for such tasks.
+ */
+static void zs_send_zpool_here(void)
+{
+	WRITE_ONCE(zs_zpool_is_sent_here, true);
+	synchronize_rcu_tasks();
+}
+
+#else
+
+static bool zs_creates_for_zpool(void)
+{
+	return false;
+}
+
+static void zs_send_zpool_here(void)
+{
+}
+
+#endif
 
 /* Called with a reference to the module, which the pool keeps. */
 static struct zs_pool *zs_takeover_create_pool(const char *name)
@@ -73,8 +104,7 @@ static void notrace zs_at_create_pool(unsigned long ip, unsigned long parent_ip,
 				      struct ftrace_regs *fregs)
 {
 	if (READ_ONCE(zs_creation_is_sent_here) && !zs_backend_is_c() &&
-	    READ_ONCE(zs_zpool_creator) != current &&
-	    try_module_get(THIS_MODULE))
+	    !zs_creates_for_zpool() && try_module_get(THIS_MODULE))
 		zs_hook_redirect(ops, fregs);
 }
 
@@ -124,16 +154,66 @@ static void notrace zs_at_zpool_create(unsigned long ip, unsigned long parent_ip
 
 /* The other functions, for callbacks of ftrace. */
 
+#ifdef ZS_HAVE_MALLOC_NID
+
 static unsigned long zs_takeover_malloc(struct zs_pool *pool, size_t size,
-					gfp_t gfp)
+					gfp_t gfp, const int nid)
+{
+	return zs_rs_malloc(zs_pool_untagged(pool), size, gfp, nid);
+}
+
+#else
+
+/* The trampoline calls this, too, with an untagged pool. */
+unsigned long zs_takeover_malloc(struct zs_pool *pool, size_t size, gfp_t gfp)
 {
 	return zs_rs_malloc(zs_pool_untagged(pool), size, gfp, NUMA_NO_NODE);
 }
+
+#endif
 
 static void zs_takeover_free(struct zs_pool *pool, unsigned long handle)
 {
 	zs_rs_free(zs_pool_untagged(pool), handle);
 }
+
+#ifdef ZS_HAVE_OBJ_READ
+
+static void *zs_takeover_obj_read_begin(struct zs_pool *pool,
+					unsigned long handle, size_t mem_len,
+					void *local_copy)
+{
+	return zs_rs_obj_read_begin(zs_pool_untagged(pool), handle, mem_len,
+				    local_copy);
+}
+
+static void zs_takeover_obj_read_end(struct zs_pool *pool, unsigned long handle,
+				     size_t mem_len, void *handle_mem)
+{
+	zs_rs_obj_read_end(zs_pool_untagged(pool), handle, mem_len, handle_mem);
+}
+
+static void zs_takeover_obj_read_sg_begin(struct zs_pool *pool,
+					  unsigned long handle,
+					  struct scatterlist *sg,
+					  size_t mem_len)
+{
+	zs_rs_obj_read_sg_begin(zs_pool_untagged(pool), handle, sg, mem_len);
+}
+
+static void zs_takeover_obj_read_sg_end(struct zs_pool *pool,
+					unsigned long handle)
+{
+	zs_rs_obj_read_sg_end(zs_pool_untagged(pool), handle);
+}
+
+static void zs_takeover_obj_write(struct zs_pool *pool, unsigned long handle,
+				  void *handle_mem, size_t mem_len)
+{
+	zs_rs_obj_write(zs_pool_untagged(pool), handle, handle_mem, mem_len);
+}
+
+#else
 
 static void *zs_takeover_map_object(struct zs_pool *pool, unsigned long handle,
 				    enum zs_mapmode mm)
@@ -145,6 +225,8 @@ static void zs_takeover_unmap_object(struct zs_pool *pool, unsigned long handle)
 {
 	zs_rs_unmap_object(zs_pool_untagged(pool), handle);
 }
+
+#endif
 
 static size_t zs_takeover_huge_class_size(struct zs_pool *pool)
 {
@@ -172,6 +254,70 @@ void zs_takeover_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 {
 	zs_rs_pool_stats(zs_pool_untagged(pool), stats);
 }
+
+/* Pages. */
+
+#if defined(ZS_HAVE_SET_MOVABLE_OPS) && IS_ENABLED(CONFIG_COMPACTION)
+#define ZS_HOOK_PAGES
+
+static bool zs_takeover_page_isolate(struct page *page, isolate_mode_t mode)
+{
+	return zs_rs_movable_ops.isolate_page(page, mode);
+}
+
+static int zs_takeover_page_migrate(struct page *newpage, struct page *page,
+				    enum migrate_mode mode)
+{
+	return zs_rs_movable_ops.migrate_page(newpage, page, mode);
+}
+
+static void zs_takeover_page_putback(struct page *page)
+{
+	zs_rs_movable_ops.putback_page(page);
+}
+
+/*
+ * The page is locked. One that left its zspage has no tag any more, and goes to
+ * the kernel's functions: they refuse a page without a zspage.
+ */
+static __always_inline void zs_redirect_page(struct ftrace_ops *ops,
+					     struct ftrace_regs *fregs,
+					     unsigned int argument)
+{
+	struct page *page = (void *)ftrace_regs_get_argument(fregs, argument);
+
+	if (page_private(page) & ZS_RS_PAGE)
+		zs_hook_redirect(ops, fregs);
+}
+
+static void notrace zs_at_page(unsigned long ip, unsigned long parent_ip,
+			       struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	zs_redirect_page(ops, fregs, 0);
+}
+
+/* The first argument of zs_page_migrate() is the new page. */
+static void notrace zs_at_page_migrate(unsigned long ip,
+				       unsigned long parent_ip,
+				       struct ftrace_ops *ops,
+				       struct ftrace_regs *fregs)
+{
+	zs_redirect_page(ops, fregs, 1);
+}
+
+static void zs_set_pages_movable(bool movable)
+{
+	zs_rs_set_pages_movable(movable);
+}
+
+#else
+
+/* The operations are named by each page. */
+static void zs_set_pages_movable(bool movable)
+{
+}
+
+#endif
 
 /* Hooks. */
 
@@ -203,13 +349,26 @@ static struct zs_hook zs_hooks[] = {
 	ZS_HOOK(zs_destroy_pool, NULL, zs_at_pool, destroy_pool),
 	ZS_FAST(malloc),
 	ZS_FAST(free),
+#ifdef ZS_HAVE_OBJ_READ
+	ZS_FAST(obj_read_begin),
+	ZS_FAST(obj_read_end),
+	ZS_FAST(obj_read_sg_begin),
+	ZS_FAST(obj_read_sg_end),
+	ZS_FAST(obj_write),
+#else
 	ZS_FAST(map_object),
 	ZS_FAST(unmap_object),
+#endif
 	ZS_FAST(huge_class_size),
 	ZS_FAST(get_total_pages),
 	ZS_FAST(compact),
 	ZS_FAST(lookup_class_index),
 	ZS_FAST(pool_stats),
+#ifdef ZS_HOOK_PAGES
+	ZS_HOOK(NULL, NULL, zs_at_page, page_isolate),
+	ZS_HOOK(NULL, NULL, zs_at_page_migrate, page_migrate),
+	ZS_HOOK(NULL, NULL, zs_at_page, page_putback),
+#endif
 #if IS_ENABLED(CONFIG_ZPOOL)
 	ZS_HOOK(NULL, NULL, zs_at_zpool_create, zpool_create),
 #endif
@@ -237,15 +396,16 @@ static int __init zs_takeover_init(void)
 	}
 
 	/* Nothing can fail any more, so calls may be diverted. */
-	WRITE_ONCE(zs_zpool_is_sent_here, true);
-	/* Wait for tasks that passed zs_zpool_create() before. */
-	synchronize_rcu_tasks();
+	zs_set_pages_movable(true);
+	zs_send_zpool_here();
 	WRITE_ONCE(zs_creation_is_sent_here, true);
 	return 0;
 }
 
 static void __exit zs_takeover_exit(void)
 {
+	/* There is no pool any more whose pages are movable. */
+	zs_set_pages_movable(false);
 	zs_unhook(ARRAY_SIZE(zs_hooks));
 }
 
