@@ -13,6 +13,7 @@
 #include <linux/zsmalloc.h>
 
 #include "backend.h"
+#include "movable.h"
 #include "zsmalloc_c.h"
 #include "zpool.h"
 
@@ -55,6 +56,16 @@ void zs_destroy_pool(struct zs_pool *pool)
 }
 EXPORT_SYMBOL_GPL(zs_destroy_pool);
 
+#ifdef ZS_HAVE_MALLOC_NID
+
+unsigned long zs_malloc(struct zs_pool *pool, size_t size, gfp_t flags,
+			const int nid)
+{
+	return zs_pass(pool, malloc, size, flags, nid);
+}
+
+#else
+
 unsigned long zs_malloc(struct zs_pool *pool, size_t size, gfp_t flags)
 {
 #ifdef ZS_C_SOURCE
@@ -63,6 +74,8 @@ unsigned long zs_malloc(struct zs_pool *pool, size_t size, gfp_t flags)
 #endif
 	return zs_rs_malloc((struct zs_rs_pool *)pool, size, flags, NUMA_NO_NODE);
 }
+
+#endif
 EXPORT_SYMBOL_GPL(zs_malloc);
 
 void zs_free(struct zs_pool *pool, unsigned long obj)
@@ -77,6 +90,44 @@ size_t zs_huge_class_size(struct zs_pool *pool)
 }
 EXPORT_SYMBOL_GPL(zs_huge_class_size);
 
+#ifdef ZS_HAVE_OBJ_READ
+
+void *zs_obj_read_begin(struct zs_pool *pool, unsigned long handle,
+			size_t mem_len, void *local_copy)
+{
+	return zs_pass(pool, obj_read_begin, handle, mem_len, local_copy);
+}
+EXPORT_SYMBOL_GPL(zs_obj_read_begin);
+
+void zs_obj_read_end(struct zs_pool *pool, unsigned long handle,
+		     size_t mem_len, void *handle_mem)
+{
+	zs_pass(pool, obj_read_end, handle, mem_len, handle_mem);
+}
+EXPORT_SYMBOL_GPL(zs_obj_read_end);
+
+void zs_obj_read_sg_begin(struct zs_pool *pool, unsigned long handle,
+			  struct scatterlist *sg, size_t mem_len)
+{
+	zs_pass(pool, obj_read_sg_begin, handle, sg, mem_len);
+}
+EXPORT_SYMBOL_GPL(zs_obj_read_sg_begin);
+
+void zs_obj_read_sg_end(struct zs_pool *pool, unsigned long handle)
+{
+	zs_pass(pool, obj_read_sg_end, handle);
+}
+EXPORT_SYMBOL_GPL(zs_obj_read_sg_end);
+
+void zs_obj_write(struct zs_pool *pool, unsigned long handle, void *handle_mem,
+		  size_t mem_len)
+{
+	zs_pass(pool, obj_write, handle, handle_mem, mem_len);
+}
+EXPORT_SYMBOL_GPL(zs_obj_write);
+
+#else
+
 void *zs_map_object(struct zs_pool *pool, unsigned long handle,
 		    enum zs_mapmode mm)
 {
@@ -89,6 +140,8 @@ void zs_unmap_object(struct zs_pool *pool, unsigned long handle)
 	zs_pass(pool, unmap_object, handle);
 }
 EXPORT_SYMBOL_GPL(zs_unmap_object);
+
+#endif
 
 unsigned long zs_get_total_pages(struct zs_pool *pool)
 {
@@ -116,6 +169,10 @@ EXPORT_SYMBOL_GPL(zs_pool_stats);
 
 static int __init zs_dropin_init(void)
 {
+	int err = zs_dropin_movable_init();
+
+	if (err)
+		return err;
 	zs_dropin_zpool_init();
 	return 0;
 }
@@ -123,6 +180,7 @@ static int __init zs_dropin_init(void)
 static void __exit zs_dropin_exit(void)
 {
 	zs_dropin_zpool_exit();
+	zs_dropin_movable_exit();
 }
 
 module_init(zs_dropin_init);
