@@ -23,7 +23,7 @@ kernel_lacks() {
 # usage: zswap_works ZPOOL
 zswap_works() {
 	zswap_on $1
-	cgroup_make zs-t $((30 << 20))
+	cgroup_make zs-t $((36 << 20))
 	hog_start zs-t $((40 << 20))
 	hog fill
 	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :

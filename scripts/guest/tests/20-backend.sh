@@ -59,6 +59,7 @@ test_two_devices_two_allocators() {
 
 test_zpool_type_follows_the_backend() {
 	needs_dropin_c
+	needs_zpool
 	load_allocator
 	swap_on $SWAP
 	for b in c rust; do

@@ -7,9 +7,10 @@ reclaim() {
 	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim || :
 } 2>/dev/null
 
-# Start a process with 40 MiB of data in a cgroup of 30 MiB, most of it in zswap.
+# Start a process with 40 MiB of data in a cgroup that has room for them compressed, most of
+# it in zswap.
 hog_in_cgroup() {
-	cgroup_make zs-t $((30 << 20))
+	cgroup_make zs-t $((36 << 20))
 	hog_start zs-t $((40 << 20))
 	hog fill
 	reclaim
@@ -59,6 +60,7 @@ test_nothing_left_after_exit() {
 }
 
 test_change_of_zpool_with_data_inside() {
+	needs_zpool
 	local before
 	load_allocator
 	zswap_on $ZPOOL

@@ -79,7 +79,7 @@ test_huge_pages_under_load() {
 	filled_below_room
 	zswap_on $ZPOOL
 	swap_on $SWAP
-	cgroup_make zs-t $((30 << 20))
+	cgroup_make zs-t $((36 << 20))
 	hog_start zs-t $((40 << 20))
 	hog fill
 	local before rounds=(1:30:20)
