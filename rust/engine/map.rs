@@ -157,9 +157,10 @@ impl Pool {
         // SAFETY: `map_object` keeps the area if it succeeds, and drops it otherwise.
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {
             Some(area) if !area.is_bounced() => {
-                if let Some(entry) = area.entry() {
-                    // The mapping is a reader, so this is not refused.
-                    let _ = HandleEntry::new(entry).read_unlock(handle.generation());
+                let entry = area.entry().map(HandleEntry::new);
+                // The mapping is a reader. It is refused only if somebody else has ended it.
+                if !entry.is_some_and(|entry| entry.read_unlock(handle.generation()).is_ok()) {
+                    self.report(handle, "zs_unmap_object", BadHandle::NotMapped);
                 }
             }
             Some(area) => self.unmap_bounced(area, handle),

@@ -171,8 +171,9 @@ pub unsafe extern "C" fn zs_rs_destroy_pool(raw: *mut zs_rs_pool) {
     });
 }
 
-/// Allocates an object of `size` bytes, preferably on node `nid`. Returns its handle, or an error as `ERR_PTR()` has it:
-/// [`EINVAL`], [`ENOSPC`], [`ENOMEM`], or [`EIO`] if a zspage is corrupt. Failures are traced.
+/// Allocates an object of `size` bytes, preferably on node `nid`. Returns its handle, or an error as
+/// `ERR_PTR()` has it: [`EINVAL`], [`ENOSPC`], [`ENOMEM`], or [`EIO`] if a zspage is corrupt.
+/// Failures are traced.
 ///
 /// Context: depends on `gfp`. Not in an interrupt.
 ///
