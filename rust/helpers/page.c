@@ -90,7 +90,7 @@ struct page *zs_helper_page_alloc(gfp_t gfp, int nid)
 	if (nid < 0 || nid >= MAX_NUMNODES || !node_online(nid))
 		page = alloc_page(gfp);
 	else
-		page = __alloc_pages_node(nid, gfp, 0);
+		page = alloc_pages_node(nid, gfp, 0);
 
 	return likely(page) ? zs_page_lock_and_begin(page) : NULL;
 }
