@@ -4,8 +4,7 @@
 # had after boot, and checks what must hold then.
 
 NR_START=$(vmstat nr_zspages)
-# In newer kernels the pools of C share caches, which a built-in one has from the start.
-SLABS_START=$(awk -v ours="$OUR_SLABS" '$1 ~ ours { printf "%s%s", n++ ? "|" : "", $1 }' /proc/slabinfo)
+SLABS_START=$(our_slabs)
 MIN_FREE=$(cat /proc/sys/vm/min_free_kbytes)
 
 clean_up() {
@@ -47,7 +46,7 @@ clean_up() {
 }
 
 no_slabs() {
-	! grep -E "$OUR_SLABS" /proc/slabinfo | grep -vE "^(${SLABS_START:-none}) "
+	! our_slabs | grep -vxF "$SLABS_START"
 }
 
 # Kill what a test left behind: every process that did not exist before the

@@ -16,6 +16,12 @@ DEBUGFS=/sys/kernel/debug
 # Slab caches of both allocators.
 OUR_SLABS='^(zs_handle|zspage|zsmalloc)'
 
+# Those that there are, a line each. In newer kernels the pools of C share caches, which
+# a built-in one has from the start.
+our_slabs() {
+	awk -v ours="$OUR_SLABS" '$1 ~ ours { print $1 }' /proc/slabinfo
+}
+
 # zpool type of the allocator under test, see zswap_on.
 if [ "$ALLOC" = rust ]; then
 	ZPOOL=zsmalloc_rs
