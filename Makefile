@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## boot Debian's kernel, store real data in zram and zswap, check it, report; KERNEL=test|cloud, ALLOC=c
+run: ## boot Debian's kernel, store real data in zram and zswap, check it, report; KERNEL=7.3|test|cloud, ALLOC=c
 	@scripts/run
 
 .PHONY: test
