@@ -7,22 +7,24 @@
 //! readers take neither the class lock nor any lock of the pool.
 //!
 //! ```text
-//!   63    62....59   58........48 47 ............ 3   2     1..0
-//! +------+---------+------------+------------------+------+-------+
-//! |  0   | readers | generation | physical address | lock | flags |   live
-//! +------+---------+------------+------------------+------+-------+
-//! |  1   |    0    | generation |            next free            |   free
-//! +------+---------+------------+---------------------------------+
+//!   63..62     61........48   47 ............ 3   2..1     0
+//! +---------+--------------+------------------+-------+-------+
+//! | readers |  generation  | physical address | state | spans |   live
+//! +---------+--------------+------------------+-------+-------+
+//! |    0    |  generation  |    next free     |  01   |   0   |   free
+//! +---------+--------------+------------------+-------+-------+
 //! ```
 //!
-//! Objects are aligned to eight bytes. The lowest three bits are used for the lock and the flags.
+//! Objects are aligned to eight bytes. The lowest three bits of an address are used for the state and
+//! for whether the object spans two pages. A huge object has that flag, too, and offset 0 in its
+//! page, where no other object spans pages.
 //!
 //! A handle has its generation in the same bits as its entry, so one comparison checks it. A lock
 //! operation names the generation that it expects, so a stale handle never locks a reused entry.
 //!
 //! The lock is a reader-writer lock. Readers count themselves in the entry, and may sleep. Whoever
-//! frees or moves the object locks the entry exclusively, with the lock bit, and does not sleep.
-//! Then there are no readers, and the lowest bit of their field is set if the object is *moving*.
+//! frees or moves the object locks the entry exclusively, and does not sleep. The state says so, and
+//! whether the object is *moving*. Then there are no readers.
 //!
 //! State transitions:
 //!
@@ -53,23 +55,27 @@ use crate::sys::atomic::{
 use crate::sys::lockdep;
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
-const FREE: u64 = 1 << 63;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 8;
+const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 8;
 // See `ObjLocation::at`.
 const SPANS: u64 = true as u64;
-const HUGE: u64 = 2;
-const LOCK: u64 = 4;
 
-const READER: u64 = 1 << 59;
-const READERS_MASK: u64 = FREE - READER;
-// Set with the last reader that fits, so that one comparison finds whether another one does.
-const READERS_FULL: u64 = 1 << 62;
-// In an entry with `LOCK`, which has no readers.
-const MOVING: u64 = READER;
+// The state is zero if the entry is live and not locked exclusively.
+const STATE_MASK: u64 = 6;
+const FREE: u64 = 2;
+const LOCKED: u64 = 4;
+const MOVING: u64 = 6;
+
+// The highest bits, so that a sum or a difference that does not fit overflows.
+const READER: u64 = 1 << 62;
+const READERS_MASK: u64 = READER.wrapping_neg();
 
 /// The number of readers that an object can have at once.
-pub const MAX_READERS: usize = (READERS_FULL / READER) as usize;
+pub const MAX_READERS: usize = (READERS_MASK / READER) as usize;
+
+// Of the next free entry, in a free one.
+const NEXT_SHIFT: u32 = 3;
 
 /// Number of bits of a generation.
 pub const GENERATION_BITS: u32 = READER.trailing_zeros() - ADDRESS_BITS;
@@ -135,7 +141,7 @@ impl ObjLocation {
     /// Returns the bits that all locations of a class have in common. See [`ObjLocation::new`].
     #[inline]
     pub fn of_class(huge: bool) -> Self {
-        Self(if huge { HUGE } else { 0 })
+        Self(if huge { SPANS } else { 0 })
     }
 
     /// Adds a physical address and the `spans` flag to the bits of [`ObjLocation::of_class`].
@@ -145,7 +151,7 @@ impl ObjLocation {
     }
 
     fn in_entry(bits: u64) -> Self {
-        Self(bits & (ADDRESS_MASK | SPANS | HUGE))
+        Self(bits & (ADDRESS_MASK | SPANS))
     }
 
     /// Returns the physical address of the object.
@@ -169,13 +175,13 @@ impl ObjLocation {
     /// Returns whether the object continues on the next page.
     #[inline]
     pub fn spans(self) -> bool {
-        self.0 & SPANS != 0
+        self.0 & SPANS != 0 && self.0 & OFFSET_MASK != 0
     }
 
     /// Returns whether the object takes a whole page.
     #[inline]
     pub fn is_huge(self) -> bool {
-        self.0 & HUGE != 0
+        self.0 & (SPANS | OFFSET_MASK) == SPANS
     }
 }
 
@@ -190,7 +196,7 @@ pub struct FreeLink {
 
 impl FreeLink {
     fn encode(self) -> u64 {
-        FREE | self.generation.0 | u64::from(self.next)
+        FREE | self.generation.0 | u64::from(self.next) << NEXT_SHIFT
     }
 }
 
@@ -237,8 +243,8 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
-        (bits & FREE != 0).then_some(FreeLink {
-            next: bits as u32,
+        (bits & STATE_MASK == FREE).then_some(FreeLink {
+            next: (bits >> NEXT_SHIFT) as u32,
             generation: Generation::of(bits),
         })
     }
@@ -255,7 +261,7 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn location(self) -> Option<ObjLocation> {
         let bits = self.0.load(Relaxed);
-        (bits & FREE == 0).then_some(ObjLocation::in_entry(bits))
+        (bits & STATE_MASK != FREE).then_some(ObjLocation::in_entry(bits))
     }
 
     /// Makes a free entry live. The caller owns the entry and holds the class lock.
@@ -284,7 +290,7 @@ impl<'a> HandleEntry<'a> {
     /// error is meaningless. On any error the caller retries with [`HandleEntry::read_lock`].
     #[inline(always)]
     pub fn try_read_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
-        self.try_read_lock(generation, SPANS | HUGE)
+        self.try_read_lock(generation, SPANS)
     }
 
     #[inline(always)]
@@ -292,13 +298,13 @@ impl<'a> HandleEntry<'a> {
         // As far as anybody waits, this may wait.
         lockdep::entry_awaited();
         let bits = self.0.load(Relaxed);
-        let unfit = FREE | LOCK | READERS_FULL | GENERATION_MASK | flags;
+        let unfit = STATE_MASK | GENERATION_MASK | flags;
         if (bits ^ generation.0) & unfit != 0 {
             return Err(Self::refusal(bits, generation));
         }
-        // `READERS_FULL` is not set, so the sum stays inside the field.
+        let more = bits.checked_add(READER).ok_or(Refused::Full)?;
         self.0
-            .compare_exchange(bits, bits.wrapping_add(READER), Acquire, Relaxed)
+            .compare_exchange(bits, more, Acquire, Relaxed)
             .map(ObjLocation::in_entry)
             .map_err(|bits| Self::refusal(bits, generation))
     }
@@ -308,12 +314,10 @@ impl<'a> HandleEntry<'a> {
     pub fn read_unlock(self, generation: Generation) -> Result<(), Refused> {
         let mut bits = self.0.load(Relaxed);
         loop {
-            let unfit = FREE | LOCK | GENERATION_MASK;
-            if (bits ^ generation.0) & unfit != 0 || bits & READERS_MASK == 0 {
+            if (bits ^ generation.0) & (STATE_MASK | GENERATION_MASK) != 0 {
                 return Err(Self::refusal(bits, generation));
             }
-            // There is a reader, so the difference stays inside the field.
-            let fewer = bits.wrapping_sub(READER);
+            let fewer = bits.checked_sub(READER).ok_or(Refused::Busy)?;
             match self.0.compare_exchange(bits, fewer, Release, Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => bits = now,
@@ -327,11 +331,14 @@ impl<'a> HandleEntry<'a> {
     #[inline(always)]
     pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         let bits = self.0.load(Relaxed);
-        let unfit = FREE | LOCK | READERS_MASK | GENERATION_MASK;
+        let unfit = STATE_MASK | READERS_MASK | GENERATION_MASK;
         if (bits ^ generation.0) & unfit != 0 {
             return Err(Self::refusal(bits, generation));
         }
-        match self.0.compare_exchange(bits, bits | LOCK, Acquire, Relaxed) {
+        match self
+            .0
+            .compare_exchange(bits, bits | LOCKED, Acquire, Relaxed)
+        {
             Ok(_) => {
                 lockdep::entry_acquired();
                 Ok(ObjLocation::in_entry(bits))
@@ -341,14 +348,12 @@ impl<'a> HandleEntry<'a> {
     }
 
     fn refusal(bits: u64, generation: Generation) -> Refused {
-        if bits & FREE != 0 {
+        if bits & STATE_MASK == FREE {
             Refused::Free
         } else if (bits ^ generation.0) & GENERATION_MASK != 0 {
             Refused::Stale
-        } else if bits & (LOCK | MOVING) == LOCK | MOVING {
+        } else if bits & STATE_MASK == MOVING {
             Refused::Moving
-        } else if bits & (LOCK | READERS_FULL) == READERS_FULL {
-            Refused::Full
         } else {
             Refused::Busy
         }
@@ -360,14 +365,14 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn try_lock_to_move(self, location: ObjLocation) -> Result<(), Refused> {
         let bits = self.0.load(Relaxed);
-        if bits & FREE != 0 || ObjLocation::in_entry(bits) != location {
+        if bits & STATE_MASK == FREE || ObjLocation::in_entry(bits) != location {
             return Err(Refused::Moved);
         }
-        if bits & (LOCK | READERS_MASK) != 0 {
+        if bits & (STATE_MASK | READERS_MASK) != 0 {
             return Err(Refused::Busy);
         }
         self.0
-            .compare_exchange(bits, bits | LOCK | MOVING, Acquire, Relaxed)
+            .compare_exchange(bits, bits | MOVING, Acquire, Relaxed)
             .map(|_| ())
             .map_err(|_| Refused::Busy)
     }
@@ -384,7 +389,7 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn unlock(self) -> ObjLocation {
         lockdep::entry_released();
-        let bits = self.0.load(Relaxed) & !LOCK;
+        let bits = self.0.load(Relaxed) & !STATE_MASK;
         self.0.store(bits, Release);
         ObjLocation::in_entry(bits)
     }

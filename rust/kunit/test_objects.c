@@ -349,75 +349,21 @@ static void neighbours_are_independent(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-#define ZS_ROUNDS 5000
-
-struct zs_writer {
-	struct zs_pool *pool;
-	const struct zs_object *object;
-	struct task_struct *task;
-	struct completion done;
-};
-
-/* Increments the first and the last word of the object. */
-static int zs_writer_run(void *data)
-{
-	struct zs_writer *writer = data;
-	u64 *words;
-	int i;
-
-	for (i = 0; i < ZS_ROUNDS; i++) {
-		words = zs_map_object(writer->pool, writer->object->handle,
-				      ZS_MM_RW);
-		words[0]++;
-		words[writer->object->size / sizeof(*words) - 1]++;
-		zs_unmap_object(writer->pool, writer->object->handle);
-		cond_resched();
-	}
-	complete(&writer->done);
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
-	return 0;
-}
-
-/* A mapping excludes others. C leaves that to the caller. */
-static void writers_take_turns(struct kunit *test)
+/* An object can be mapped on several CPUs at once. */
+static void readers_share(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
-	struct zs_writer writers[3];
 	struct zs_objects objects;
-	unsigned int i, j;
-	u64 *words;
+	struct zs_holder holder;
+	unsigned int i;
 
 	zs_objects_full(test, pool, &objects, 1104, 1);
-	/* On the first pages, so that one of these spans two. */
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < objects.count; i++) {
 		struct zs_object *object = &objects.object[i];
-		const u64 rounds = ARRAY_SIZE(writers) * ZS_ROUNDS;
-		u64 first, last;
 
-		words = zs_map_object(pool, object->handle, ZS_MM_WO);
-		memset(words, 0, object->size);
-		zs_unmap_object(pool, object->handle);
-		for (j = 0; j < ARRAY_SIZE(writers); j++) {
-			writers[j].pool = pool;
-			writers[j].object = object;
-			init_completion(&writers[j].done);
-			writers[j].task = kthread_run(zs_writer_run,
-						      &writers[j], "zs_writer");
-			KUNIT_ASSERT_NOT_ERR_OR_NULL(test, writers[j].task);
-		}
-		/* A thread that is stopped too early never runs. */
-		for (j = 0; j < ARRAY_SIZE(writers); j++) {
-			wait_for_completion(&writers[j].done);
-			kthread_stop(writers[j].task);
-		}
-		words = zs_map_object(pool, object->handle, ZS_MM_RO);
-		first = words[0];
-		last = words[object->size / sizeof(*words) - 1];
-		zs_unmap_object(pool, object->handle);
-		KUNIT_EXPECT_EQ_MSG(test, first, rounds, "object %u", i);
-		KUNIT_EXPECT_EQ_MSG(test, last, rounds, "object %u", i);
-		zs_object_free(pool, object);
+		zs_holder_start(test, &holder, pool, object->handle, ZS_MM_RO);
+		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, object));
+		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
 	}
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
@@ -438,7 +384,7 @@ static struct kunit_case zs_objects_cases[] = {
 	ZS_CASE_RUST(no_size_takes_more_than_in_c),
 	ZS_CASE(class_index_counts_the_handle),
 	ZS_CASE(neighbours_are_independent),
-	ZS_CASE_RUST(writers_take_turns),
+	ZS_CASE(readers_share),
 	{}
 };
 

@@ -40,7 +40,7 @@ fn at(pfn: usize) -> ObjLocation {
 
 fn link() -> FreeLink {
     FreeLink {
-        // Has none of the lock bits.
+        // Has none of the bits of the state.
         next: 0x89ab_cde8,
         generation: generation(),
     }
@@ -51,7 +51,8 @@ fn locations_are_packed_and_unpacked() {
     for pfn in extremes(MAX_PFN) {
         for offset in extremes(PAGE_SIZE - 8).filter(|offset| offset % 8 == 0) {
             for n in extremes((1 << GENERATION_BITS) - 1) {
-                for (spans, huge) in [(false, false), (true, false), (false, true)] {
+                // What spans pages does not begin one, and what is huge does.
+                for (spans, huge) in [(false, false), (offset != 0, offset == 0)] {
                     let generation = Generation::nth(n as u32);
                     let location = ObjLocation::new(pfn, offset, spans, huge);
                     assert_eq!((location.pfn(), location.offset()), (pfn, offset));
@@ -152,8 +153,8 @@ fn a_free_entry_cannot_be_locked() {
 fn only_bits_of_the_generation_are_compared() {
     let memory = AtomicU64::new(0);
     let entry = HandleEntry::new(&memory);
-    let others = [0, 1, 2, 47, 59, 60, 61, 62, 63];
-    for bits in others.map(|bit| 1 << bit).into_iter().chain([31 << 59 | 7]) {
+    let others = [0, 1, 2, 47, 62, 63];
+    for bits in others.map(|bit| 1 << bit).into_iter().chain([3 << 62 | 7]) {
         let generation = Generation::of(generation().bits() | bits);
         entry.relink(link());
         assert_eq!(entry.try_lock(generation), Err(Refused::Free), "{bits:#x}");
@@ -179,9 +180,8 @@ fn readers_share_an_entry() {
     let before = memory.load(Relaxed);
     for readers in 1..=MAX_READERS {
         assert_eq!(entry.read_lock(generation()), Ok(at(7)));
-        let full = readers == MAX_READERS;
-        let why = if full { Refused::Full } else { Refused::Busy };
-        assert_eq!(entry.try_lock(generation()), Err(why), "{readers} readers");
+        let refused = entry.try_lock(generation());
+        assert_eq!(refused, Err(Refused::Busy), "{readers} readers");
         assert_eq!(entry.try_lock_to_move(at(7)), Err(Refused::Busy));
         assert_eq!((entry.location(), entry.link()), (Some(at(7)), None));
     }
