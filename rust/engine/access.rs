@@ -162,7 +162,7 @@ impl Pool {
         copy: Option<Destination<'_>>,
     ) -> Option<NonNull<u8>> {
         self.access(handle, "zs_obj_read_begin", |locked| {
-            lend(&locked, len, copy).inspect_err(|_| locked.unlock(handle.generation()))
+            lend(&locked, len, copy).inspect_err(|_| locked.unlock())
         })
     }
 
@@ -172,7 +172,7 @@ impl Pool {
     /// Otherwise like [`Pool::obj_read_begin`]. Returns whether it began to read.
     pub fn obj_read_sg_begin(&self, handle: Handle, len: usize, list: &ScatterList<'_>) -> bool {
         self.access(handle, "zs_obj_read_sg_begin", |locked| {
-            lend_pages(&locked, len, list).inspect_err(|_| locked.unlock(handle.generation()))
+            lend_pages(&locked, len, list).inspect_err(|_| locked.unlock())
         })
         .is_some()
     }
@@ -208,7 +208,7 @@ impl Pool {
     pub fn obj_write(&self, handle: Handle, from: Source<'_>) -> bool {
         self.access(handle, "zs_obj_write", |locked| {
             let written = write(&locked, &from);
-            locked.unlock(handle.generation());
+            locked.unlock();
             written
         })
         .is_some()

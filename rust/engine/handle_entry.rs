@@ -286,23 +286,27 @@ impl<'a> HandleEntry<'a> {
         }
     }
 
-    /// Counts a reader of an object that neither spans pages nor is huge. For other objects the
-    /// error is meaningless. On any error the caller retries with [`HandleEntry::read_lock`].
+    /// Counts the first reader of an object that neither spans pages nor is huge. For other objects
+    /// the error is meaningless. On any error the caller retries with [`HandleEntry::read_lock`].
     #[inline(always)]
     pub fn try_read_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
-        self.try_read_lock(generation, SPANS)
+        self.try_read_lock(generation, READERS_MASK | SPANS)
     }
 
+    // Counts a reader unless one of the bits of `unfit` is set.
     #[inline(always)]
-    fn try_read_lock(self, generation: Generation, flags: u64) -> Result<ObjLocation, Refused> {
+    fn try_read_lock(self, generation: Generation, unfit: u64) -> Result<ObjLocation, Refused> {
         // As far as anybody waits, this may wait.
         lockdep::entry_awaited();
         let bits = self.0.load(Relaxed);
-        let unfit = STATE_MASK | GENERATION_MASK | flags;
-        if (bits ^ generation.0) & unfit != 0 {
+        if (bits ^ generation.0) & (STATE_MASK | GENERATION_MASK | unfit) != 0 {
             return Err(Self::refusal(bits, generation));
         }
-        let more = bits.checked_add(READER).ok_or(Refused::Full)?;
+        let more = if unfit & READERS_MASK != 0 {
+            bits | READER
+        } else {
+            bits.checked_add(READER).ok_or(Refused::Full)?
+        };
         self.0
             .compare_exchange(bits, more, Acquire, Relaxed)
             .map(ObjLocation::in_entry)
@@ -323,6 +327,17 @@ impl<'a> HandleEntry<'a> {
                 Err(now) => bits = now,
             }
         }
+    }
+
+    /// Ends a reader that the caller has counted. Returns false, and changes nothing, if somebody else
+    /// has ended it.
+    #[inline(always)]
+    pub fn read_unlock_held(self) -> bool {
+        let counted = self.0.fetch_sub(READER, Release) >= READER;
+        if !counted {
+            self.0.fetch_add(READER, Relaxed);
+        }
+        counted
     }
 
     /// Locks the entry exclusively, in order to free its object. Or returns the reason for refusing.

@@ -134,9 +134,8 @@ impl<'a> ReadEntry<'a> {
 
     /// Unlocks the entry.
     #[inline]
-    pub(super) fn unlock(self, generation: Generation) {
-        // The entry has a reader, which is this one, so it is not refused.
-        let _ = self.0.entry.read_unlock(generation);
+    pub(super) fn unlock(self) {
+        self.0.entry.read_unlock_held();
     }
 }
 

@@ -83,7 +83,7 @@ fn map_waiting(area: CpuArea, handle: Handle) -> Result<NonNull<u8>, BadHandle> 
         }
     };
     let Some(bytes) = map_locked(&area, &locked) else {
-        locked.unlock(handle.generation());
+        locked.unlock();
         return Err(BadHandle::Mismatch);
     };
     area.keep();
@@ -159,7 +159,7 @@ impl Pool {
             Some(area) if !area.is_bounced() => {
                 let entry = area.entry().map(HandleEntry::new);
                 // The mapping is a reader. It is refused only if somebody else has ended it.
-                if !entry.is_some_and(|entry| entry.read_unlock(handle.generation()).is_ok()) {
+                if !entry.is_some_and(HandleEntry::read_unlock_held) {
                     self.report(handle, "zs_unmap_object", BadHandle::NotMapped);
                 }
             }
@@ -186,6 +186,6 @@ impl Pool {
             // The pages of a locked object are there, so this does not fail.
             let _ = copy_back(&area, &locked);
         }
-        locked.unlock(handle.generation());
+        locked.unlock();
     }
 }

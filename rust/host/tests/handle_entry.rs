@@ -207,6 +207,9 @@ fn only_a_reader_can_end() {
     assert_eq!(entry.read_unlock(generation()), Err(Refused::Moving));
     entry.moved_to(at(8));
     assert_eq!(entry.read_lock(generation()), Ok(at(8)));
+    assert!(entry.read_unlock_held());
+    assert!(!entry.read_unlock_held(), "a reader too few");
+    assert_eq!(entry.read_lock(generation()), Ok(at(8)));
     let stale = Generation::nth(6);
     assert_eq!(entry.read_unlock(stale), Err(Refused::Stale));
     assert_eq!(entry.read_unlock(generation()), Ok(()));
