@@ -184,11 +184,9 @@ mod modelled {
     modelled!(RefCount, AtomicUsize, usize);
 
     impl AtomicU64 {
-        /// Like that of `core`, but writes nothing if no bit changes.
-        ///
-        /// `loom` does not treat this as one operation: another thread can write between the read
-        /// and the write. A failed trylock would then lock an entry that was unlocked in between.
-        pub fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        // An operation of one step, which is what `loom` makes of a compare-and-exchange only:
+        // otherwise another thread can write between the read and the write.
+        fn fetch_update(&self, order: Ordering, change: impl Fn(u64) -> u64) -> u64 {
             // A compare-and-exchange that fails still reads the newest value.
             const NEVER: u64 = u64::MAX;
             let exchange = |old, new| {
@@ -196,13 +194,22 @@ mod modelled {
                     .compare_exchange(old, new, order, Ordering::Relaxed)
             };
             let mut now = exchange(NEVER, NEVER).unwrap_or_else(|now| now);
-            while now & bits != bits {
-                match exchange(now, now | bits) {
+            loop {
+                match exchange(now, change(now)) {
                     Ok(before) => return before,
                     Err(newer) => now = newer,
                 }
             }
-            now
+        }
+
+        /// Like that of `core`.
+        pub fn fetch_add(&self, n: u64, order: Ordering) -> u64 {
+            self.fetch_update(order, |now| now.wrapping_add(n))
+        }
+
+        /// Like that of `core`.
+        pub fn fetch_sub(&self, n: u64, order: Ordering) -> u64 {
+            self.fetch_update(order, |now| now.wrapping_sub(n))
         }
     }
 }
