@@ -38,8 +38,12 @@ const TRIM_BATCH: usize = 16;
 /// Low bits of a handle that are always zero: C handles are aligned pointers.
 const ALIGN_BITS: u32 = 3;
 
-// The two highest bits of a handle are zero, and the index fits below the generation.
+// The two highest bits of a handle are zero, and the index fits below the generation. The state of an
+// entry is no part of it.
 const _: () = assert!(Generation::of(u64::MAX).bits().leading_zeros() == 2);
+const _: () = assert!(
+    Generation::of(u64::MAX).bits().trailing_zeros() == Generation::FIRST.bits().trailing_zeros()
+);
 const _: () = assert!(MAX_HANDLES << ALIGN_BITS <= 1 << Generation::FIRST.bits().trailing_zeros());
 
 type Leaf = [AtomicU64; LEAF_WORDS];
