@@ -95,7 +95,7 @@ int zs_chain_size_set(unsigned int pages)
 	return zs_write_uint(ZS_CHAIN_SIZE, pages);
 }
 
-const void *zs_gen_allocators(const void *prev, char *desc)
+static const void *zs_next_allocator(const void *prev, char *desc)
 {
 	enum zs_allocator next = prev ? *(const enum zs_allocator *)prev + 1 : 0;
 
@@ -109,9 +109,14 @@ const void *zs_gen_allocators(const void *prev, char *desc)
 	return NULL;
 }
 
-const void *zs_gen_rust(const void *prev, char *desc)
+ZS_GENERATOR(allocators)
 {
-	const void *first = prev ? NULL : zs_gen_allocators(NULL, desc);
+	return zs_next_allocator(prev, desc);
+}
+
+ZS_GENERATOR(rust)
+{
+	const void *first = prev ? NULL : zs_next_allocator(NULL, desc);
 
 	return first == &zs_allocators[ZS_RUST] ? first : NULL;
 }

@@ -6,7 +6,7 @@
  * - fixture.c creates the pool of a case, and sets of objects in it;
  * - object.c fills an object and checks its bytes;
  * - pages.c finds and moves the pages of a pool;
- * - holder.c keeps an object mapped on another CPU;
+ * - holder.c keeps an object mapped or read on another CPU;
  * - log.c expects warnings.
  *
  * zsmalloc_stress.ko uses object.c and pages.c, too.
@@ -34,8 +34,18 @@ enum zs_allocator {
 
 extern const enum zs_allocator zs_allocators[ZS_NR_ALLOCATORS];
 
-const void *zs_gen_allocators(const void *prev, char *desc);
-const void *zs_gen_rust(const void *prev, char *desc);
+/* Newer kernels pass the test to a generator of parameters. */
+#ifdef ZS_HAVE_KUNIT_GENERATOR_TEST
+#define ZS_GENERATOR(name)						\
+	const void *zs_gen_##name(struct kunit *test, const void *prev,	\
+				  char *desc)
+#else
+#define ZS_GENERATOR(name)						\
+	const void *zs_gen_##name(const void *prev, char *desc)
+#endif
+
+ZS_GENERATOR(allocators);
+ZS_GENERATOR(rust);
 
 #define ZS_CASE(name)		KUNIT_CASE_PARAM(name, zs_gen_allocators)
 #define ZS_CASE_RUST(name)	KUNIT_CASE_PARAM(name, zs_gen_rust)
@@ -169,26 +179,32 @@ do {									\
 u64 zs_log_end(void);
 unsigned int zs_log_count(u64 begin, u64 end, const char *text);
 
-/* --- a mapping on another CPU --- */
+/* --- a mapping on another CPU, or a read where there are no mappings --- */
+
+enum zs_hold {
+	ZS_HOLD_RO,
+	/* Mapped for writing, too; or read by scatterlist. */
+	ZS_HOLD_RW,
+};
 
 struct zs_holder {
 	struct zs_pool *pool;
-	unsigned long handle;
-	enum zs_mapmode mode;
+	const struct zs_object *object;
+	enum zs_hold how;
 	struct task_struct *task;
-	struct completion mapped;
+	struct completion held;
 	bool let_go;
 };
 
 /*
- * Maps an object on another CPU until zs_holder_stop(). Preemption is off
- * there, so the mapping ends after some seconds in any case. The caller stays
- * on its CPU in the meantime. Skips the case if there is only one CPU.
+ * Holds an object on another CPU until zs_holder_stop(). Preemption is off
+ * while it is mapped, so that ends after some seconds in any case. The caller
+ * stays on its CPU in the meantime. Skips the case if there is only one CPU.
  */
 void zs_holder_start(struct kunit *test, struct zs_holder *holder,
-		     struct zs_pool *pool, unsigned long handle,
-		     enum zs_mapmode mode);
-/* Returns false if the mapping had to end earlier. */
+		     struct zs_pool *pool, const struct zs_object *object,
+		     enum zs_hold how);
+/* Returns false if it had to end earlier, or was refused. */
 bool zs_holder_stop(struct zs_holder *holder);
 
 #endif /* ZS_TEST_KUNIT_H */

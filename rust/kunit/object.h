@@ -7,6 +7,8 @@
 #define ZS_TEST_OBJECT_H
 
 #include <linux/atomic.h>
+#include <linux/numa.h>
+#include <linux/scatterlist.h>
 #include <linux/types.h>
 #include <linux/zsmalloc.h>
 
@@ -37,16 +39,69 @@ static inline u64 zs_random_start(u64 seed)
 void zs_bytes_fill(void *bytes, size_t size, u32 seed);
 bool zs_bytes_ok(const void *bytes, size_t size, u32 seed);
 
+/* zs_malloc() of any kernel. */
+static inline unsigned long zs_malloc_anywhere(struct zs_pool *pool,
+					       size_t size, gfp_t gfp)
+{
+#ifdef ZS_HAVE_MALLOC_NID
+	return zs_malloc(pool, size, gfp, NUMA_NO_NODE);
+#else
+	return zs_malloc(pool, size, gfp);
+#endif
+}
+
 /* Allocates and fills an object. Returns 0 or the error. */
 int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
 		  u32 seed);
 void zs_object_free(struct zs_pool *pool, struct zs_object *object);
 
-/* Returns whether every byte is as filled. */
+/*
+ * Returns whether every byte is as filled. May sleep where there is no
+ * zs_map_object(). There every third time it reads by scatterlist.
+ */
 bool zs_object_ok(struct zs_pool *pool, const struct zs_object *object);
 /* Fills the object with a new seed. _modify() checks the old bytes first. */
 bool zs_object_overwrite(struct zs_pool *pool, struct zs_object *object,
 			 u32 seed);
 bool zs_object_modify(struct zs_pool *pool, struct zs_object *object, u32 seed);
+
+/* Returns the address of an object that does not span pages. */
+void *zs_object_address(struct zs_pool *pool, const struct zs_object *object);
+
+/* --- reading, where readers may sleep --- */
+
+#ifdef ZS_HAVE_OBJ_READ
+
+/* What a reader got. */
+enum zs_lending {
+	/* The bytes of the object itself. */
+	ZS_LENT,
+	/* A copy in memory of its own. */
+	ZS_COPIED,
+	/* A scatterlist with one or two entries. */
+	ZS_LENT_PAGE,
+	ZS_LENT_TWO_PAGES,
+	ZS_NR_LENDINGS,
+};
+
+struct zs_read {
+	struct zs_pool *pool;
+	const struct zs_object *object;
+	enum zs_lending lending;
+	/* NULL for a scatterlist. */
+	void *bytes;
+	/* PAGE_SIZE bytes. */
+	void *copy;
+	struct scatterlist sg[2];
+};
+
+/* Begins to read an object, by scatterlist if @by_sg. */
+bool zs_read_begin(struct zs_read *read, struct zs_pool *pool,
+		   const struct zs_object *object, bool by_sg);
+/* Returns whether every byte is as filled. */
+bool zs_read_ok(struct zs_read *read);
+void zs_read_end(struct zs_read *read);
+
+#endif
 
 #endif /* ZS_TEST_OBJECT_H */

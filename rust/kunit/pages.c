@@ -2,9 +2,12 @@
 /* Finds, counts and moves the pages of zsmalloc. */
 
 #include <linux/gfp.h>
+#include <linux/kprobes.h>
+#include <linux/list.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
@@ -84,7 +87,97 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 	return n;
 }
 
-#ifdef CONFIG_COMPACTION
+#if defined(CONFIG_COMPACTION) && defined(ZS_HAVE_SET_MOVABLE_OPS)
+
+/*
+ * The operations are those of whoever registered them, and known to
+ * mm/migrate.c only. Its functions are not exported; a kprobe finds them. A
+ * disabled one changes no code.
+ */
+static void *zs_function(const char *name)
+{
+	void *function = NULL;
+#ifdef CONFIG_KPROBES
+	struct kprobe probe = {
+		.symbol_name = name,
+		.flags = KPROBE_FLAG_DISABLED,
+	};
+
+	if (!register_kprobe(&probe)) {
+		function = probe.addr;
+#ifdef CONFIG_X86_64
+		/* The kprobe is after endbr64. */
+		function -= ENDBR_INSN_SIZE;
+#endif
+		unregister_kprobe(&probe);
+	}
+#endif
+	return function;
+}
+
+static typeof(isolate_movable_ops_page) *zs_isolate_movable_ops_page;
+static typeof(migrate_pages) *zs_migrate_pages;
+static typeof(putback_movable_pages) *zs_putback_movable_pages;
+
+/* Returns whether mm/migrate.c can be called. */
+static bool zs_can_migrate(void)
+{
+	static DEFINE_MUTEX(mutex);
+
+	mutex_lock(&mutex);
+	if (!zs_migrate_pages) {
+		zs_isolate_movable_ops_page =
+			zs_function("isolate_movable_ops_page");
+		zs_putback_movable_pages = zs_function("putback_movable_pages");
+		zs_migrate_pages = zs_function("migrate_pages");
+	}
+	mutex_unlock(&mutex);
+	return zs_isolate_movable_ops_page && zs_putback_movable_pages &&
+	       zs_migrate_pages;
+}
+
+bool zs_page_isolate(struct page *page)
+{
+	return zs_can_migrate() &&
+	       zs_isolate_movable_ops_page(page, ISOLATE_UNEVICTABLE);
+}
+
+void zs_page_putback(struct page *page)
+{
+	LIST_HEAD(pages);
+
+	list_add(&page->lru, &pages);
+	zs_putback_movable_pages(&pages);
+}
+
+static struct folio *zs_new_folio(struct folio *src, unsigned long gfp)
+{
+	struct page *page = alloc_page((__force gfp_t)gfp);
+
+	return page ? page_folio(page) : NULL;
+}
+
+int zs_page_move_isolated(struct page *page, gfp_t gfp)
+{
+	LIST_HEAD(pages);
+	int err;
+
+	/* Released. The kernel would call that a success. */
+	if (!READ_ONCE(page->private)) {
+		zs_page_putback(page);
+		return -EAGAIN;
+	}
+	list_add(&page->lru, &pages);
+	err = zs_migrate_pages(&pages, zs_new_folio, NULL,
+			       (__force unsigned long)gfp, MIGRATE_SYNC,
+			       MR_COMPACTION, NULL);
+	if (err)
+		zs_putback_movable_pages(&pages);
+	/* Or the number of pages that could not be moved. */
+	return err > 0 ? -EBUSY : err;
+}
+
+#elif defined(CONFIG_COMPACTION)
 
 /* The movable operations are gone once the owner has released the page. */
 static bool zs_page_is_movable(struct page *page)
@@ -156,13 +249,6 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp)
 	return err;
 }
 
-int zs_page_move(struct page *page, gfp_t gfp)
-{
-	if (!zs_page_isolate(page))
-		return -EAGAIN;
-	return zs_page_move_isolated(page, gfp);
-}
-
 #else
 
 bool zs_page_isolate(struct page *page)
@@ -179,9 +265,11 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp)
 	return -EAGAIN;
 }
 
+#endif
+
 int zs_page_move(struct page *page, gfp_t gfp)
 {
-	return -EAGAIN;
+	if (!zs_page_isolate(page))
+		return -EAGAIN;
+	return zs_page_move_isolated(page, gfp);
 }
-
-#endif

@@ -19,12 +19,16 @@ long zs_nr_zspages(void);
 unsigned int zs_pages_find(unsigned long *pfns, unsigned int max);
 
 /*
- * The steps of a migration in mm/migrate.c, for one page and without sleeping.
- * An isolated page has to be moved or put back.
+ * The steps of a migration in mm/migrate.c, for one page. They do not sleep
+ * where there is zs_map_object(), as a mapping disables preemption. An isolated
+ * page has to be moved or put back.
  */
 bool zs_page_isolate(struct page *page);
 void zs_page_putback(struct page *page);
-/* Returns 0, -EAGAIN for a locked or freed page, or the owner's error. */
+/*
+ * Returns 0, -EAGAIN for a locked or freed page, -EBUSY for one in use, or
+ * another error of the owner.
+ */
 int zs_page_move_isolated(struct page *page, gfp_t gfp);
 
 /* Isolates and moves a page. Also returns -EAGAIN if that is not possible. */

@@ -257,19 +257,19 @@ static void several_at_once(struct kunit *test)
 }
 
 /*
- * A mapped object does not move. Compaction skips it, does not wait for it, and
+ * A mapped or read object does not move. Compaction skips it, does not wait for it, and
  * does not lose its zspage.
  */
 static void around_a_mapped_object(struct kunit *test)
 {
-	static const enum zs_mapmode modes[] = { ZS_MM_RO, ZS_MM_RW };
+	static const enum zs_hold holds[] = { ZS_HOLD_RO, ZS_HOLD_RW };
 	struct zs_pool *pool = zs_pool(test);
 	unsigned long before, freed, least, compacted = 0;
 	struct zs_objects objects;
 	struct zs_holder holder;
 	unsigned int i, held;
 
-	for (i = 0; i < ARRAY_SIZE(modes) * 4; i++) {
+	for (i = 0; i < ARRAY_SIZE(holds) * 4; i++) {
 		zs_objects_full(test, pool, &objects, 1700, ZS_ZSPAGES);
 		least = fragment(test, &objects, i / 2, i);
 		/* Every pattern keeps object 0 or 1 of a zspage. */
@@ -277,14 +277,14 @@ static void around_a_mapped_object(struct kunit *test)
 			;
 		before = zs_get_total_pages(pool);
 		zs_holder_start(test, &holder, pool,
-				objects.object[held].handle, modes[i % 2]);
+				&objects.object[held], holds[i % 2]);
 		freed = zs_compact(pool);
 		KUNIT_EXPECT_EQ(test, freed, before - zs_get_total_pages(pool));
 		KUNIT_EXPECT_TRUE_MSG(test, zs_holder_stop(&holder),
-				      "compaction waited for the mapping");
+				      "compaction waited for the holder");
 		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-		/* Nothing is mapped any more. */
+		/* Nothing is held any more. */
 		zs_compact(pool);
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), least);
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);

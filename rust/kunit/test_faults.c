@@ -137,7 +137,7 @@ static int malloc_run(struct kunit *test, void *data)
 {
 	struct zs_malloc_arg *arg = data;
 
-	arg->handle = zs_malloc(arg->pool, arg->size, ZS_TEST_GFP);
+	arg->handle = zs_malloc_anywhere(arg->pool, arg->size, ZS_TEST_GFP);
 	return IS_ERR_VALUE(arg->handle) ? (long)arg->handle : 0;
 }
 
@@ -162,7 +162,8 @@ static int fill_run(struct kunit *test, void *data)
 	unsigned int i;
 
 	for (i = 0; i < arg->count; i++) {
-		arg->handles[i] = zs_malloc(arg->pool, arg->size, ZS_TEST_GFP);
+		arg->handles[i] = zs_malloc_anywhere(arg->pool, arg->size,
+						     ZS_TEST_GFP);
 		if (IS_ERR_VALUE(arg->handles[i])) {
 			int err = arg->handles[i];
 

@@ -36,21 +36,38 @@ static void others_are_unharmed(struct kunit *test, struct zs_objects *others)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
-/* Mapping must be refused, too. Leaves no mapping in any case. */
-static void expect_not_mapped(struct kunit *test, struct zs_pool *pool,
-			      const char *name, unsigned long handle,
-			      enum zs_mapmode mode)
+/* Reading or writing must be refused, too. Leaves no access in any case. */
+static void expect_no_access(struct kunit *test, struct zs_pool *pool,
+			     const char *name, unsigned long handle,
+			     enum zs_hold how)
 {
 	struct zs_warning warning;
 	void *bytes;
+#ifdef ZS_HAVE_OBJ_READ
+	void *copy = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
 
+	KUNIT_ASSERT_NOT_NULL(test, copy);
 	zs_warning_begin(&warning, name, handle);
-	bytes = zs_map_object(pool, handle, mode);
+	if (how == ZS_HOLD_RO) {
+		bytes = zs_obj_read_begin(pool, handle, 24, copy);
+		if (bytes)
+			zs_obj_read_end(pool, handle, 24, bytes);
+	} else {
+		bytes = NULL;
+		zs_obj_write(pool, handle, copy, 24);
+	}
+	zs_warning_end(&warning);
+	kunit_kfree(test, copy);
+#else
+	zs_warning_begin(&warning, name, handle);
+	bytes = zs_map_object(pool, handle,
+			      how == ZS_HOLD_RO ? ZS_MM_RO : ZS_MM_RW);
 	if (bytes)
 		zs_unmap_object(pool, handle);
 	zs_warning_end(&warning);
+#endif
 	KUNIT_EXPECT_NULL(test, bytes);
-	zs_warning_expect(test, &warning, "zs_map_object()");
+	zs_warning_expect(test, &warning, "access");
 }
 
 static const size_t zs_sizes[] = { 40, 1100, PAGE_SIZE };
@@ -97,7 +114,7 @@ static void stale(struct kunit *test)
 		KUNIT_EXPECT_NE(test, again.handle, handle);
 		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle,
 				  zs_free(pool, handle));
-		expect_not_mapped(test, pool, ZS_POOL_NAME, handle, ZS_MM_WO);
+		expect_no_access(test, pool, ZS_POOL_NAME, handle, ZS_HOLD_RW);
 		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &again));
 		zs_object_free(pool, &again);
 	}
@@ -119,7 +136,7 @@ static void stale_for_long(struct kunit *test)
 	handle = object.handle;
 	zs_free(pool, handle);
 	for (i = 0; i < 70000; i++) {
-		again.handle = zs_malloc(pool, 1100, ZS_TEST_GFP);
+		again.handle = zs_malloc_anywhere(pool, 1100, ZS_TEST_GFP);
 		KUNIT_ASSERT_NE(test, again.handle, handle);
 		zs_free(pool, again.handle);
 	}
@@ -147,18 +164,18 @@ static void never_given_out(struct kunit *test)
 	handle[3] = (unsigned long)&others;
 	handle[4] = LONG_MAX;
 	/* The next handle of a free entry, plus the bit for free. */
-	handle[5] = zs_malloc(pool, 1100, ZS_TEST_GFP);
+	handle[5] = zs_malloc_anywhere(pool, 1100, ZS_TEST_GFP);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle[5]));
 	zs_free(pool, handle[5]);
 	handle[5] = (handle[5] + (1UL << 48)) | 1UL << 63;
 	for (i = 0; i < ARRAY_SIZE(handle); i++)
 		ZS_EXPECT_WARNING(test, ZS_POOL_NAME, handle[i],
 				  zs_free(pool, handle[i]));
-	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[2], ZS_MM_RW);
-	expect_not_mapped(test, pool, ZS_POOL_NAME, handle[5], ZS_MM_RO);
-	/* zs_free() ignores these, but they cannot be mapped. */
-	expect_not_mapped(test, pool, ZS_POOL_NAME, 0, ZS_MM_RO);
-	expect_not_mapped(test, pool, ZS_POOL_NAME, -ENOMEM, ZS_MM_RW);
+	expect_no_access(test, pool, ZS_POOL_NAME, handle[2], ZS_HOLD_RW);
+	expect_no_access(test, pool, ZS_POOL_NAME, handle[5], ZS_HOLD_RO);
+	/* zs_free() ignores these, but there is nothing to access. */
+	expect_no_access(test, pool, ZS_POOL_NAME, 0, ZS_HOLD_RO);
+	expect_no_access(test, pool, ZS_POOL_NAME, -ENOMEM, ZS_HOLD_RW);
 	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
 	others_are_unharmed(test, &others);
 }
@@ -184,14 +201,16 @@ static void of_another_pool(struct kunit *test)
 					  theirs.object[i].handle,
 					  zs_free(pool,
 						  theirs.object[i].handle));
-		expect_not_mapped(test, pool, ZS_POOL_NAME,
-				  theirs.object[9].handle, ZS_MM_RO);
+		expect_no_access(test, pool, ZS_POOL_NAME,
+				 theirs.object[9].handle, ZS_HOLD_RO);
 	}
 	ZS_EXPECT_OBJECTS_OK(test, other, &theirs);
 	zs_objects_free(other, &theirs);
 	zs_pool_destroy(test, other);
 	others_are_unharmed(test, &ours);
 }
+
+#ifdef ZS_HAVE_MAPMODE
 
 static void freed_while_mapped(struct kunit *test)
 {
@@ -223,7 +242,9 @@ static void freed_while_mapped(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-static void freed_while_mapped_elsewhere(struct kunit *test)
+#endif
+
+static void freed_while_held_elsewhere(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_objects others;
@@ -233,7 +254,7 @@ static void freed_while_mapped_elsewhere(struct kunit *test)
 	zs_warnings_reserve(1);
 	others_new(test, &others);
 	KUNIT_ASSERT_EQ(test, 0, zs_object_new(pool, &object, 1100, 1));
-	zs_holder_start(test, &holder, pool, object.handle, ZS_MM_RO);
+	zs_holder_start(test, &holder, pool, &object, ZS_HOLD_RO);
 	ZS_EXPECT_WARNING(test, ZS_POOL_NAME, object.handle,
 			  zs_free(pool, object.handle));
 	KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
@@ -241,6 +262,8 @@ static void freed_while_mapped_elsewhere(struct kunit *test)
 	zs_object_free(pool, &object);
 	others_are_unharmed(test, &others);
 }
+
+#ifdef ZS_HAVE_MAPMODE
 
 /* A CPU has one mapping at a time. */
 static void mapped_in_a_mapping(struct kunit *test)
@@ -301,21 +324,13 @@ static void unmapped_without_a_mapping(struct kunit *test)
 	others_are_unharmed(test, &others);
 }
 
-/* Returns the address of an object that does not span pages. */
-static void *bytes_of(struct zs_pool *pool, unsigned long handle)
-{
-	void *bytes = zs_map_object(pool, handle, ZS_MM_RO);
-
-	if (bytes)
-		zs_unmap_object(pool, handle);
-	return bytes;
-}
+#endif
 
 /* Returns the index after object @i, which must not span pages. */
 static u32 *index_after(struct zs_pool *pool, const struct zs_objects *objects,
 			unsigned int i)
 {
-	void *bytes = bytes_of(pool, objects->object[i].handle);
+	void *bytes = zs_object_address(pool, &objects->object[i]);
 
 	return bytes ? bytes + objects->class_size - sizeof(u32) : NULL;
 }
@@ -408,10 +423,12 @@ static struct kunit_case zs_handles_cases[] = {
 	ZS_CASE_RUST(stale_for_long),
 	ZS_CASE_RUST(never_given_out),
 	ZS_CASE_RUST(of_another_pool),
+	ZS_CASE_RUST(freed_while_held_elsewhere),
+#ifdef ZS_HAVE_MAPMODE
 	ZS_CASE_RUST(freed_while_mapped),
-	ZS_CASE_RUST(freed_while_mapped_elsewhere),
 	ZS_CASE_RUST(mapped_in_a_mapping),
 	ZS_CASE_RUST(unmapped_without_a_mapping),
+#endif
 	ZS_CASE_RUST(overwritten_by_its_owner),
 	ZS_CASE_RUST(overwritten_and_not_moved),
 	{}

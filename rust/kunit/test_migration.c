@@ -59,11 +59,7 @@ static void move_all(struct kunit *test, struct zs_pool *pool)
 /* Returns the page of an object, which must not span pages. */
 static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
 {
-	void *bytes = zs_map_object(pool, object->handle, ZS_MM_RO);
-	struct page *page = virt_to_page(bytes);
-
-	zs_unmap_object(pool, object->handle);
-	return page;
+	return virt_to_page(zs_object_address(pool, object));
 }
 
 static void move_each_class(struct kunit *test, struct zs_pool *pool)
@@ -183,6 +179,8 @@ static void all_sizes_together(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
 
+#ifdef ZS_HAVE_MAPMODE
+
 /*
  * While an object is mapped, exactly the pages that it touches stay: one, or
  * two if it spans pages. The index after it counts, too.
@@ -239,7 +237,9 @@ static void pages_of_a_mapped_object_stay(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-static void mapped_on_another_cpu(struct kunit *test)
+#endif
+
+static void held_on_another_cpu(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_objects objects;
@@ -248,7 +248,7 @@ static void mapped_on_another_cpu(struct kunit *test)
 
 	zs_objects_full(test, pool, &objects, 1100, 1);
 	page = page_of(pool, &objects.object[0]);
-	zs_holder_start(test, &holder, pool, objects.object[0].handle, ZS_MM_RW);
+	zs_holder_start(test, &holder, pool, &objects.object[0], ZS_HOLD_RW);
 	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, -EBUSY, zs_page_move(page, GFP_KERNEL));
 	KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
@@ -320,8 +320,8 @@ static void refused_to_the_kernel(struct kunit *test)
 	zs_objects_full(test, pool, &objects, 1100, 2);
 	for (i = 0; i < 3; i++) {
 		pfn = page_to_pfn(page_of(pool, &objects.object[0]));
-		zs_holder_start(test, &holder, pool, objects.object[0].handle,
-				i ? ZS_MM_RO : ZS_MM_RW);
+		zs_holder_start(test, &holder, pool, &objects.object[0],
+				i ? ZS_HOLD_RO : ZS_HOLD_RW);
 		KUNIT_EXPECT_LT(test, soft_offline(pfn), 0);
 		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
@@ -598,8 +598,10 @@ static struct kunit_case zs_migration_cases[] = {
 	ZS_CASE_RUST(every_page_of_the_longest_chains),
 	ZS_CASE(pages_with_free_objects),
 	ZS_CASE(all_sizes_together),
+#ifdef ZS_HAVE_MAPMODE
 	ZS_CASE_RUST(pages_of_a_mapped_object_stay),
-	ZS_CASE_RUST(mapped_on_another_cpu),
+#endif
+	ZS_CASE_RUST(held_on_another_cpu),
 	ZS_CASE(by_the_kernel),
 	ZS_CASE_RUST(refused_to_the_kernel),
 	ZS_CASE(by_compact_memory),

@@ -145,10 +145,12 @@ static void sizes_that_are_none(struct kunit *test)
 	struct zs_pool *pool = zs_pool(test);
 	int i;
 
-	KUNIT_EXPECT_EQ(test, (long)zs_malloc(pool, 0, ZS_TEST_GFP), -EINVAL);
+	KUNIT_EXPECT_EQ(test, (long)zs_malloc_anywhere(pool, 0, ZS_TEST_GFP),
+			-EINVAL);
 	for (i = 0; i < ARRAY_SIZE(too_large); i++)
-		KUNIT_EXPECT_EQ_MSG(test, (long)zs_malloc(pool, too_large[i],
-							  ZS_TEST_GFP),
+		KUNIT_EXPECT_EQ_MSG(test,
+				    (long)zs_malloc_anywhere(pool, too_large[i],
+							     ZS_TEST_GFP),
 				    -ENOSPC, "size %zu", too_large[i]);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
 }
@@ -188,7 +190,7 @@ static void flags_of_every_caller(struct kunit *test)
 	/* Start without a zspage, so that everything is allocated. */
 	for (size = 24; size <= PAGE_SIZE; size += 509) {
 		for (i = 0; i < ARRAY_SIZE(flags); i++) {
-			handle[i] = zs_malloc(pool, size, flags[i]);
+			handle[i] = zs_malloc_anywhere(pool, size, flags[i]);
 			KUNIT_EXPECT_FALSE(test, IS_ERR_VALUE(handle[i]));
 			zs_free(pool, handle[i]);
 		}
@@ -200,22 +202,22 @@ static void zeroed_pages_if_asked_for(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	struct zs_objects objects;
-	unsigned long handle;
+	struct zs_object object = { .size = PAGE_SIZE };
 	const u8 *bytes;
 
 	/* Make the page allocator return used pages. */
 	zs_objects_full(test, pool, &objects, PAGE_SIZE, 64);
 	zs_objects_free(pool, &objects);
 	zs_objects_full(test, pool, &objects, PAGE_SIZE, 1);
-	handle = zs_malloc(pool, PAGE_SIZE, ZS_TEST_GFP | __GFP_ZERO);
-	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(handle));
-	bytes = zs_map_object(pool, handle, ZS_MM_RO);
+	object.handle = zs_malloc_anywhere(pool, PAGE_SIZE,
+					   ZS_TEST_GFP | __GFP_ZERO);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(object.handle));
+	bytes = zs_object_address(pool, &object);
 	KUNIT_ASSERT_NOT_NULL(test, bytes);
 	/* C has linked free objects through the first bytes. */
 	KUNIT_EXPECT_NULL(test, memchr_inv(bytes + sizeof(unsigned long), 0,
 					   PAGE_SIZE - sizeof(unsigned long)));
-	zs_unmap_object(pool, handle);
-	zs_free(pool, handle);
+	zs_object_free(pool, &object);
 	zs_objects_free(pool, &objects);
 }
 
@@ -325,7 +327,7 @@ static void class_index_counts_the_handle(struct kunit *test)
 	}
 }
 
-/* Mapping an object does not block the others in its zspage. */
+/* Holding an object does not block the others in its zspage. */
 static void neighbours_are_independent(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -335,8 +337,8 @@ static void neighbours_are_independent(struct kunit *test)
 
 	zs_objects_full(test, pool, &objects, 1100, 1);
 	for (i = 0; i < objects.count; i++) {
-		zs_holder_start(test, &holder, pool, objects.object[i].handle,
-				i % 2 ? ZS_MM_RO : ZS_MM_RW);
+		zs_holder_start(test, &holder, pool, &objects.object[i],
+				i % 2 ? ZS_HOLD_RO : ZS_HOLD_RW);
 		for (j = 0; j < objects.count; j++) {
 			struct zs_object *other = &objects.object[j];
 
@@ -349,7 +351,7 @@ static void neighbours_are_independent(struct kunit *test)
 	zs_objects_free(pool, &objects);
 }
 
-/* An object can be mapped on several CPUs at once. */
+/* An object can be held on several CPUs at once. */
 static void readers_share(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
@@ -361,7 +363,7 @@ static void readers_share(struct kunit *test)
 	for (i = 0; i < objects.count; i++) {
 		struct zs_object *object = &objects.object[i];
 
-		zs_holder_start(test, &holder, pool, object->handle, ZS_MM_RO);
+		zs_holder_start(test, &holder, pool, object, ZS_HOLD_RO);
 		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, object));
 		KUNIT_EXPECT_TRUE(test, zs_holder_stop(&holder));
 	}
