@@ -273,3 +273,25 @@ int zs_page_move(struct page *page, gfp_t gfp)
 		return -EAGAIN;
 	return zs_page_move_isolated(page, gfp);
 }
+
+void zs_gaps_make(struct page **pages, unsigned int count, gfp_t gfp)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		pages[i] = alloc_page(gfp);
+	for (i = 0; i < count; i += 2) {
+		if (pages[i])
+			__free_page(pages[i]);
+		pages[i] = NULL;
+	}
+}
+
+void zs_gaps_end(struct page **pages, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (pages[i])
+			__free_page(pages[i]);
+}

@@ -34,4 +34,12 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp);
 /* Isolates and moves a page. Also returns -EAGAIN if that is not possible. */
 int zs_page_move(struct page *page, gfp_t gfp);
 
+/*
+ * Makes the next pages that are allocated singly have no free neighbours, so
+ * that those of a zspage are not contiguous. @pages has room for @count, which
+ * are held until zs_gaps_end(). Some may be NULL.
+ */
+void zs_gaps_make(struct page **pages, unsigned int count, gfp_t gfp);
+void zs_gaps_end(struct page **pages, unsigned int count);
+
 #endif /* ZS_TEST_PAGES_H */
