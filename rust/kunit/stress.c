@@ -49,7 +49,9 @@ static uint churners = 1;
 module_param(churners, uint, 0444);
 MODULE_PARM_DESC(churners, "Threads that create and destroy pools");
 
-#define ZS_NR_SHARED 64
+static uint readers = 4;
+module_param(readers, uint, 0444);
+MODULE_PARM_DESC(readers, "Threads that sleep while they read, where that is possible");
 
 static DECLARE_WAIT_QUEUE_HEAD(zs_all_done);
 static atomic_t zs_workers_left;
@@ -88,6 +90,12 @@ static int zs_churner_thread(void *data)
 	return zs_stay();
 }
 
+static int zs_reader_thread(void *data)
+{
+	zs_reader_work(data);
+	return zs_stay();
+}
+
 /* Threads of one kind. */
 struct zs_gang {
 	const char *name;
@@ -103,7 +111,8 @@ struct zs_gang {
 static u64 zs_ledger_did(const struct zs_ledger *ledger)
 {
 	return READ_ONCE(ledger->ops) + READ_ONCE(ledger->pages_compacted) +
-	       READ_ONCE(ledger->pages_moved) + READ_ONCE(ledger->pools);
+	       READ_ONCE(ledger->pages_moved) + READ_ONCE(ledger->pools) +
+	       zs_reader_did(ledger);
 }
 
 static int zs_gang_start(struct zs_gang *gang, const struct zs_stress *stress)
@@ -149,6 +158,7 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->pages_moved += ledger->pages_moved;
 		total->pages_refused += ledger->pages_refused;
 		total->pools += ledger->pools;
+		zs_readers_add(total, ledger);
 		gang->did += zs_ledger_did(ledger);
 	}
 	kfree(gang->worker);
@@ -270,6 +280,8 @@ static int __init zs_stress_init(void)
 		{ "zs_mover", zs_mover_thread, movers,
 		  .may_idle = !IS_ENABLED(CONFIG_COMPACTION) },
 		{ "zs_churner", zs_churner_thread, churners },
+		{ "zs_reader", zs_reader_thread,
+		  ZS_READERS_MAY_SLEEP ? readers : 0 },
 	};
 	struct zs_ledger total = {};
 	ktime_t begin = ktime_get();
@@ -298,6 +310,8 @@ static int __init zs_stress_init(void)
 		total.bytes, total.verifies, total.failures, left,
 		total.mallocs, total.no_memory,
 		ktime_ms_delta(ktime_get(), begin));
+	if (ZS_READERS_MAY_SLEEP && readers && !err)
+		err = zs_readers_check(&total);
 	if (total.failures || left)
 		return -EIO;
 	return err ?: zs_gangs_check(gangs, ARRAY_SIZE(gangs), &total);

@@ -7,6 +7,8 @@
 
 #include "object.h"
 
+#define ZS_NR_SHARED 64
+
 /* The parameters of a run. Constant while threads run. */
 struct zs_stress {
 	u64 seed;
@@ -40,6 +42,16 @@ struct zs_ledger {
 	u64 pages_moved;
 	u64 pages_refused;
 	u64 pools;
+
+#ifdef ZS_HAVE_OBJ_READ
+	/* Of the readers: reads by what they got, ... */
+	u64 reads[ZS_NR_LENDINGS];
+	/* ... of an object that had a reader, and tasks with several at once. */
+	u64 reads_beside;
+	u64 reads_several;
+	u64 rounds;
+	u64 sleeps;
+#endif
 };
 
 struct zs_worker {
@@ -56,5 +68,49 @@ void zs_worker_work(struct zs_worker *worker);
 void zs_compactor_work(struct zs_worker *worker);
 void zs_mover_work(struct zs_worker *worker);
 void zs_churner_work(struct zs_worker *worker);
+
+#ifdef ZS_HAVE_OBJ_READ
+
+void zs_reader_work(struct zs_worker *worker);
+/* Returns 0 until a reader has had reads of every kind. */
+u64 zs_reader_did(const struct zs_ledger *ledger);
+int zs_readers_check(const struct zs_ledger *total);
+
+static inline void zs_readers_add(struct zs_ledger *total,
+				  const struct zs_ledger *ledger)
+{
+	int i;
+
+	for (i = 0; i < ZS_NR_LENDINGS; i++)
+		total->reads[i] += ledger->reads[i];
+	total->reads_beside += ledger->reads_beside;
+	total->reads_several += ledger->reads_several;
+	total->rounds += ledger->rounds;
+	total->sleeps += ledger->sleeps;
+}
+
+#define ZS_READERS_MAY_SLEEP true
+
+#else
+
+/* Mappings cannot sleep, and a CPU has one at a time. */
+static inline void zs_reader_work(struct zs_worker *worker) { }
+
+static inline int zs_readers_check(const struct zs_ledger *total)
+{
+	return 0;
+}
+
+static inline void zs_readers_add(struct zs_ledger *total,
+				  const struct zs_ledger *ledger) { }
+
+static inline u64 zs_reader_did(const struct zs_ledger *ledger)
+{
+	return 0;
+}
+
+#define ZS_READERS_MAY_SLEEP false
+
+#endif
 
 #endif /* ZS_TEST_STRESS_H */
