@@ -56,6 +56,10 @@ MODULE_PARM_DESC(readers, "Threads that sleep while they read, where that is pos
 static DECLARE_WAIT_QUEUE_HEAD(zs_all_done);
 static atomic_t zs_workers_left;
 
+static bool bad;
+module_param(bad, bool, 0444);
+MODULE_PARM_DESC(bad, "Only make calls that have to be refused");
+
 /* A thread must exist until kthread_stop(). */
 static int zs_stay(void)
 {
@@ -288,6 +292,8 @@ static int __init zs_stress_init(void)
 	unsigned long left;
 	int err, i;
 
+	if (bad)
+		return zs_stress_bad();
 	err = zs_pools_create(&stress);
 	atomic_set(&zs_workers_left, nr_workers);
 	for (i = 0; !err && i < ARRAY_SIZE(gangs); i++)

@@ -75,6 +75,8 @@ void zs_reader_work(struct zs_worker *worker);
 /* Returns 0 until a reader has had reads of every kind. */
 u64 zs_reader_did(const struct zs_ledger *ledger);
 int zs_readers_check(const struct zs_ledger *total);
+/* Makes calls that have to be refused. */
+int zs_stress_bad(void);
 
 static inline void zs_readers_add(struct zs_ledger *total,
 				  const struct zs_ledger *ledger)
@@ -107,6 +109,11 @@ static inline void zs_readers_add(struct zs_ledger *total,
 static inline u64 zs_reader_did(const struct zs_ledger *ledger)
 {
 	return 0;
+}
+
+static inline int zs_stress_bad(void)
+{
+	return -EOPNOTSUPP;
 }
 
 #define ZS_READERS_MAY_SLEEP false

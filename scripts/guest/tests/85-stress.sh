@@ -51,6 +51,32 @@ test_few_objects() {
 	noisy_stress seed=4 pools=1 objects=12 threads=3
 }
 
+# See rust/kunit/stress_bad.c. Warnings are counted from each mark to the next.
+test_bad_reads() {
+	needs_rust
+	if ! grep -q ' zs_obj_read_begin$' /proc/kallsyms; then
+		echo "the kernel has no zs_obj_read_begin()" >$WORK/skip
+		return
+	fi
+	load_allocator
+	insmod "$(ours zsmalloc_stress)" bad=Y || fail "stress bad=Y"
+	unload zsmalloc_stress
+	local calls
+	calls=$(dmesg | sed -n 's/.*zsmalloc_stress: bad: \([0-9]*\) calls$/\1/p' | tail -n 1)
+	note "bad calls: $calls"
+	[ "$calls" -gt 0 ] || fail "no call"
+	dmesg | awk -v calls="$calls" '
+		/zs-test: expect-begin pool stress-bad/ { warned = told = 0; of = $0
+			sub(/.*expect-begin /, "", of); sub(/\\\(.*/, "(", of) }
+		/WARNING: / { warned++ }
+		index($0, "zsmalloc_rs: " of) { told++ }
+		/zs-test: expect-end/ && of { n++
+			if (warned != 1 || told != 1) { print of ": " warned " warnings, " told " of it"; bad = 1 }
+			of = "" }
+		END { if (n != calls) { print n " of " calls " calls are in the log"; bad = 1 }
+			exit bad }' || fail "not one warning for each"
+}
+
 test_same_seed_same_steps() {
 	load_allocator
 	stress seed=5 ops=4000
