@@ -79,6 +79,14 @@ needs_zpool() {
 	fi
 }
 
+# Skip the test if the kernel does not show its shrinkers.
+needs_shrinker_debugfs() {
+	if [ ! -d $DEBUGFS/shrinker ]; then
+		echo "the kernel has no CONFIG_SHRINKER_DEBUG" >$WORK/skip
+		exit 0
+	fi
+}
+
 # Skip the test unless a pool can be on either allocator.
 needs_two_backends() {
 	needs_rust
