@@ -88,6 +88,7 @@ fn lend(
 }
 
 // Puts the pages of the first `len` bytes of an object into `list`.
+#[inline(always)]
 fn lend_pages(held: &HeldEntry<'_>, len: usize, list: &ScatterList<'_>) -> Result<(), BadHandle> {
     let span = Span::new(held, len)?;
     if span.contiguous().is_some() {
@@ -111,7 +112,43 @@ fn write(held: &HeldEntry<'_>, from: &Source<'_>) -> Result<(), BadHandle> {
     inside.then_some(()).ok_or(BadHandle::Length)
 }
 
+// Returns where the first `len` bytes of an object on one page are, if it has as many.
+#[inline(always)]
+fn lend_plain(held: &HeldEntry<'_>, len: usize) -> Option<NonNull<u8>> {
+    let size = held.zspage()?.class().shape().size as usize;
+    // Every size has room for a handle, and `len` may be anything.
+    (len.wrapping_sub(1) < size.wrapping_sub(HANDLE_SIZE))
+        .then(|| held.page().map_address(held.location().address()))
+}
+
 impl Pool {
+    // The fast path: locks the entry of an object that has no other reader, and that is on one page
+    // if `plain`, and passes it to `access`. If that returns `None`, or the entry was not locked, the
+    // caller takes the other path, which also finds out what is wrong.
+    #[inline(always)]
+    fn access_first<R>(
+        &self,
+        handle: Handle,
+        plain: bool,
+        access: impl FnOnce(&HeldEntry<'_>) -> Option<R>,
+        unlock: bool,
+    ) -> Option<R> {
+        let no_preemption = NoPreemption::new();
+        let entries = self.table().entries(no_preemption.rcu());
+        let entry = entries.entry(handle)?;
+        let locked = if plain {
+            ReadEntry::try_lock_plain(entry, handle.generation())
+        } else {
+            ReadEntry::try_lock_first(entry, handle.generation())
+        };
+        let locked = locked.ok()?;
+        let result = access(&locked);
+        if unlock || result.is_none() {
+            locked.unlock();
+        }
+        result
+    }
+
     // Locks the entry of `handle` for reading, and passes it to `access`. Warns if either fails.
     #[inline(always)]
     fn access<R>(
@@ -126,9 +163,7 @@ impl Pool {
             let Some(entry) = entries.entry(handle) else {
                 break BadHandle::NotAllocated;
             };
-            let locked = ReadEntry::try_lock_plain(entry, handle.generation())
-                .or_else(|_| ReadEntry::lock(entry, handle.generation()));
-            match locked {
+            match ReadEntry::lock(entry, handle.generation()) {
                 Ok(locked) => match access(locked) {
                     Ok(result) => return Some(result),
                     Err(why) => break why,
@@ -161,6 +196,19 @@ impl Pool {
         len: usize,
         copy: Option<Destination<'_>>,
     ) -> Option<NonNull<u8>> {
+        let plain = |held: &HeldEntry<'_>| lend_plain(held, len);
+        self.access_first(handle, true, plain, false)
+            .or_else(|| self.obj_read_begin_other(handle, len, copy))
+    }
+
+    // Out of line, so that the fast path has no stack frame.
+    #[inline(never)]
+    fn obj_read_begin_other(
+        &self,
+        handle: Handle,
+        len: usize,
+        copy: Option<Destination<'_>>,
+    ) -> Option<NonNull<u8>> {
         self.access(handle, "zs_obj_read_begin", |locked| {
             lend(&locked, len, copy).inspect_err(|_| locked.unlock())
         })
@@ -170,7 +218,15 @@ impl Pool {
     /// `list`: one entry, or two if the bytes are not contiguous. Nothing is copied.
     ///
     /// Otherwise like [`Pool::obj_read_begin`]. Returns whether it began to read.
+    #[inline(always)]
     pub fn obj_read_sg_begin(&self, handle: Handle, len: usize, list: &ScatterList<'_>) -> bool {
+        let any = |held: &HeldEntry<'_>| lend_pages(held, len, list).ok();
+        self.access_first(handle, false, any, false).is_some()
+            || self.obj_read_sg_begin_other(handle, len, list)
+    }
+
+    #[inline(never)]
+    fn obj_read_sg_begin_other(&self, handle: Handle, len: usize, list: &ScatterList<'_>) -> bool {
         self.access(handle, "zs_obj_read_sg_begin", |locked| {
             lend_pages(&locked, len, list).inspect_err(|_| locked.unlock())
         })
@@ -189,10 +245,9 @@ impl Pool {
     pub unsafe fn obj_read_end(&self, handle: Handle, call: &str) {
         let no_preemption = NoPreemption::new();
         let entries = self.table().entries(no_preemption.rcu());
-        let ended = match entries.entry(handle) {
-            Some(entry) => entry.read_unlock(handle.generation()).is_ok(),
-            None => false,
-        };
+        let entry = entries.entry(handle);
+        let ended = entry.is_some_and(|entry| entry.read_unlock(handle.generation()).is_ok());
+        drop(no_preemption);
         if !ended {
             self.report(handle, call, BadHandle::NotRead);
         }
@@ -206,8 +261,14 @@ impl Pool {
     /// [`MAX_READERS`]: super::handle_entry::MAX_READERS
     #[inline(always)]
     pub fn obj_write(&self, handle: Handle, from: Source<'_>) -> bool {
+        let any = |held: &HeldEntry<'_>| write(held, &from).ok();
+        self.access_first(handle, false, any, true).is_some() || self.obj_write_other(handle, &from)
+    }
+
+    #[inline(never)]
+    fn obj_write_other(&self, handle: Handle, from: &Source<'_>) -> bool {
         self.access(handle, "zs_obj_write", |locked| {
-            let written = write(&locked, &from);
+            let written = write(&locked, from);
             locked.unlock();
             written
         })

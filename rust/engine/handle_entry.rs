@@ -293,6 +293,13 @@ impl<'a> HandleEntry<'a> {
         self.try_read_lock(generation, READERS_MASK | SPANS)
     }
 
+    /// Counts the first reader of any object. On any error the caller retries with
+    /// [`HandleEntry::read_lock`].
+    #[inline(always)]
+    pub fn try_read_lock_first(self, generation: Generation) -> Result<ObjLocation, Refused> {
+        self.try_read_lock(generation, READERS_MASK)
+    }
+
     // Counts a reader unless one of the bits of `unfit` is set.
     #[inline(always)]
     fn try_read_lock(self, generation: Generation, unfit: u64) -> Result<ObjLocation, Refused> {

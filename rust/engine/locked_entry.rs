@@ -109,6 +109,17 @@ impl<'a> ReadEntry<'a> {
         Ok(Self(HeldEntry { entry, location }))
     }
 
+    /// Locks an entry of a pool's table: see [`HandleEntry::try_read_lock_first`].
+    #[inline(always)]
+    pub(super) fn try_lock_first(
+        entry: HandleEntry<'a>,
+        generation: Generation,
+    ) -> Result<Self, Refused> {
+        let location = entry.try_read_lock_first(generation)?;
+        // INVARIANT: `entry` is locked from here on, and holds `location`.
+        Ok(Self(HeldEntry { entry, location }))
+    }
+
     /// Locks an entry of a pool's table, waiting for those who free or move its object: see
     /// [`HandleEntry::read_lock`].
     pub(super) fn lock(entry: HandleEntry<'a>, generation: Generation) -> Result<Self, Refused> {

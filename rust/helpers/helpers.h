@@ -95,6 +95,7 @@ void zs_helper_page_release(struct page *page);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
 __zs_inline void *zs_helper_page_map(struct page *page, size_t offset);
+__zs_inline void *zs_helper_map_address(u64 address);
 __zs_inline u32 zs_helper_read_u32_at(u64 address);
 __zs_inline void zs_helper_write_u32_at(u64 address, u32 value);
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
@@ -126,9 +127,10 @@ void zs_helper_cond_resched(void);
 void zs_helper_sleep_a_tick(void);
 
 /* scatterlist.c */
-void zs_helper_sg_init(struct scatterlist *sg, unsigned int count);
-void zs_helper_sg_set_page(struct scatterlist *sg, struct page *page,
-			   size_t offset, size_t len);
+__zs_inline void zs_helper_sg_init(struct scatterlist *sg, unsigned int count);
+__zs_inline void zs_helper_sg_set_page(struct scatterlist *sg,
+				       struct page *page, size_t offset,
+				       size_t len);
 void zs_helper_sg_set_zeroes(struct scatterlist *sg, size_t len);
 
 /* slab.c */

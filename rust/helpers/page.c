@@ -7,6 +7,7 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/unaligned.h>
 #include <linux/vmstat.h>
 
 #include "../glue/movable.h"
@@ -302,6 +303,11 @@ void *zs_helper_page_map(struct page *page, size_t offset)
 	return __va(PFN_PHYS(page_to_pfn(page))) + offset;
 }
 
+void *zs_helper_map_address(u64 address)
+{
+	return __va(address);
+}
+
 /*
  * Copy a part of an object. Offsets are multiples of eight, and lengths of four.
  * GCC emits "rep movsq" for such copies, in C zsmalloc as well. clang, which
@@ -336,17 +342,35 @@ void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 	flush_dcache_page(page);
 }
 
+/* Copy any number of bytes, with any alignment. */
+static __always_inline void zs_copy_bytes(void *to, const void *from, size_t len)
+{
+	size_t done = len & ~7UL;
+
+	zs_copy(to, from, done);
+	if (len & sizeof(u32)) {
+		put_unaligned(get_unaligned((u32 *)(from + done)), (u32 *)(to + done));
+		done += sizeof(u32);
+	}
+	if (len & sizeof(u16)) {
+		put_unaligned(get_unaligned((u16 *)(from + done)), (u16 *)(to + done));
+		done += sizeof(u16);
+	}
+	if (len & 1)
+		*(u8 *)(to + done) = *(u8 *)(from + done);
+}
+
 /* As zs_helper_page_read() and _write(), but of any length and alignment. */
 void zs_helper_page_copy_out(struct page *page, size_t offset, void *to,
 			     size_t len)
 {
-	memcpy(to, page_address(page) + offset, len);
+	zs_copy_bytes(to, page_address(page) + offset, len);
 }
 
 void zs_helper_page_copy_in(struct page *page, size_t offset, const void *from,
 			    size_t len)
 {
-	memcpy(page_address(page) + offset, from, len);
+	zs_copy_bytes(page_address(page) + offset, from, len);
 	flush_dcache_page(page);
 }
 

@@ -3,9 +3,11 @@
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
+/* As sg_init_table(), inlined. */
 void zs_helper_sg_init(struct scatterlist *sg, unsigned int count)
 {
-	sg_init_table(sg, count);
+	memset(sg, 0, sizeof(*sg) * count);
+	sg_init_marker(sg, count);
 }
 
 void zs_helper_sg_set_page(struct scatterlist *sg, struct page *page,

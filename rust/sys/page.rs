@@ -137,6 +137,12 @@ impl<'a> ZsPage<'a> {
         self.0.map(offset)
     }
 
+    /// Returns where the byte at a physical address in this page is mapped.
+    #[inline]
+    pub fn map_address(self, address: u64) -> NonNull<u8> {
+        raw_page::map_address(address)
+    }
+
     /// Returns the address of the byte at `offset` if the next page of the chain follows this one in
     /// memory, and otherwise `None`.
     pub fn map_neighbours(self, offset: usize) -> Option<NonNull<u8>> {

@@ -377,6 +377,13 @@ impl RawPage {
     }
 }
 
+/// Returns where the byte at a physical address is mapped. The address is that of a page.
+#[inline]
+pub fn map_address(address: u64) -> NonNull<u8> {
+    // SAFETY: The helper only computes an address, which is not zero.
+    unsafe { NonNull::new_unchecked(bindings::zs_helper_map_address(address).cast()) }
+}
+
 /// Reads four bytes at a physical address.
 ///
 /// # Safety
