@@ -13,6 +13,7 @@
 
 #include <linux/atomic.h>
 #include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/seq_buf.h>
 #include <linux/types.h>
 #include <linux/zsmalloc.h>
@@ -26,6 +27,7 @@
 enum zb_span {
 	ZB_SPANS	= 1,	/* spans pages in this pool */
 	ZB_REF_SPANS	= 2,	/* spanned pages at the last "classify ref=1" */
+	ZB_COPIED	= 4,	/* is read through a buffer */
 };
 
 struct zb_object {
@@ -36,12 +38,15 @@ struct zb_object {
 
 struct zb_bench {
 	struct zs_pool *pool;
+	int nid;		/* on which objects are allocated */
 	struct zb_object *objects;
 	u32 nr;
 	/* The objects of a timed loop, in order. Drawn before it starts. */
 	u32 *order;
 	u16 *new_sizes;
 	u32 nr_order;
+	u64 page[PAGE_SIZE / sizeof(u64)];	/* an object that is read or written */
+	u16 write_len;
 	/* Empty pools created by "pools". */
 	struct zs_pool **pools;
 	u32 nr_pools;
@@ -89,10 +94,25 @@ int zb_cmd_write(struct zb_bench *b, const char *args);
 int zb_cmd_verify(struct zb_bench *b, const char *args);
 int zb_cmd_stat(struct zb_bench *b, const char *args);
 
+void zb_put_content(u64 *to, u32 i, u16 size);
+bool zb_has_content(const u64 *from, u32 i, u16 size);
+
 /* ops.c */
-int zb_cmd_classify(struct zb_bench *b, const char *args);
-int zb_cmd_map(struct zb_bench *b, const char *args);
+void zb_note_span(struct zb_object *o, bool spans, bool copied, bool ref);
+void zb_print_spans(struct zb_bench *b);
+int zb_select(struct zb_bench *b, const char *args, u32 min_size, u32 *rounds);
 int zb_cmd_churn(struct zb_bench *b, const char *args);
+
+/* map.c or read.c, by what the kernel has */
+int zb_cmd_classify(struct zb_bench *b, const char *args);
+
+/* map.c */
+int zb_cmd_map(struct zb_bench *b, const char *args);
+
+/* read.c */
+int zb_cmd_read(struct zb_bench *b, const char *args);
+int zb_cmd_sg(struct zb_bench *b, const char *args);
+int zb_cmd_obj_write(struct zb_bench *b, const char *args);
 
 /* compact.c */
 int zb_cmd_punch(struct zb_bench *b, const char *args);

@@ -31,7 +31,13 @@ static const struct {
 	{ "verify", zb_cmd_verify },
 	{ "stat", zb_cmd_stat },
 	{ "classify", zb_cmd_classify },
+#ifdef ZS_HAVE_OBJ_READ
+	{ "read", zb_cmd_read },
+	{ "sg", zb_cmd_sg },
+	{ "obj_write", zb_cmd_obj_write },
+#else
 	{ "map", zb_cmd_map },
+#endif
 	{ "churn", zb_cmd_churn },
 	{ "punch", zb_cmd_punch },
 	{ "compact", zb_cmd_compact },

@@ -55,7 +55,8 @@ static int zb_free_loop(struct zb_bench *b, u32 from, u32 to)
 }
 
 /*
- * punch keep=PERCENT seed=S [lap=N]: frees the other objects in random order.
+ * punch keep=PERCENT seed=S [lap=N] [order=index]: frees the other objects in
+ * random order, or in that of their numbers, in which "fill" allocated them.
  * Instead of a percentage, keep= takes "random" (20 to 80 percent, drawn for
  * each class), alternate, halves, skewed, runs, third or older.
  */
@@ -90,7 +91,8 @@ int zb_cmd_punch(struct zb_bench *b, const char *args)
 			b->order[n++] = i;
 	}
 	kfree(classes);
-	zb_shuffle(&r, b->order, n);
+	if (!zb_arg_is(args, "order", "index"))
+		zb_shuffle(&r, b->order, n);
 
 	return zb_time(b, args, zb_free, zb_free_loop, n);
 }

@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "access.h"
 #include "timed.h"
 
 /* Makes room for @nr objects, which are not allocated yet. */
@@ -82,6 +83,7 @@ int zb_cmd_create(struct zb_bench *b, const char *args)
 {
 	if (b->pool)
 		return -EBUSY;
+	b->nid = numa_mem_id();
 	b->pool = zs_create_pool("bench");
 	return b->pool ? 0 : -ENOMEM;
 }
@@ -128,7 +130,7 @@ static int zb_fill(struct zb_bench *b, u32 from, u32 to)
 	for (i = from; i < to; i++) {
 		struct zb_object *o = &b->objects[i];
 
-		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		o->handle = zb_malloc(b, o->size);
 		if (IS_ERR_VALUE(o->handle)) {
 			o->handle = 0;
 			return -ENOMEM;
@@ -211,8 +213,8 @@ static u64 zb_word(u32 i, u16 size, u32 at)
 	return ((u64)i << 32 ^ (u64)size << 16 ^ at) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* Mapped objects are aligned to eight bytes. */
-static void zb_put_content(u64 *to, u32 i, u16 size)
+/* Objects and buffers are aligned to eight bytes. */
+void zb_put_content(u64 *to, u32 i, u16 size)
 {
 	u32 at;
 	u64 word;
@@ -223,7 +225,7 @@ static void zb_put_content(u64 *to, u32 i, u16 size)
 	memcpy(to, &word, size - at);
 }
 
-static bool zb_has_content(const u64 *from, u32 i, u16 size)
+bool zb_has_content(const u64 *from, u32 i, u16 size)
 {
 	u32 at;
 	u64 word;
@@ -242,13 +244,11 @@ int zb_cmd_write(struct zb_bench *b, const char *args)
 
 	for (i = 0; i < b->nr; i++) {
 		struct zb_object *o = &b->objects[i];
-		void *to;
 
 		if (!o->handle)
 			continue;
-		to = zs_map_object(b->pool, o->handle, ZS_MM_WO);
-		zb_put_content(to, i, o->size);
-		zs_unmap_object(b->pool, o->handle);
+		zb_put_content(b->page, i, o->size);
+		zb_write(b, o, b->page, o->size);
 		cond_resched();
 	}
 	return 0;
@@ -261,16 +261,16 @@ int zb_cmd_verify(struct zb_bench *b, const char *args)
 
 	for (i = 0; i < b->nr; i++) {
 		struct zb_object *o = &b->objects[i];
-		const void *from;
+		void *from;
 
 		if (!o->handle)
 			continue;
-		from = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+		from = zb_read_begin(b, o, b->page);
 		if (zb_has_content(from, i, o->size))
 			good++;
 		else
 			bad++;
-		zs_unmap_object(b->pool, o->handle);
+		zb_read_end(b, o, from);
 		cond_resched();
 	}
 	seq_buf_printf(&b->out, "good=%u bad=%u\n", good, bad);

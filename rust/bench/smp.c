@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "access.h"
 #include "smp.h"
 
 #define ZB_MAX_CPUS 8
@@ -35,6 +36,7 @@ struct zb_worker {
 	int ret;
 	u64 longest;
 	u32 *waits;		/* by bucket */
+	u64 *page;		/* for copies of objects */
 };
 
 static u32 zb_bucket(u64 ns)
@@ -68,20 +70,18 @@ static int zb_mixed_op(struct zb_worker *w, struct zb_random *r)
 	if (zb_below(r, 2)) {
 		zs_free(b->pool, o->handle);
 		o->size = zb_sizes_draw(r);
-		o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+		o->handle = zb_malloc(b, o->size);
 		if (IS_ERR_VALUE(o->handle)) {
 			o->handle = 0;
 			return -ENOMEM;
 		}
-		address = zs_map_object(b->pool, o->handle, ZS_MM_WO);
-		*address = o->handle;
-		zs_unmap_object(b->pool, o->handle);
+		zb_write(b, o, &o->handle, sizeof(o->handle));
 		return 0;
 	}
-	address = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+	address = zb_read_begin(b, o, w->page);
 	if (*address != o->handle)
 		w->ret = -EIO;
-	zs_unmap_object(b->pool, o->handle);
+	zb_read_end(b, o, address);
 	return w->ret;
 }
 
@@ -119,11 +119,11 @@ static int zb_waiting_op(struct zb_worker *w, u32 i, u64 *ns)
 		o->handle = 0;
 		return 0;
 	}
-	address = zs_map_object(w->b->pool, o->handle, ZS_MM_RO);
+	address = zb_read_begin(w->b, o, w->page);
 	*ns = ktime_get_ns() - *ns;
 	if (*address != o->handle)
 		w->ret = -EIO;
-	zs_unmap_object(w->b->pool, o->handle);
+	zb_read_end(w->b, o, address);
 	return w->ret;
 }
 
@@ -171,13 +171,11 @@ static void zb_write_handles(struct zb_bench *b)
 	u32 i;
 
 	for (i = 0; i < b->nr; i++) {
-		u64 *address;
+		struct zb_object *o = &b->objects[i];
 
-		if (!b->objects[i].handle)
+		if (!o->handle)
 			continue;
-		address = zs_map_object(b->pool, b->objects[i].handle, ZS_MM_WO);
-		*address = b->objects[i].handle;
-		zs_unmap_object(b->pool, b->objects[i].handle);
+		zb_write(b, o, &o->handle, sizeof(o->handle));
 		cond_resched();
 	}
 }
@@ -190,6 +188,7 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 {
 	u32 cpus = zb_arg(args, "cpus", 1), cpu, started = 0;
 	struct zb_worker *workers;
+	u64 (*pages)[PAGE_SIZE / sizeof(u64)];
 	atomic_t go = ATOMIC_INIT(0);
 	u64 ops = 0, ns = 0;
 	int ret = 0;
@@ -198,11 +197,16 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 	    cpus > num_online_cpus())
 		return -EINVAL;
 	workers = kcalloc(cpus, sizeof(*workers), GFP_KERNEL);
-	if (!workers)
+	pages = kvmalloc_array(cpus, PAGE_SIZE, GFP_KERNEL);
+	if (!workers || !pages) {
+		kfree(workers);
+		kvfree(pages);
 		return -ENOMEM;
+	}
 	zb_write_handles(b);
 	for (cpu = 0; !ret && cpu < cpus; cpu++) {
 		workers[cpu].b = b;
+		workers[cpu].page = pages[cpu];
 		workers[cpu].cpu = cpu;
 		workers[cpu].cpus = cpus;
 		workers[cpu].seed = zb_arg(args, "seed", 1) + cpu;
@@ -220,6 +224,7 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 		ns = max(ns, workers[cpu].ns);
 	}
 	kfree(workers);
+	kvfree(pages);
 	seq_buf_printf(&b->out, "ops=%llu ns=%llu\n", ops, ns);
 	return ret;
 }
@@ -259,7 +264,8 @@ static void zb_print_waits(struct seq_buf *out, const struct zb_worker *w)
  */
 int zb_cmd_waits(struct zb_bench *b, const char *args)
 {
-	struct zb_worker w = { .b = b, .cpu = 1, .frees = zb_arg_is(args, "what", "free") };
+	struct zb_worker w = { .b = b, .page = b->page, .cpu = 1,
+			       .frees = zb_arg_is(args, "what", "free") };
 	atomic_t go = ATOMIC_INIT(0);
 	struct zb_random r;
 	unsigned long pages;

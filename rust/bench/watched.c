@@ -10,6 +10,7 @@
 #include <linux/irqflags.h>
 #include <linux/sched.h>
 
+#include "access.h"
 #include "marks.h"
 #include "watched.h"
 
@@ -17,7 +18,7 @@ static __always_inline void zb_watched_malloc(struct zb_bench *b, struct zb_obje
 					      bool is_rust)
 {
 	zb_mark(is_rust, ZB_MARK_MALLOC, 1);
-	o->handle = zs_malloc(b->pool, o->size, ZB_GFP);
+	o->handle = zb_malloc(b, o->size);
 	zb_mark(is_rust, ZB_MARK_MALLOC, 0);
 	if (IS_ERR_VALUE(o->handle))
 		o->handle = 0;
@@ -29,9 +30,9 @@ static __always_inline void zb_watched_map(struct zb_bench *b, struct zb_object 
 	void *address;
 
 	zb_mark(is_rust, code, 1);
-	address = zs_map_object(b->pool, o->handle, ZS_MM_RO);
+	address = zb_read_begin(b, o, b->page);
 	OPTIMIZER_HIDE_VAR(address);
-	zs_unmap_object(b->pool, o->handle);
+	zb_read_end(b, o, address);
 	zb_mark(is_rust, code, 0);
 }
 
