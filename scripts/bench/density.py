@@ -42,6 +42,7 @@ def measure(guest, backend, put):
 
 def pool(guest, backend, objects, put):
     guest.do(f"use {backend}")
+    guest.do("shrink")
     guest.do("create")
     guest.do(f"fill n={objects} seed=1")
     for state, command in (("fresh", "write"), ("freed", "punch keep=40 seed=4"),
