@@ -2,7 +2,7 @@
 """Memory that a pool takes for what is stored in it: its pages, and the slab
 pages and tables behind its handles and zspages."""
 
-from guest import Guest
+from guest import MODULES, Guest
 from icount import BACKENDS, recorder
 
 PAGE = 4096
@@ -53,11 +53,12 @@ def pool(guest, backend, objects, put):
     guest.do("destroy")
 
 
-def run(sizes, more, pools, mem):
+def run(sizes, more, pools, how="plain", modules=MODULES):
     """{workload: {objects: {state_measure: {backend: number}}}}: of sizes pools of
     all those numbers of objects, of more the largest."""
     results = {}
-    guest = Guest("plain", "density", {**sizes, **more}, mem)
+    guest = Guest(how, "density" if how == "plain" else how + "-density", {**sizes, **more}, "2G",
+                  modules)
     for workload in guest.sizes:
         guest.do(f"sizes {workload}")
         for objects in pools if workload in sizes else pools[-1:]:
@@ -74,5 +75,5 @@ def run(sizes, more, pools, mem):
             "slab_bytes", (f["nr_slab_unreclaimable"] - before["nr_slab_unreclaimable"])
             * PAGE / POOLS))
         guest.do("pools n=0")
-    guest.run()
+    guest.run(timeout=1800)
     return results

@@ -12,6 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, "build")
 HERE = os.path.join(ROOT, "scripts", "bench")
 MODULES = ("zsmalloc_rs", "zsmalloc_c", "zsmalloc", "zsmalloc_bench")
+# Where the kernel has the C allocator built in.
+TAKEOVER_MODULES = ("zsmalloc_rs", "zsmalloc_takeover", "zsmalloc_bench")
 
 WORDS = [
     "console=ttyS0", "loglevel=7", "oops=panic", "panic=-1",
@@ -67,6 +69,7 @@ def initramfs(folder, modules, plan, sizes, path):
 IMAGE = os.path.join(BUILD, "kernel", "bench", "arch/x86/boot/bzImage")
 # Debian's, without zswap: zsmalloc is a module there.
 STOCK_IMAGE = os.path.join(BUILD, "stock", "cloud", "vmlinuz")
+STOCK_7_3_IMAGE = os.path.join(BUILD, "stock", "7.3", "vmlinuz")
 ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
 
 
@@ -90,6 +93,7 @@ HOW = {
     # One instruction is one nanosecond of the guest's time.
     "icount": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT, 1)),
     "stock": ("cloud", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_IMAGE)),
+    "stock-7.3": ("stock-7.3", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_7_3_IMAGE)),
     # What is not timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Instructions per operation: QEMU counts them, so one run is enough."""
 
-from guest import Guest
+from guest import TAKEOVER_MODULES, Guest
 
 OBJECTS = 20000
 PER_CLASS = 500
@@ -13,7 +13,44 @@ def per_op(fields):
     return (fields["lap_ns"] - fields["lap_loop_ns"]) / fields["lap"]
 
 
-def operations(guest, backend, objects, put, reference=True, lap=0):
+def maps(guest, objects, put, reference, lap):
+    """Mappings; put(measure, value) as of operations()."""
+    kinds = ("all", "in", "span") + (("ref_in", "ref_span") if reference else ())
+    for kind in kinds:
+        guest.do(f"map n={objects} set={kind} seed=2 lap={lap}",
+                 lambda f, kind=kind: put("map_" + kind, per_op(f)))
+    if lap:
+        guest.do(f"map n={objects} set=in seed=2 read=1 lap={lap}",
+                 lambda f: put("map_in_read", per_op(f)))
+
+
+# Bytes.
+WRITTEN = 2000
+
+
+def reads(guest, objects, put, reference, lap):
+    """The same for kernels that have no mappings, but reads and writes."""
+    kinds = ("all", "in", "span", "copied") + (("ref_in", "ref_span") if reference else ())
+    for kind in kinds:
+        def read(fields, kind=kind):
+            put("read_" + kind, per_op(fields))
+            for what in ("objects", "copied", "lent"):
+                put(f"read_{kind}_{what}", fields[what])
+
+        guest.do(f"read n={objects} set={kind} seed=2 lap={lap}", read)
+    for kind in ("all", "in", "span"):
+        def sg(fields, kind=kind):
+            put("sg_" + kind, per_op(fields))
+            put(f"sg_{kind}_two", fields["two"])
+
+        guest.do(f"sg n={objects} set={kind} seed=2 lap={lap}", sg)
+    for kind in ("all", "in", "span"):
+        guest.do(f"obj_write n={objects} set={kind} len={WRITTEN} seed=2 lap={lap}",
+                 lambda f, kind=kind: put("write_" + kind, per_op(f)))
+    guest.do("write")
+
+
+def operations(guest, backend, objects, put, reference=True, lap=0, access=maps):
     """One pool of the backend, from its first object to its last; put(measure,
     value) gets what each operation cost. With reference, the C pool comes before
     the Rust one. With lap, it is the cost in a median lap of so many operations."""
@@ -29,15 +66,20 @@ def operations(guest, backend, objects, put, reference=True, lap=0):
     # same objects in either pool, the others what each pool itself does.
     guest.do("classify" + (" ref=1" if backend == "c" else ""),
              lambda f: [put(k, f[k]) for k in ("spans", "copied", "ref_spans")])
-    kinds = ("all", "in", "span", "ref_in", "ref_span")
-    for kind in kinds if reference else kinds[:3]:
-        guest.do(f"map n={objects} set={kind} seed=2 lap={lap}", cost("map_" + kind))
-    if lap:
-        guest.do(f"map n={objects} set=in seed=2 read=1 lap={lap}", cost("map_in_read"))
+    access(guest, objects, put, reference, lap)
     guest.do("verify")
     guest.do(f"churn n={2 * objects} seed=3 lap={lap}", cost("churn"))
     guest.do("stat", lambda f: put("pages_churned", f["pages"]))
     guest.do(f"punch keep=0 seed=4 lap={lap}", cost("free"))
+    guest.do("destroy")
+
+
+def in_order(guest, backend, objects, put):
+    """All objects freed in the order of their allocation."""
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={objects} seed=1")
+    guest.do("punch keep=0 order=index", lambda f: put("free_in_order", per_op(f)))
     guest.do("destroy")
 
 
@@ -101,6 +143,27 @@ def run(sizes, workloads, objects=OBJECTS, how="icount"):
 def run_stock(sizes, workloads):
     """The same, on Debian's own kernel."""
     return run(sizes, workloads, how="stock")
+
+
+def run_stock_7_3(sizes, workloads, objects=OBJECTS):
+    """On Debian's 7.3, where the takeover offers both: {"operations": as of run(),
+    "compaction": as of run_compaction()}"""
+    results = {}
+    guest = Guest("stock-7.3", "stock-7.3", sizes, modules=TAKEOVER_MODULES)
+    guest.do("idle 20")
+    for workload in workloads:
+        guest.do(f"sizes {workload}")
+        for _ in range(2):
+            for backend in BACKENDS:
+                operations(guest, backend, objects,
+                           recorder(results, "operations", workload, backend), access=reads)
+        for backend in BACKENDS:
+            in_order(guest, backend, objects, recorder(results, "operations", workload, backend))
+        for backend in BACKENDS:
+            fragmented(guest, backend, f"n={objects} seed=1", 40,
+                       recorder(results, "compaction", workload, backend))
+    guest.run(timeout=1800)
+    return results
 
 
 # What is kept, and of what: see zb_cmd_punch(). All classes, so many objects each.

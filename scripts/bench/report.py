@@ -63,6 +63,33 @@ def stock(table, results, workloads):
             table.ratio(f"Debian's kernel, {measure}, {workload}", results[workload][name], goal)
 
 
+def stock_7_3(table, results, workloads, pool):
+    """Debian's 7.3: reads and writes in the place of mappings, and all else."""
+    operations_of, compaction_of = results["operations"], results["compaction"]
+    for measure, of, name, goal in (
+            ("read, object in a page", operations_of, "read_in", 0.6),
+            ("read, object that is copied", operations_of, "read_copied", 0.5),
+            ("read, object across pages", operations_of, "read_span", None),
+            ("read, object across pages in C", operations_of, "read_ref_span", None),
+            ("read, any object", operations_of, "read_all", None),
+            ("sg read, any object", operations_of, "sg_all", 0.8),
+            ("sg read, object in a page", operations_of, "sg_in", None),
+            ("sg read, object across pages", operations_of, "sg_span", None),
+            ("obj_write of 2,000 bytes", operations_of, "write_all", 1.0),
+            ("obj_write of 2,000 bytes, object in a page", operations_of, "write_in", None),
+            ("obj_write of 2,000 bytes, across pages", operations_of, "write_span", None),
+            ("free + malloc of a random object", operations_of, "churn", None),
+            ("malloc into an empty pool", operations_of, "malloc", None),
+            ("free of 60 % at random", compaction_of, "free", None),
+            ("free of all at random", operations_of, "free", None),
+            ("free of all in order of allocation", operations_of, "free_in_order", None),
+            ("compaction, per page freed", compaction_of, "per_page", None),
+            ("free 60 % and compact, per page given back", compaction_of, "per_page_back", None)):
+        for workload in workloads:
+            table.ratio(f"7.3, {measure}, {workload}", of[workload][name], goal)
+    excesses(table, "7.3, ", results["density"], workloads, pool, (0.5, 0.8, 0.6))
+
+
 def compaction(table, results, workloads):
     """Cost and moves."""
     for workload in workloads:
@@ -124,13 +151,18 @@ def smp(table, results):
                      None)
 
 
-def density(table, results, workloads, pool, small):
-    """The excess above 1.0, and of a small pool all its pages."""
-    for measure, state, goal in (("fresh", "fresh", 0.5), ("60 % freed", "freed", 0.9),
-                                 ("compacted", "compacted", 0.6)):
+def excesses(table, kernel, results, workloads, pool, goals):
+    """The excess above 1.0."""
+    for measure, state, goal in zip(("fresh", "60 % freed", "compacted"),
+                                    ("fresh", "freed", "compacted"), goals):
         for workload in workloads:
-            table.ratio(f"excess of pool bytes, {measure}, {workload}",
+            table.ratio(f"{kernel}excess of pool bytes, {measure}, {workload}",
                         excess(results[workload][pool][state + "_all"]), goal)
+
+
+def density(table, results, workloads, pool, small):
+    """The excess, and of a small pool all its pages."""
+    excesses(table, "", results, workloads, pool, (0.5, 0.9, 0.6))
     table.worst("a small pool, pages, worst workload", [
         {b: of[small]["fresh_pages"][b] + of[small]["fresh_meta_pages"][b]
          for b in ("c", "rust")} for of in results.values() if small in of], 1.0)
