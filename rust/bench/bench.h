@@ -53,6 +53,15 @@ struct zb_bench {
 	struct seq_buf out;
 };
 
+/*
+ * Keeps the load of a value in a loop that is subtracted. OPTIMIZER_HIDE_VAR()
+ * does not, if its result is not used.
+ */
+static __always_inline void zb_use(unsigned long value)
+{
+	asm volatile("" : : "r" (value));
+}
+
 /* Looks up a key=value pair in the arguments of a command. */
 u64 zb_arg(const char *args, const char *key, u64 otherwise);
 bool zb_arg_is(const char *args, const char *key, const char *value);

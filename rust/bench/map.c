@@ -125,11 +125,8 @@ static int zb_map_loop(struct zb_bench *b, u32 from, u32 to)
 {
 	u32 i;
 
-	for (i = from; i < to; i++) {
-		unsigned long handle = b->objects[b->order[i]].handle;
-
-		OPTIMIZER_HIDE_VAR(handle);
-	}
+	for (i = from; i < to; i++)
+		zb_use(b->objects[b->order[i]].handle);
 	return 0;
 }
 

@@ -90,11 +90,9 @@ static int zb_read_loop(struct zb_bench *b, u32 from, u32 to)
 
 	for (i = from; i < to; i++) {
 		const struct zb_object *o = &b->objects[b->order[i]];
-		unsigned long handle = o->handle;
-		size_t size = o->size;
 
-		OPTIMIZER_HIDE_VAR(handle);
-		OPTIMIZER_HIDE_VAR(size);
+		zb_use(o->handle);
+		zb_use(o->size);
 	}
 	return 0;
 }
@@ -200,11 +198,8 @@ static int zb_obj_write_loop(struct zb_bench *b, u32 from, u32 to)
 {
 	u32 i;
 
-	for (i = from; i < to; i++) {
-		unsigned long handle = b->objects[b->order[i]].handle;
-
-		OPTIMIZER_HIDE_VAR(handle);
-	}
+	for (i = from; i < to; i++)
+		zb_use(b->objects[b->order[i]].handle);
 	return 0;
 }
 
