@@ -196,7 +196,7 @@ pub struct FreeLink {
 
 impl FreeLink {
     fn encode(self) -> u64 {
-        FREE | self.generation.0 | u64::from(self.next) << NEXT_SHIFT
+        FREE | self.generation.0 | (u64::from(self.next) << NEXT_SHIFT)
     }
 }
 
