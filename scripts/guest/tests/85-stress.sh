@@ -5,8 +5,10 @@
 
 noise_on() {
 	noise memory noise_of_memory
-	noise readers noise_of_readers
 	# Not every kernel and machine has these.
+	if [ "$ALLOC" = rust ] || [ -d $DEBUGFS/zsmalloc ]; then
+		noise readers noise_of_readers
+	fi
 	if [ -d $DEBUGFS/shrinker ]; then
 		noise shrinkers noise_of_shrinkers 'stress*'
 	fi
