@@ -12,7 +12,7 @@ noise() {
 	local name=$1
 	shift
 	mkdir -p $WORK/noise
-	rm -f $WORK/noise/$name
+	rm -f $WORK/noise/$name $WORK/noise/$name.did
 	# Also stop when the test fails.
 	trap noise_kill EXIT
 	(
@@ -23,6 +23,7 @@ noise() {
 		while [ $going ]; do
 			tries=$((tries + 1))
 			if "$@"; then
+				[ $rounds -gt 0 ] || : >$WORK/noise/$name.did
 				rounds=$((rounds + 1))
 			else
 				sleep 0.05
@@ -41,6 +42,14 @@ noise_kill() {
 	done
 	NOISE=()
 } 2>/dev/null
+
+# Whether each has done a round.
+noise_did() {
+	local job
+	for job in "${NOISE[@]}"; do
+		[ -e $WORK/noise/${job% *}.did ] || return 1
+	done
+}
 
 # Stop all, note how many rounds each did, and fail if one did none or exited.
 noise_off() {
