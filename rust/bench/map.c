@@ -121,15 +121,6 @@ static int zb_map_read(struct zb_bench *b, u32 from, u32 to)
 	return 0;
 }
 
-static int zb_map_loop(struct zb_bench *b, u32 from, u32 to)
-{
-	u32 i;
-
-	for (i = from; i < to; i++)
-		zb_use(b->objects[b->order[i]].handle);
-	return 0;
-}
-
 /*
  * map n=ROUNDS set=SET seed=S [read=1] [lap=N]: maps and unmaps random objects.
  * With read=1, reads them while mapped.
@@ -141,6 +132,6 @@ int zb_cmd_map(struct zb_bench *b, const char *args)
 
 	if (ret)
 		return ret;
-	return zb_time(b, args, zb_arg(args, "read", 0) ? zb_map_read : zb_map, zb_map_loop,
+	return zb_time(b, args, zb_arg(args, "read", 0) ? zb_map_read : zb_map, zb_handle_loop,
 		       rounds);
 }

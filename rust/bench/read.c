@@ -194,15 +194,6 @@ static int zb_obj_write(struct zb_bench *b, u32 from, u32 to)
 	return 0;
 }
 
-static int zb_obj_write_loop(struct zb_bench *b, u32 from, u32 to)
-{
-	u32 i;
-
-	for (i = from; i < to; i++)
-		zb_use(b->objects[b->order[i]].handle);
-	return 0;
-}
-
 /* Fails if an object does not have the @len bytes of content number @seed. */
 static int zb_check_written(struct zb_bench *b, u32 rounds, u64 seed, u16 len)
 {
@@ -241,6 +232,6 @@ int zb_cmd_obj_write(struct zb_bench *b, const char *args)
 		return ret;
 	b->write_len = len;
 	zb_put_content(b->page, seed, len);
-	return zb_time(b, args, zb_obj_write, zb_obj_write_loop, rounds) ?:
+	return zb_time(b, args, zb_obj_write, zb_handle_loop, rounds) ?:
 	       zb_check_written(b, rounds, seed, len);
 }

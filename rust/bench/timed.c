@@ -67,3 +67,12 @@ int zb_time(struct zb_bench *b, const char *args, zb_loop run, zb_loop loop, u32
 	kvfree(laps);
 	return ret;
 }
+
+int zb_handle_loop(struct zb_bench *b, u32 from, u32 to)
+{
+	u32 i;
+
+	for (i = from; i < to; i++)
+		zb_use(b->objects[b->order[i]].handle);
+	return 0;
+}
