@@ -104,10 +104,6 @@ void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 __zs_inline void zs_helper_page_copy(struct page *to, size_t to_offset,
 				     struct page *from, size_t from_offset,
 				     size_t len);
-void zs_helper_page_copy_out(struct page *page, size_t offset, void *to,
-			     size_t len);
-void zs_helper_page_copy_in(struct page *page, size_t offset, const void *from,
-			    size_t len);
 void zs_helper_page_copy_all(struct page *to, struct page *from);
 __zs_inline void *zs_helper_page_neighbours(struct page *page, size_t offset);
 

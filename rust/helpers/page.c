@@ -330,18 +330,6 @@ static __always_inline void zs_copy(void *to, const void *from, size_t len)
 #endif
 }
 
-void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
-{
-	zs_copy(to, page_address(page) + offset, len);
-}
-
-void zs_helper_page_write(struct page *page, size_t offset, const void *from,
-			  size_t len)
-{
-	zs_copy(page_address(page) + offset, from, len);
-	flush_dcache_page(page);
-}
-
 /* Copy any number of bytes, with any alignment. */
 static __always_inline void zs_copy_bytes(void *to, const void *from, size_t len)
 {
@@ -360,15 +348,13 @@ static __always_inline void zs_copy_bytes(void *to, const void *from, size_t len
 		*(u8 *)(to + done) = *(u8 *)(from + done);
 }
 
-/* As zs_helper_page_read() and _write(), but of any length and alignment. */
-void zs_helper_page_copy_out(struct page *page, size_t offset, void *to,
-			     size_t len)
+void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
 {
 	zs_copy_bytes(to, page_address(page) + offset, len);
 }
 
-void zs_helper_page_copy_in(struct page *page, size_t offset, const void *from,
-			    size_t len)
+void zs_helper_page_write(struct page *page, size_t offset, const void *from,
+			  size_t len)
 {
 	zs_copy_bytes(page_address(page) + offset, from, len);
 	flush_dcache_page(page);

@@ -12,6 +12,17 @@ fn has(total: usize, at: usize, len: usize) -> bool {
     total.checked_sub(at).is_some_and(|left| len <= left)
 }
 
+/// Returns the address of byte `at` of the memory at `start`. Kernels may have a Rust that lacks
+/// `NonNull::add`.
+///
+/// # Safety
+///
+/// The memory must have more than `at` bytes, or as many.
+unsafe fn byte(start: NonNull<u8>, at: usize) -> NonNull<u8> {
+    // SAFETY: The address is in the memory, or just after it (safety requirement), so not null.
+    unsafe { NonNull::new_unchecked(start.as_ptr().add(at)) }
+}
+
 /// Memory that a caller wants an object copied to.
 ///
 /// # Invariants
@@ -53,10 +64,7 @@ impl Destination<'_> {
         if inside {
             // SAFETY: The page is zsmalloc's, and has the range. `at` is inside the memory, which is
             // valid for `len` bytes from there on by the type invariants.
-            unsafe {
-                page.raw()
-                    .copy_out(offset, self.start.as_ptr().add(at), len)
-            };
+            unsafe { page.raw().read_bytes(offset, byte(self.start, at), len) };
         }
         inside
     }
@@ -111,7 +119,7 @@ impl Source<'_> {
             // SAFETY: The page is zsmalloc's, and has the range. `at` is inside the memory, which is
             // valid for `len` bytes from there on by the type invariants. There is no reference to
             // bytes of a page.
-            unsafe { page.raw().copy_in(offset, self.start.as_ptr().add(at), len) };
+            unsafe { page.raw().write_bytes(offset, byte(self.start, at), len) };
         }
         inside
     }

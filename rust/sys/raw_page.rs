@@ -284,7 +284,7 @@ impl RawPage {
         unsafe { bindings::zs_helper_page_finish_adoption(self.0.as_ptr(), old.0.as_ptr()) };
     }
 
-    /// Copies `len` bytes from the page to `to`.
+    /// Copies `len` bytes from the page to `to`, which may be aligned in any way.
     ///
     /// # Safety
     ///
@@ -294,7 +294,7 @@ impl RawPage {
         unsafe { bindings::zs_helper_page_read(self.0.as_ptr(), offset, to.as_ptr().cast(), len) };
     }
 
-    /// Copies `len` bytes from `from` to the page.
+    /// Copies `len` bytes from `from`, which may be aligned in any way, to the page.
     ///
     /// # Safety
     ///
@@ -304,26 +304,6 @@ impl RawPage {
         unsafe {
             bindings::zs_helper_page_write(self.0.as_ptr(), offset, from.as_ptr().cast(), len)
         };
-    }
-
-    /// Copies any number of bytes from the page to `to`, which may be aligned in any way.
-    ///
-    /// # Safety
-    ///
-    /// As for [`RawPage::read_bytes`].
-    pub unsafe fn copy_out(self, offset: usize, to: *mut u8, len: usize) {
-        // SAFETY: Both ranges are valid for `len` bytes (safety requirements).
-        unsafe { bindings::zs_helper_page_copy_out(self.0.as_ptr(), offset, to.cast(), len) };
-    }
-
-    /// Copies any number of bytes from `from`, which may be aligned in any way, to the page.
-    ///
-    /// # Safety
-    ///
-    /// As for [`RawPage::write_bytes`].
-    pub unsafe fn copy_in(self, offset: usize, from: *const u8, len: usize) {
-        // SAFETY: Both ranges are valid, and nobody else uses the destination (requirements).
-        unsafe { bindings::zs_helper_page_copy_in(self.0.as_ptr(), offset, from.cast(), len) };
     }
 
     /// Returns the address of the byte at `offset`.

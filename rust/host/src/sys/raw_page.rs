@@ -727,28 +727,6 @@ impl RawPage {
         };
     }
 
-    /// Copies any number of bytes from the page to `to`, which may be aligned in any way.
-    ///
-    /// # Safety
-    ///
-    /// As for [`RawPage::read_bytes`].
-    pub unsafe fn copy_out(self, offset: usize, to: *mut u8, len: usize) {
-        let to = NonNull::new(to).expect("BUG: copies to null");
-        // SAFETY: The caller's requirements are those of `read_bytes`.
-        unsafe { self.read_bytes(offset, to, len) };
-    }
-
-    /// Copies any number of bytes from `from`, which may be aligned in any way, to the page.
-    ///
-    /// # Safety
-    ///
-    /// As for [`RawPage::write_bytes`].
-    pub unsafe fn copy_in(self, offset: usize, from: *const u8, len: usize) {
-        let from = NonNull::new(from.cast_mut()).expect("BUG: copies from null");
-        // SAFETY: The caller's requirements are those of `write_bytes`.
-        unsafe { self.write_bytes(offset, from, len) };
-    }
-
     /// Returns the address of the byte at `offset`.
     pub fn map(self, offset: usize) -> NonNull<u8> {
         check!(offset < PAGE_SIZE, "BUG: maps past the end of a page");
