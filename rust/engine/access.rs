@@ -20,9 +20,9 @@ use crate::sys::page::{ZsPage, PAGE_SIZE};
 use crate::sys::scatterlist::ScatterList;
 use crate::sys::sched::{self, NoPreemption};
 
-/// Returns the number of bytes of an object, without its handle.
+// Returns the number of bytes of an object, without its handle.
 #[inline(always)]
-pub(super) fn object_len(held: &HeldEntry<'_>) -> Option<usize> {
+fn object_len(held: &HeldEntry<'_>) -> Option<usize> {
     if held.location().is_huge() {
         return Some(PAGE_SIZE);
     }
@@ -30,13 +30,13 @@ pub(super) fn object_len(held: &HeldEntry<'_>) -> Option<usize> {
     (size as usize).checked_sub(HANDLE_SIZE)
 }
 
-// The first bytes of an object: `first` bytes from `offset` of `page` on, and `rest` bytes at the
-// beginning of the next page of the chain.
-struct Span<'a> {
-    page: ZsPage<'a>,
-    offset: usize,
-    first: usize,
-    rest: usize,
+/// The first bytes of an object: `first` bytes from `offset` of `page` on, and `rest` bytes at the
+/// beginning of the next page of the chain.
+pub(super) struct Span<'a> {
+    pub(super) page: ZsPage<'a>,
+    pub(super) offset: usize,
+    pub(super) first: usize,
+    pub(super) rest: usize,
 }
 
 impl<'a> Span<'a> {
@@ -47,15 +47,26 @@ impl<'a> Span<'a> {
         if len.wrapping_sub(1) >= whole {
             return Err(BadHandle::Length);
         }
+        Ok(Self::of_len(held, len))
+    }
+
+    /// Returns all bytes of the object.
+    pub(super) fn whole(held: &'a HeldEntry<'_>) -> Option<Self> {
+        Some(Self::of_len(held, object_len(held)?))
+    }
+
+    // The object has `len` bytes.
+    #[inline(always)]
+    fn of_len(held: &'a HeldEntry<'_>, len: usize) -> Self {
         let (page, offset) = (held.page(), held.location().offset());
         // An offset is less than the size of a page.
         let first = len.min(PAGE_SIZE.wrapping_sub(offset));
-        Ok(Self {
+        Self {
             page,
             offset,
             first,
             rest: len.wrapping_sub(first),
-        })
+        }
     }
 
     // Returns where the bytes are if they are contiguous in memory.

@@ -9,7 +9,7 @@
 
 use core::ptr::NonNull;
 
-use super::access::object_len;
+use super::access::Span;
 use super::events::BadHandle;
 use super::handle_entry::{HandleEntry, Refused};
 use super::handle_table::Handle;
@@ -17,7 +17,6 @@ use super::locked_entry::ReadEntry;
 use super::pool::Pool;
 use crate::sys::atomic::spin_loop;
 use crate::sys::cpu_area::CpuArea;
-use crate::sys::page::PAGE_SIZE;
 
 /// The access mode of a mapping. Numbered as in `enum zs_mapmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,30 +44,26 @@ impl MapMode {
 
 // Maps a locked object in place, or copies it to the buffer of this CPU.
 fn map_locked(area: &CpuArea, locked: &ReadEntry<'_>) -> Option<NonNull<u8>> {
-    let (page, offset) = (locked.page(), locked.location().offset());
-    let len = object_len(locked)?;
-    let first = PAGE_SIZE.checked_sub(offset)?;
-    let Some(rest) = len.checked_sub(first).filter(|&rest| rest != 0) else {
-        return Some(area.map_page(page, offset));
-    };
-    if let Some(bytes) = area.map_neighbours(page, offset) {
+    let span = Span::whole(locked)?;
+    if span.rest == 0 {
+        return Some(area.map_page(span.page, span.offset));
+    }
+    if let Some(bytes) = area.map_neighbours(span.page, span.offset) {
         return Some(bytes);
     }
     let bytes = area.bounce();
     if MapMode::from_number(area.mode()) != MapMode::WriteOnly {
-        area.copy_in(0, page, offset, first);
-        area.copy_in(first, locked.next_page()?, 0, rest);
+        area.copy_in(0, span.page, span.offset, span.first);
+        area.copy_in(span.first, locked.next_page()?, 0, span.rest);
     }
     Some(bytes)
 }
 
 // Copies the buffer of this CPU back to a locked object, which spans two pages.
 fn copy_back(area: &CpuArea, locked: &ReadEntry<'_>) -> Option<()> {
-    let (page, offset) = (locked.page(), locked.location().offset());
-    let first = PAGE_SIZE.checked_sub(offset)?;
-    let rest = object_len(locked)?.checked_sub(first)?;
-    area.copy_out(0, page, offset, first);
-    area.copy_out(first, locked.next_page()?, 0, rest);
+    let span = Span::whole(locked)?;
+    area.copy_out(0, span.page, span.offset, span.first);
+    area.copy_out(span.first, locked.next_page()?, 0, span.rest);
     Some(())
 }
 
