@@ -56,7 +56,7 @@ static int zb_free_loop(struct zb_bench *b, u32 from, u32 to)
 
 /*
  * punch keep=PERCENT seed=S [lap=N] [order=index]: frees the other objects in
- * random order, or in that of their numbers, in which "fill" allocated them.
+ * random order, or with order=index in the order in which "fill" allocated them.
  * Instead of a percentage, keep= takes "random" (20 to 80 percent, drawn for
  * each class), alternate, halves, skewed, runs, third or older.
  */

@@ -90,9 +90,8 @@ unsigned int zs_pages_find(unsigned long *pfns, unsigned int max)
 #if defined(CONFIG_COMPACTION) && defined(ZS_HAVE_SET_MOVABLE_OPS)
 
 /*
- * The operations are those of whoever registered them, and known to
- * mm/migrate.c only. Its functions are not exported; a kprobe finds them. A
- * disabled one changes no code.
+ * Only mm/migrate.c knows which operations are registered. It does not export
+ * its functions, but a kprobe finds them. A disabled kprobe changes no code.
  */
 static void *zs_function(const char *name)
 {

@@ -137,7 +137,7 @@ impl<'a> ZsPage<'a> {
         self.0.map(offset)
     }
 
-    /// Returns where the byte at a physical address in this page is mapped.
+    /// Returns the kernel address of a physical address in this page.
     #[inline]
     pub fn map_address(self, address: u64) -> NonNull<u8> {
         raw_page::map_address(address)

@@ -357,7 +357,7 @@ impl RawPage {
     }
 }
 
-/// Returns where the byte at a physical address is mapped. The address is that of a page.
+/// Returns the kernel address of a physical address, which must be inside a page.
 #[inline]
 pub fn map_address(address: u64) -> NonNull<u8> {
     // SAFETY: The helper only computes an address, which is not zero.

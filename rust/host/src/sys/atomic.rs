@@ -202,12 +202,12 @@ mod modelled {
             }
         }
 
-        /// Like that of `core`.
+        /// Like `fetch_add` in `core`.
         pub fn fetch_add(&self, n: u64, order: Ordering) -> u64 {
             self.fetch_update(order, |now| now.wrapping_add(n))
         }
 
-        /// Like that of `core`.
+        /// Like `fetch_sub` in `core`.
         pub fn fetch_sub(&self, n: u64, order: Ordering) -> u64 {
             self.fetch_update(order, |now| now.wrapping_sub(n))
         }

@@ -823,7 +823,7 @@ impl RawPage {
     }
 }
 
-/// Returns where the byte at a physical address is mapped. The address is that of a page.
+/// Returns the kernel address of a physical address, which must be inside a page.
 pub fn map_address(address: u64) -> NonNull<u8> {
     let (pfn, offset) = (address as usize / PAGE_SIZE, address as usize % PAGE_SIZE);
     // SAFETY: Callers have the address from an object, so it is in a page of a zspage.
