@@ -22,7 +22,6 @@ use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
 use super::object::Object;
 use super::shared::Shared;
-use super::zspage::Zspage;
 use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{
     spin_loop, AtomicBool,
@@ -254,13 +253,10 @@ impl Pool {
             Ok(locked) => locked,
             Err(why) => lock_to_free(handle, entry, why)?,
         };
-        let Some(class) = locked.zspage().map(Zspage::class) else {
+        let Some(class) = self.class(locked.page().class().into()) else {
             locked.unlock();
             return Err(BadHandle::Mismatch);
         };
-        // SAFETY: The zspage has an object of an entry of this pool, so its class is one of
-        // `self.classes`. These exist as long as the pool.
-        let class: &SizeClass = unsafe { &*core::ptr::from_ref(class) };
         let guard = class.lock();
         let object = Object::of_entry(&guard, &locked);
         let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {

@@ -427,7 +427,8 @@ impl Zspage {
             Some(chain) if fits => chain,
             _ => return Err(page),
         };
-        chain.insert(page.into(), position, self.prev_page(chain, position));
+        let prev = self.prev_page(chain, position);
+        chain.insert(page.into(), self.class().shape().index, position, prev);
         let present = self.present.load(Relaxed);
         self.present
             .store(present | (1 << (position & 15)), Relaxed);

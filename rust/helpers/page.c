@@ -23,8 +23,8 @@ struct zs_page_desc {
 	/* The next page of the chain. In a huge zspage, the handle. */
 	unsigned long next;
 	unsigned long owner;
-	/* The upper 8 bits are PGTY_zsmalloc. */
-	unsigned int position;
+	/* PGTY_zsmalloc, the class and the position. */
+	unsigned int type;
 	atomic_t _refcount;
 };
 
@@ -40,7 +40,7 @@ ZS_DESC_MATCH(__folio_index, next);
 ZS_DESC_MATCH(index, next);
 #endif
 ZS_DESC_MATCH(private, owner);
-ZS_DESC_MATCH(page_type, position);
+ZS_DESC_MATCH(page_type, type);
 ZS_DESC_MATCH(_refcount, _refcount);
 #undef ZS_DESC_MATCH
 static_assert(sizeof(struct zs_page_desc) <= sizeof(struct page));
@@ -50,8 +50,13 @@ static __always_inline struct zs_page_desc *zs_desc(struct page *page)
 	return (struct zs_page_desc *)page;
 }
 
-/* The bits of page_type that PGTY_zsmalloc leaves to its owner. */
-#define ZS_POSITION_MASK 0xffffff
+/*
+ * The bits of page_type that PGTY_zsmalloc leaves to its owner: the position in
+ * the zspage, and the index of the class.
+ */
+#define ZS_POSITION_MASK 0xff
+#define ZS_CLASS_SHIFT 8
+#define ZS_CLASS_MASK 0xffff00
 
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
 static void zs_count_page(struct page *page, int delta)
@@ -106,14 +111,14 @@ size_t zs_helper_page_to_pfn(struct page *page)
 	return page_to_pfn(page);
 }
 
-void zs_helper_page_attach(struct page *page, void *owner, u32 position)
+void zs_helper_page_attach(struct page *page, void *owner, u32 position, u32 class)
 {
 	struct zs_page_desc *desc = zs_desc(page);
 
 	desc->owner = (unsigned long)owner | ZS_RS_PAGE;
 	desc->next = 0;
-	desc->position &= ~ZS_POSITION_MASK;
-	desc->position |= position & ZS_POSITION_MASK;
+	desc->type &= ~(ZS_CLASS_MASK | ZS_POSITION_MASK);
+	desc->type |= (class << ZS_CLASS_SHIFT & ZS_CLASS_MASK) | (position & ZS_POSITION_MASK);
 }
 
 void zs_helper_page_detach(struct page *page)
@@ -128,7 +133,12 @@ void *zs_helper_page_owner(struct page *page)
 
 u32 zs_helper_page_position(struct page *page)
 {
-	return zs_desc(page)->position & ZS_POSITION_MASK;
+	return zs_desc(page)->type & ZS_POSITION_MASK;
+}
+
+u32 zs_helper_page_class(struct page *page)
+{
+	return (zs_desc(page)->type & ZS_CLASS_MASK) >> ZS_CLASS_SHIFT;
 }
 
 struct page *zs_helper_page_next(struct page *page)
@@ -141,10 +151,10 @@ struct page *zs_helper_page_next(struct page *page)
 
 struct page *zs_helper_page_find(struct page *page, u32 position)
 {
-	unsigned int type = (zs_desc(page)->position & ~ZS_POSITION_MASK) | position;
+	unsigned int type = (zs_desc(page)->type & ~ZS_POSITION_MASK) | position;
 	struct page *at = page;
 
-	while (zs_desc(at)->position != type) {
+	while (zs_desc(at)->type != type) {
 		/* The chain is a ring. A huge zspage has one page and no link. */
 		at = zs_helper_page_next(at);
 		if (!at || at == page)

@@ -137,12 +137,12 @@ impl Chain {
         unsafe { Some(ZsPage::from_raw(self.cursor.get()?.next()?)) }
     }
 
-    /// Adds a page at `position`, next to `prev`, or to an empty chain. Makes it movable and
-    /// unlocks it. The caller has checked that `position` has no page, and that `prev` is the page
+    /// Adds a page of `class` at `position`, next to `prev`, or to an empty chain. Makes it movable
+    /// and unlocks it. The caller has checked that `position` has no page, and that `prev` is the page
     /// before.
     ///
     /// If `prev` is not in this chain, the page is leaked.
-    pub fn insert(&self, page: DetachedPage, position: u32, prev: Option<ZsPage<'_>>) {
+    pub fn insert(&self, page: DetachedPage, class: u16, position: u32, prev: Option<ZsPage<'_>>) {
         let prev = prev.and_then(|prev| self.own(prev));
         if prev.is_none() && self.cursor.get().is_some() {
             return;
@@ -152,7 +152,7 @@ impl Chain {
         // is in this chain, and so is its next page.
         // INVARIANT: The page gets this owner, and a link to a page of the chain.
         unsafe {
-            page.attach(self.address(), position);
+            page.attach(self.address(), position, class);
             match prev {
                 Some(prev) => {
                     page.set_next(Some(Self::next_raw(prev.raw())));
@@ -199,7 +199,8 @@ impl Chain {
         let (Some(prev), Some(old)) = (self.own(prev), self.own(migration.old())) else {
             return false;
         };
-        let (prev, old, position) = (prev.raw(), old.raw(), old.position());
+        let (position, class) = (old.position(), old.class());
+        let (prev, old) = (prev.raw(), old.raw());
         // SAFETY: `old` and `prev` are in this chain. The migration has `old` and `new` locked.
         // INVARIANT: `new` gets the owner, the position and the links of `old`, which loses them.
         unsafe {
@@ -209,7 +210,7 @@ impl Chain {
             let Some(new) = migration.copy() else {
                 return false;
             };
-            new.attach(self.address(), position);
+            new.attach(self.address(), position, class);
             new.take_link(old);
             if prev != old {
                 prev.set_next(Some(new));

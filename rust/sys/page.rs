@@ -80,6 +80,13 @@ impl<'a> ZsPage<'a> {
         unsafe { self.0.position() }
     }
 
+    /// Returns the index of the class of the zspage.
+    #[inline]
+    pub fn class(self) -> u16 {
+        // SAFETY: By the type invariants, the page is zsmalloc's.
+        unsafe { self.0.class() }
+    }
+
     /// Returns the page that the object at the end of this page continues on.
     ///
     /// # Safety

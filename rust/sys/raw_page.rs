@@ -7,7 +7,7 @@
 //! ===============  =====================================================
 //! `private`        the chain, which is in the zspage
 //! `index`          the next page, a ring; in a huge zspage, the handle
-//! `page_type`      `PGTY_zsmalloc`; the lower 24 bits are the position
+//! `page_type`      `PGTY_zsmalloc`, the index of the class, and the position
 //! `mapping`        the movable operations
 //! ===============  =====================================================
 //!
@@ -87,15 +87,16 @@ impl RawPage {
         NonNull::new(raw).map(Self)
     }
 
-    /// Sets the owner and the position of the page. It has no next page.
+    /// Sets the owner, the position and the class of the page. It has no next page.
     ///
     /// # Safety
     ///
     /// The caller must own the page.
-    pub unsafe fn attach(self, owner: NonNull<()>, position: u32) {
+    pub unsafe fn attach(self, owner: NonNull<()>, position: u32, class: u16) {
         // SAFETY: The caller owns the page (safety requirement).
         unsafe {
-            bindings::zs_helper_page_attach(self.0.as_ptr(), owner.as_ptr().cast(), position)
+            let owner = owner.as_ptr().cast();
+            bindings::zs_helper_page_attach(self.0.as_ptr(), owner, position, class.into())
         };
     }
 
@@ -128,6 +129,18 @@ impl RawPage {
     pub unsafe fn position(self) -> u32 {
         // SAFETY: The page belongs to a zspage (safety requirement of `owner`).
         unsafe { bindings::zs_helper_page_position(self.0.as_ptr()) }
+    }
+
+    /// Returns the class given to [`RawPage::attach`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::owner`].
+    #[inline]
+    pub unsafe fn class(self) -> u16 {
+        // SAFETY: The page belongs to a zspage (safety requirement of `owner`). The helper returns
+        // 16 bits.
+        unsafe { bindings::zs_helper_page_class(self.0.as_ptr()) as u16 }
     }
 
     /// Returns the next page in the chain, or `None` in a huge zspage.

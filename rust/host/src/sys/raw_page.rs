@@ -9,7 +9,7 @@ use core::ptr::{null_mut, NonNull};
 use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::atomic::{
-    AtomicBool as StdBool, AtomicPtr, AtomicU32, AtomicUsize,
+    AtomicBool as StdBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::sync::{Mutex, MutexGuard};
@@ -41,6 +41,7 @@ pub(super) struct Frame {
     // `page_type`.
     ours: StdBool,
     position: AtomicU32,
+    class: AtomicU16,
     // `PG_movable` and `PG_isolated`.
     movable: AtomicBool,
     isolated: StdBool,
@@ -212,6 +213,7 @@ impl Frame {
             locker: AtomicUsize::new(0),
             ours: StdBool::new(false),
             position: AtomicU32::new(0),
+            class: AtomicU16::new(0),
             movable: AtomicBool::new(false),
             isolated: StdBool::new(false),
             owner: AtomicPtr::new(null_mut()),
@@ -244,6 +246,7 @@ impl Frame {
         self.owner.store(null_mut(), Relaxed);
         self.link.store(0, Relaxed);
         self.position.store(0, Relaxed);
+        self.class.store(0, Relaxed);
         self.ours.store(false, Relaxed);
     }
 }
@@ -385,16 +388,17 @@ impl RawPage {
         self.frame().address >> PAGE_SHIFT
     }
 
-    /// Sets the owner and the position of the page. It has no next page.
+    /// Sets the owner, the position and the class of the page. It has no next page.
     ///
     /// # Safety
     ///
     /// The caller must own the page.
-    pub unsafe fn attach(self, owner: NonNull<()>, position: u32) {
+    pub unsafe fn attach(self, owner: NonNull<()>, position: u32, class: u16) {
         let frame = self.ours("attaches");
         frame.owner.store(owner.as_ptr(), Relaxed);
         frame.link.store(0, Relaxed);
         frame.position.store(position, Relaxed);
+        frame.class.store(class, Relaxed);
     }
 
     /// Takes the owner from the page.
@@ -424,6 +428,15 @@ impl RawPage {
     /// As for [`RawPage::owner`].
     pub unsafe fn position(self) -> u32 {
         self.ours("asks for the position of").position.load(Relaxed)
+    }
+
+    /// Returns the class given to [`RawPage::attach`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`RawPage::owner`].
+    pub unsafe fn class(self) -> u16 {
+        self.ours("asks for the class of").class.load(Relaxed)
     }
 
     /// Returns the page at `position` in the chain of this page, or `None` if there is none.
