@@ -7,7 +7,6 @@
 use core::ops::Range;
 
 use super::class::{ClassGuard, SizeClass};
-use super::geometry::MAX_CHAIN_LIMIT;
 use super::isolated::IsolatedZspage;
 use super::object::Object;
 use super::page_batch::PageBatch;
@@ -33,13 +32,9 @@ enum Step {
 /// How many detached pages are collected before the class lock is dropped to free them.
 const BATCH: usize = 8;
 
-// A batch is freed before a tail is detached, and a tail can add a whole chain to a batch that is
-// almost full.
-const BATCH_ROOM: usize = BATCH + MAX_CHAIN_LIMIT;
-
 // Pages on their way from sources to destinations, or to the page allocator.
 struct Freed<'c> {
-    pages: PageBatch<'c, BATCH_ROOM>,
+    pages: PageBatch<'c>,
     // Pages detached from sources minus pages added to destinations.
     balance: isize,
 }

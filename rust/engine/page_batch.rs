@@ -7,53 +7,44 @@
 
 use super::class::{ClassGuard, SizeClass};
 use super::isolated::IsolatedZspage;
-use crate::sys::page::DetachedPage;
+use crate::sys::page::{DetachedPage, DetachedPages};
 
-/// At most `N` locked pages of one class that are in no zspage.
+/// Locked pages of one class that are in no zspage.
 ///
 /// # Invariants
 ///
 /// All pages were detached from zspages of `class`, under its lock. They go back to zspages of
 /// `class` only, or are freed.
-pub(super) struct PageBatch<'c, const N: usize> {
+pub(super) struct PageBatch<'c> {
     class: &'c SizeClass,
-    // The first `count` are set.
-    pages: [Option<DetachedPage>; N],
-    count: usize,
+    pages: DetachedPages,
 }
 
-impl<'c, const N: usize> PageBatch<'c, N> {
+impl<'c> PageBatch<'c> {
     /// Creates a batch without pages.
     pub(super) fn new(class: &'c SizeClass) -> Self {
         Self {
             class,
-            pages: [const { None }; N],
-            count: 0,
+            pages: DetachedPages::new(),
         }
     }
 
     /// Returns the number of pages.
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.pages.len()
     }
 
-    /// Adds a page that the caller detached from a zspage under `guard`. If there is no room, or if
-    /// `guard` is of another class, the page is leaked.
+    /// Adds a page that the caller detached from a zspage under `guard`. If `guard` is of another
+    /// class, the page is leaked.
     pub(super) fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
-        if !guard.is_of(self.class) {
-            return;
-        }
-        if let Some(slot) = self.pages.get_mut(self.count) {
-            *slot = Some(page);
-            self.count = self.count.saturating_add(1);
+        if guard.is_of(self.class) {
+            self.pages.push(page);
         }
     }
 
     /// Removes a page, to be added to a zspage again.
     pub(super) fn take(&mut self) -> Option<DetachedPage> {
-        let last = self.count.checked_sub(1)?;
-        self.count = last;
-        self.pages.get_mut(last)?.take()
+        self.pages.pop()
     }
 
     /// Drops the class lock, and frees a zspage without pages, and the pages.

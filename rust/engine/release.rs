@@ -14,7 +14,6 @@ use core::ops::Range;
 
 use super::class::{ClassGuard, SizeClass};
 use super::fullness::Group;
-use super::geometry::MAX_CHAIN_LIMIT;
 use super::handle_table::FreeHandles;
 use super::isolated::IsolatedZspage;
 use super::object::Object;
@@ -28,7 +27,7 @@ use crate::sys::work::WorkItem;
 pub(super) struct Unused<'c> {
     handles: FreeHandles,
     zspage: Option<IsolatedZspage<'c>>,
-    pages: PageBatch<'c, 2>,
+    pages: PageBatch<'c>,
     // The `ZS_INUSE_RATIO_0` list may have zspages to free.
     empty_left: bool,
 }
@@ -37,7 +36,7 @@ impl<'c> ClassGuard<'c> {
     /// Detaches the pages of a freed object that hold no other object. Skips pages that are locked.
     ///
     /// The caller must then call [`ClassGuard::fix_fullness_group`] on the zspage.
-    fn detach_unused(&self, freed: &Object<'_>) -> PageBatch<'c, 2> {
+    fn detach_unused(&self, freed: &Object<'_>) -> PageBatch<'c> {
         let mut pages = PageBatch::new(self.class());
         for position in freed.positions() {
             if let Some((page, free_slots)) = freed.zspage().detach_unused(self, position) {
@@ -67,11 +66,7 @@ impl<'c> ClassGuard<'c> {
     }
 
     // Detaches the unused pages of a zspage, and adds them to `pages`. Returns one that is locked.
-    fn detach_all(
-        &self,
-        zspage: &Zspage,
-        pages: &mut PageBatch<'_, MAX_CHAIN_LIMIT>,
-    ) -> Option<PinnedPage> {
+    fn detach_all(&self, zspage: &Zspage, pages: &mut PageBatch<'_>) -> Option<PinnedPage> {
         let contended = zspage.detach_all(self, |page, free_slots| {
             self.page_gone(free_slots);
             pages.add(self, page);
@@ -187,7 +182,7 @@ impl Pool {
             let Some(isolated) = guard.isolate_first(group) else {
                 return freed;
             };
-            let mut pages = PageBatch::<MAX_CHAIN_LIMIT>::new(class);
+            let mut pages = PageBatch::new(class);
             let contended = guard.detach_all(&isolated, &mut pages);
             freed = freed.saturating_add(pages.len());
             let released = if contended.is_none() {

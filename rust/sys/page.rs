@@ -314,6 +314,62 @@ impl From<OwnedPage> for DetachedPage {
     }
 }
 
+/// Detached pages, linked through `struct page`. Dropping it leaks them.
+///
+/// # Invariants
+///
+/// The pages reachable from `first` are `len`. Each was a [`DetachedPage`] that had been in a chain,
+/// and is owned by this value.
+pub struct DetachedPages {
+    first: Option<RawPage>,
+    len: usize,
+}
+
+impl DetachedPages {
+    /// Creates an empty list.
+    pub const fn new() -> Self {
+        Self {
+            first: None,
+            len: 0,
+        }
+    }
+
+    /// Returns the number of pages.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there are no pages.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a page. A page that was never in a chain is leaked.
+    #[inline]
+    pub fn push(&mut self, page: DetachedPage) {
+        if page.is_movable {
+            // SAFETY: The page was a `DetachedPage`: it is zsmalloc's, and nobody else uses its link.
+            unsafe { page.raw.set_next(self.first) };
+            self.first = Some(page.raw);
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    /// Removes the page that was added last.
+    #[inline]
+    pub fn pop(&mut self) -> Option<DetachedPage> {
+        let raw = self.first?;
+        // SAFETY: By the type invariants, the page is zsmalloc's, and nobody else changes its link.
+        self.first = unsafe { raw.next() };
+        self.len = self.len.wrapping_sub(1);
+        // INVARIANT: The page was a `DetachedPage`.
+        Some(DetachedPage {
+            raw,
+            is_movable: true,
+        })
+    }
+}
+
 /// A reference to a page, which may not be in a zspage any more.
 ///
 /// # Invariants
