@@ -51,6 +51,7 @@ impl<'a> Span<'a> {
     }
 
     /// Returns all bytes of the object.
+    #[inline(always)]
     pub(super) fn whole(held: &'a HeldEntry<'_>) -> Option<Self> {
         Some(Self::of_len(held, object_len(held)?))
     }

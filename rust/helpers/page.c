@@ -319,10 +319,10 @@ void *zs_helper_map_address(u64 address)
 }
 
 /*
- * Copy a part of an object. Offsets are multiples of eight, and lengths of four.
- * GCC emits "rep movsq" for such copies, in C zsmalloc as well. clang, which
- * compiles this file for kernels built by either, calls memcpy(), which without
- * FSRM is a loop of moves. Sanitizers instrument memcpy() only.
+ * Copy a part of an object. GCC emits "rep movsq" for such copies, in C zsmalloc
+ * as well. clang, which compiles this file for kernels built by either, calls
+ * memcpy(), which without FSRM is a loop of moves. Sanitizers instrument
+ * memcpy() only.
  */
 static __always_inline void zs_copy(void *to, const void *from, size_t len)
 {
@@ -333,40 +333,35 @@ static __always_inline void zs_copy(void *to, const void *from, size_t len)
 	asm volatile("rep movsq"
 		     : "+D" (to), "+S" (from), "+c" (words)
 		     : : "memory");
-	if (len & sizeof(u32))
-		*(u32 *)to = *(const u32 *)from;
+	if (len & sizeof(u32)) {
+		put_unaligned(get_unaligned((u32 *)from), (u32 *)to);
+		to += sizeof(u32);
+		from += sizeof(u32);
+	}
+	/* Only obj_read and obj_write copy other lengths. */
+	if (likely(!(len & 3)))
+		return;
+	if (len & sizeof(u16)) {
+		put_unaligned(get_unaligned((u16 *)from), (u16 *)to);
+		to += sizeof(u16);
+		from += sizeof(u16);
+	}
+	if (len & 1)
+		*(u8 *)to = *(u8 *)from;
 #else
 	memcpy(to, from, len);
 #endif
 }
 
-/* Copy any number of bytes, with any alignment. */
-static __always_inline void zs_copy_bytes(void *to, const void *from, size_t len)
-{
-	size_t done = len & ~7UL;
-
-	zs_copy(to, from, done);
-	if (len & sizeof(u32)) {
-		put_unaligned(get_unaligned((u32 *)(from + done)), (u32 *)(to + done));
-		done += sizeof(u32);
-	}
-	if (len & sizeof(u16)) {
-		put_unaligned(get_unaligned((u16 *)(from + done)), (u16 *)(to + done));
-		done += sizeof(u16);
-	}
-	if (len & 1)
-		*(u8 *)(to + done) = *(u8 *)(from + done);
-}
-
 void zs_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
 {
-	zs_copy_bytes(to, page_address(page) + offset, len);
+	zs_copy(to, page_address(page) + offset, len);
 }
 
 void zs_helper_page_write(struct page *page, size_t offset, const void *from,
 			  size_t len)
 {
-	zs_copy_bytes(page_address(page) + offset, from, len);
+	zs_copy(page_address(page) + offset, from, len);
 	flush_dcache_page(page);
 }
 
