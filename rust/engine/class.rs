@@ -17,6 +17,7 @@ use super::handle_table::{FreeHandles, HandleEntries, HandleTable};
 use super::layout::Layout;
 use super::lists::FullnessLists;
 use super::shared::Shared;
+use super::sheaf::Sheaf;
 use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sys::page::PAGE_SIZE;
 use crate::sys::prelude::*;
@@ -26,11 +27,6 @@ use crate::sys::spinlock::{LockClass, SpinGuard, SpinLock};
 ///
 /// Large batches make writes to the table rare. Small batches keep a small pool small.
 const HANDLE_BATCH: Range<usize> = 8..64;
-
-/// A class keeps unused pages while no more than one in `KEPT_SHARE` of its slots is free, and no
-/// more than `KEPT_SLOTS` slots are. The next allocations will need these pages.
-const KEPT_SHARE: usize = 8;
-const KEPT_SLOTS: usize = 64;
 
 /// A counter that is written under the class lock and read without it.
 pub struct Counter(AtomicUsize);
@@ -64,6 +60,7 @@ struct ClassState {
     #[pin]
     lists: FullnessLists,
     handles: FreeHandles,
+    sheaf: Sheaf,
 }
 
 /// The zspages of one object size.
@@ -72,15 +69,11 @@ pub struct SizeClass {
     shape: ClassShape,
     grouping: Grouping,
     location_flags: ObjLocation,
-    // The value of `Zspage::present` with no page missing.
-    all_present: u16,
     layout: Layout,
     shared: Arc<Shared>,
     objs_allocated: Counter,
     objs_inuse: Counter,
     pages: Counter,
-    // The class keeps unused pages while at least this many objects are in use. Never zero.
-    keep_from: Counter,
     #[pin]
     state: SpinLock<ClassState>,
 }
@@ -114,16 +107,15 @@ impl SizeClass {
             shape,
             grouping: Grouping::new(shape.objs),
             location_flags: ObjLocation::of_class(shape.is_huge()),
-            all_present: 1u32.wrapping_shl(shape.pages.into()).wrapping_sub(1) as u16,
             layout,
             shared,
             objs_allocated: Counter::new(),
             objs_inuse: Counter::new(),
             pages: Counter::new(),
-            keep_from: Counter::new(),
             state <- SpinLock::new(LockClass::Outer, pin_init!(ClassState {
                 lists <- FullnessLists::new(),
                 handles: FreeHandles::new(),
+                sheaf: Sheaf::new(),
             })),
         })
     }
@@ -145,11 +137,6 @@ impl SizeClass {
         self.location_flags
     }
 
-    #[inline]
-    pub(super) fn all_present(&self) -> u16 {
-        self.all_present
-    }
-
     /// Returns the data that all classes of the pool share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
@@ -163,6 +150,16 @@ impl SizeClass {
     #[inline(always)]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Returns the number of slots with all of their pages present. Any context.
+    pub(super) fn objs_allocated(&self) -> usize {
+        self.objs_allocated.get()
+    }
+
+    /// Returns the number of objects that were freed and are kept for `malloc`. Takes the class lock.
+    pub fn in_sheaf(&self) -> usize {
+        self.lock().sheaf().len()
     }
 
     /// Returns the number of pages in the class. Any context.
@@ -308,6 +305,12 @@ impl<'a> ClassGuard<'a> {
         self.class.count_pages(-1);
     }
 
+    /// Returns the objects that were freed and are kept for `malloc`.
+    #[inline(always)]
+    pub(super) fn sheaf(&self) -> &Sheaf {
+        &self.state.sheaf
+    }
+
     /// Returns the free handles of the class.
     pub(super) fn handles(&self) -> &FreeHandles {
         &self.state.handles
@@ -325,20 +328,14 @@ impl<'a> ClassGuard<'a> {
         self.class.objs_inuse.sub(1);
     }
 
-    /// Returns whether the class keeps unused pages for now.
-    #[inline(always)]
-    pub(super) fn keeps_pages(&self) -> bool {
-        self.class.objs_inuse.get() >= self.class.keep_from.get()
-    }
-
     // Sets the number of slots whose pages are present.
     fn set_slots(&self, slots: usize) {
-        let kept = (slots / KEPT_SHARE).min(KEPT_SLOTS);
         self.class.objs_allocated.set(slots);
-        self.class.keep_from.set(slots.wrapping_sub(kept).max(1));
+        self.sheaf().set_slots(slots);
     }
 
     /// Returns whether the class has no object.
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
         self.class.objs_inuse.get() == 0
     }

@@ -46,11 +46,13 @@ impl Pool {
         if class.freeable_pages() == 0 {
             return Compacted::default();
         }
-        // Unused pages that the class kept are free to go.
-        let released = self.release_empty(class);
+        let released = self
+            .release_sheaf(class, true)
+            .saturating_add(self.release_empty(class));
         let mut compactor = Compactor::new(self, class);
         compactor.empty_zspages();
         let handles = compactor.guard.take_handles();
+        compactor.guard.open_sheaf();
         let mut done = compactor.finish();
         self.give_back_handles(handles);
         done.pages = done.pages.saturating_add(released);

@@ -183,7 +183,7 @@ impl<'c> Compactor<'c> {
             guard.putback_zspage(isolated);
             return;
         }
-        // A page freed while it was isolated may have been kept.
+        // A page may have been locked when its last object was freed.
         let objs = usize::from(guard.class().shape().objs);
         guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(guard, page));
         self.pool.putback_empty_zspage(guard, isolated);

@@ -13,6 +13,8 @@
 //! +---------+--------------+------------------+-------+-------+
 //! |    0    |  generation  |    next free     |  01   |   0   |   free
 //! +---------+--------------+------------------+-------+-------+
+//! |    1    |  generation  | physical address |  01   | spans |   free, in the sheaf of its class
+//! +---------+--------------+------------------+-------+-------+
 //! ```
 //!
 //! Objects are aligned to eight bytes. The lowest three bits of an address are used for the state and
@@ -32,14 +34,19 @@
 //! from          to            by
 //! ============  ============  ===============================================================
 //! free          live          `malloc`, of an entry that the class owns; holds the class lock
+//! in sheaf      live          `malloc`, with the next generation; holds the class lock
 //! live          read-locked   readers and writers of the object, and `map`
 //! read-locked   live          the last of these
 //! live          moving        compaction and migration; they trylock, holding the class lock
 //! moving        live          compaction and migration, still holding the class lock
 //! live          locked        `free`; it holds no lock
 //! locked        live          `free`, if it refuses the handle
-//! locked        free          `free`, holding the class lock
+//! locked        in sheaf      `free`, holding the class lock
+//! in sheaf      free          `free` and others that empty the sheaf; they hold the class lock
+//! in sheaf      live          the same, if the handle after the object was overwritten
 //! ============  ============  ===============================================================
+//!
+//! An entry in a sheaf is free to all but the holder of the class lock: see [`super::sheaf`].
 //!
 //! Nobody waits for readers: compaction and migration leave the object alone, and `free` refuses
 //! it. Only a reader too many waits, as the field holds [`MAX_READERS`]. Readers wait for an
@@ -66,6 +73,8 @@ const STATE_MASK: u64 = 6;
 const FREE: u64 = 2;
 const LOCKED: u64 = 4;
 const MOVING: u64 = 6;
+// Readers of a free entry: its object is in a sheaf.
+const IN_SHEAF: u64 = FREE | READER;
 
 // The highest bits, so that a sum or a difference that does not fit overflows.
 const READER: u64 = 1 << 62;
@@ -239,11 +248,11 @@ impl<'a> HandleEntry<'a> {
         self.0
     }
 
-    /// Returns the contents of a free entry, or `None` if it is live.
+    /// Returns the contents of a free entry, or `None` if it is live or in a sheaf.
     #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
-        (bits & STATE_MASK == FREE).then_some(FreeLink {
+        (bits & (STATE_MASK | READERS_MASK) == FREE).then_some(FreeLink {
             next: (bits >> NEXT_SHIFT) as u32,
             generation: Generation::of(bits),
         })
@@ -383,14 +392,18 @@ impl<'a> HandleEntry<'a> {
 
     /// Locks the entry in order to move its object, if that is at `location`.
     ///
-    /// The caller holds the class lock until it calls [`HandleEntry::moved_to`].
+    /// The caller holds the class lock until it calls [`HandleEntry::moved_to`]. Nobody else looks at
+    /// an entry in a sheaf, so that is not changed.
     #[inline]
     pub fn try_lock_to_move(self, location: ObjLocation) -> Result<(), Refused> {
         let bits = self.0.load(Relaxed);
-        if bits & STATE_MASK == FREE || ObjLocation::in_entry(bits) != location {
+        if bits & (STATE_MASK | READERS_MASK) == FREE || ObjLocation::in_entry(bits) != location {
             return Err(Refused::Moved);
         }
         if bits & (STATE_MASK | READERS_MASK) != 0 {
+            if bits & (STATE_MASK | READERS_MASK) == IN_SHEAF {
+                return Ok(());
+            }
             return Err(Refused::Busy);
         }
         self.0
@@ -403,8 +416,54 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn moved_to(self, location: ObjLocation) {
         // The caller has the entry locked, so nobody else changes it.
-        let generation = Generation::of(self.0.load(Relaxed));
-        self.0.store(location.0 | generation.0, Release);
+        let bits = self.0.load(Relaxed);
+        let kept = match bits & STATE_MASK {
+            FREE => GENERATION_MASK | STATE_MASK | READERS_MASK,
+            _ => GENERATION_MASK,
+        };
+        self.0.store(location.0 | (bits & kept), Release);
+    }
+
+    /// Frees an entry that [`HandleEntry::try_lock`] locked, for the sheaf of its class. The entry
+    /// keeps the location and the generation. The caller holds the class lock.
+    #[inline]
+    pub fn to_sheaf(self) {
+        lockdep::entry_released();
+        let bits = self.0.load(Relaxed);
+        self.0.store(bits ^ (LOCKED | IN_SHEAF), Relaxed);
+    }
+
+    /// Makes an entry from a sheaf live, with the next generation, which it returns. The caller holds
+    /// the class lock, and has checked in [`HandleEntry::to_sheaf`] that there is a next one.
+    ///
+    /// Returns `None`, and changes nothing, if the entry is not in a sheaf.
+    #[inline(always)]
+    pub fn reuse(self) -> Option<Generation> {
+        let bits = self.0.load(Relaxed);
+        if bits & (STATE_MASK | READERS_MASK) != IN_SHEAF {
+            return None;
+        }
+        let bits = (bits ^ IN_SHEAF).wrapping_add(GENERATION_ONE);
+        self.0.store(bits, Release);
+        Some(Generation::of(bits))
+    }
+
+    /// Returns the location of the object and the generation of the handle that was freed, if the
+    /// entry is in a sheaf.
+    #[inline]
+    pub fn in_sheaf(self) -> Option<(ObjLocation, Generation)> {
+        let bits = self.0.load(Relaxed);
+        (bits & (STATE_MASK | READERS_MASK) == IN_SHEAF)
+            .then_some((ObjLocation::in_entry(bits), Generation::of(bits)))
+    }
+
+    /// Makes an entry from a sheaf live again, with its old generation: the object is not freed. The
+    /// caller holds the class lock.
+    pub fn restore(self) {
+        let bits = self.0.load(Relaxed);
+        if bits & (STATE_MASK | READERS_MASK) == IN_SHEAF {
+            self.0.store(bits ^ IN_SHEAF, Release);
+        }
     }
 
     /// Unlocks an entry that [`HandleEntry::try_lock`] locked. Returns the location of the object.

@@ -19,7 +19,6 @@ use core::cell::Cell;
 use super::handle_entry::{FreeLink, Generation, HandleEntry, GENERATION_BITS};
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::sys::boxed::{RcuBox, Retired, ZeroBox};
-use crate::sys::lockdep;
 use crate::sys::prelude::*;
 use crate::sys::sched::RcuRead;
 use crate::sys::spinlock::{LockClass, SpinLock};
@@ -57,7 +56,7 @@ pub struct Handle(u64);
 
 impl Handle {
     #[inline]
-    fn new(index: u32, generation: Generation) -> Self {
+    pub(super) fn new(index: u32, generation: Generation) -> Self {
         Self(generation.bits() | (u64::from(index) << ALIGN_BITS))
     }
 
@@ -136,13 +135,12 @@ impl FreeHandles {
         Some((Handle::new(index, link.generation), entry))
     }
 
-    /// Frees the entry of `handle`, which the caller has locked, and adds it to the chain.
+    /// Frees the entry of `handle`, which the caller took from the sheaf, and adds it to the chain.
     ///
     /// The entry goes to the front, as it is in the cache. Once it has used all generations it goes
     /// to the tail, to delay the reuse of stale handles.
     #[inline(always)]
     pub fn push_retired(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
-        lockdep::entry_released();
         match handle.generation().next() {
             Some(next) if next != entries.first_generation() => self.push_with(handle, entry, next),
             next => self.push_rarely(entries, handle, entry, next.unwrap_or(Generation::FIRST)),
@@ -257,6 +255,10 @@ impl Default for FreeHandles {
 
 // Tables start with different generations: a handle of one pool rarely matches an entry of another.
 fn first_generation() -> Generation {
+    // A model must do the same in each execution.
+    if cfg!(loom) {
+        return Generation::FIRST;
+    }
     // Not from `sys`: loom's atomics cannot be static.
     use core::sync::atomic::AtomicUsize;
     static TABLES: AtomicUsize = AtomicUsize::new(1);
@@ -335,6 +337,13 @@ impl<'a> HandleEntries<'a> {
     #[inline]
     pub fn entry_of(self, in_object: u32) -> Option<HandleEntry<'a>> {
         self.at(in_object as usize)
+    }
+
+    /// Returns whether the entry of `handle` can be used again before others were.
+    #[inline(always)]
+    pub(super) fn has_next_generation(self, handle: Handle) -> bool {
+        let next = handle.generation().next();
+        next.is_some_and(|next| next != self.first_generation())
     }
 
     #[inline]

@@ -142,6 +142,17 @@ impl<'c> ClassGuard<'c> {
         self.isolate_zspage(self.lists().list(group).front()?)
     }
 
+    /// Isolates a zspage without pages on the `ZS_INUSE_RATIO_0` list.
+    pub(super) fn isolate_without_pages(&self) -> Option<IsolatedZspage<'c>> {
+        let mut empty = self.lists().list(Group::EMPTY).iter();
+        self.isolate_zspage(empty.find(|zspage| zspage.page_count() == 0)?)
+    }
+
+    /// Returns whether the `ZS_INUSE_RATIO_0` list has a zspage.
+    pub(super) fn has_empty_zspages(&self) -> bool {
+        !self.lists().list(Group::EMPTY).is_empty()
+    }
+
     /// Moves a changed zspage to the list it belongs on. Does nothing if it is isolated.
     #[inline(always)]
     pub fn fix_fullness_group(&self, zspage: &Zspage) {

@@ -9,13 +9,13 @@ use super::handle_entry::{Generation, HandleEntry, ObjLocation, Refused};
 use super::zspage::Zspage;
 use crate::sys::page::ZsPage;
 
-/// An entry that this context has locked, for reading or exclusively.
+/// An entry that this context has locked, for reading or exclusively, or by the lock of its class.
 ///
 /// # Invariants
 ///
-/// The entry is in the table of a pool, live, and locked by the owner of this value. `location` is
-/// the one that it holds. So an object is there. It is neither moved nor freed, and its pages stay
-/// in its zspage.
+/// The entry is in the table of a pool. It is live, and locked by the owner of this value, or it is
+/// in the sheaf of a class whose lock is held for `'a`. `location` is the one that it holds. So an
+/// object is there. It is neither moved nor freed, and its pages stay in its zspage.
 pub(super) struct HeldEntry<'a> {
     entry: HandleEntry<'a>,
     location: ObjLocation,
@@ -88,6 +88,53 @@ impl<'a> Deref for LockedEntry<'a> {
     #[inline]
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+/// An entry in the sheaf of a class, whose lock is held.
+pub(super) struct SheafEntry<'a> {
+    held: HeldEntry<'a>,
+    generation: Generation,
+}
+
+impl<'a> SheafEntry<'a> {
+    /// Wraps an entry in the sheaf of a class. Returns `None` if it is in no sheaf.
+    ///
+    /// # Safety
+    ///
+    /// If the entry is in a sheaf, the lock of its class must be held for `'a`.
+    #[inline]
+    pub(super) unsafe fn new(entry: HandleEntry<'a>) -> Option<Self> {
+        let (location, generation) = entry.in_sheaf()?;
+        // INVARIANT: `entry` is in a sheaf, whose class is locked for `'a` (safety requirement).
+        let held = HeldEntry { entry, location };
+        Some(Self { held, generation })
+    }
+
+    /// Returns the generation of the handle that was freed.
+    #[inline]
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Makes the entry live again.
+    pub(super) fn restore(self) {
+        self.held.entry.restore();
+    }
+
+    /// Returns the entry, which is to be freed.
+    #[inline]
+    pub(super) fn into_entry(self) -> HandleEntry<'a> {
+        self.held.entry
+    }
+}
+
+impl<'a> Deref for SheafEntry<'a> {
+    type Target = HeldEntry<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.held
     }
 }
 

@@ -45,11 +45,15 @@ impl ClassGuard<'_> {
         Ok(())
     }
 
-    /// Allocates an object in the fullest zspage that has a free slot, and a handle for it.
+    /// Allocates the object that was freed last. If the sheaf is empty, allocates one in the fullest
+    /// zspage that has a free slot, and a handle for it.
     ///
     /// On error nothing is allocated.
     #[inline(always)]
     pub(super) fn malloc(&self, table: &HandleTable) -> Result<Handle, Missing> {
+        if let Some(handle) = self.reuse(table) {
+            return Ok(handle);
+        }
         if self.needs_handles() {
             self.refill_handles(table).map_err(Missing::Handles)?;
         }

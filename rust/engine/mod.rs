@@ -38,5 +38,6 @@ mod page_batch;
 pub mod pool;
 mod release;
 mod shared;
+mod sheaf;
 pub mod slots;
 pub mod zspage;

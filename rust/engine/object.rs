@@ -7,7 +7,7 @@ use core::ops::Range;
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::HANDLE_SIZE;
 use super::handle_entry::ObjLocation;
-use super::locked_entry::LockedEntry;
+use super::locked_entry::HeldEntry;
 use super::zspage::Zspage;
 use crate::sys::chain::Chain;
 use crate::sys::page::{PageWord, ZsPage, PAGE_SHIFT, PAGE_SIZE};
@@ -18,9 +18,11 @@ pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
     chain: &'a Chain,
-    // The location of the first byte, its page, and the page that the object continues on.
+    // The location of the first byte, its page, the position of that, and the page that the object
+    // continues on.
     location: ObjLocation,
     page: ZsPage<'a>,
+    position: u32,
     next: Option<ZsPage<'a>>,
     index: usize,
 }
@@ -79,39 +81,12 @@ impl<'a> Object<'a> {
     ) -> Option<Self> {
         let class = guard.class();
         let start = class.layout().offset(index);
-        let page = chain.find((start >> PAGE_SHIFT) as u32)?;
+        let position = (start >> PAGE_SHIFT) as u32;
+        let page = chain.find(position)?;
         let offset = start & (PAGE_SIZE - 1);
         let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
         let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
         let location = class.location_flags().at(address, spans);
-        Self::new(class, zspage, chain, page, location, index)
-    }
-
-    /// Returns the object of a locked entry. Returns `None` if it is not of the class of `guard`.
-    #[inline(always)]
-    pub(super) fn of_entry(guard: &'a ClassGuard<'_>, entry: &LockedEntry<'_>) -> Option<Self> {
-        // SAFETY: The zspage exists while the entry is locked. `chain` checks that it is of the
-        // class of `guard`. Then it exists for `'a`: a zspage of the class is freed only with the
-        // guard consumed or borrowed exclusively (`IsolatedZspage`).
-        let zspage: &'a Zspage = unsafe { &*core::ptr::from_ref(entry.zspage()?) };
-        let chain = zspage.chain(guard)?;
-        let (page, location) = (chain.seek(entry.page())?, entry.location());
-        let class = guard.class();
-        let start = (page.position() as usize) << PAGE_SHIFT;
-        let index = class.layout().index_at(start | location.offset());
-        Self::new(class, zspage, chain, page, location, index)
-    }
-
-    // `page` is the one that `chain` found last.
-    #[inline(always)]
-    fn new(
-        class: &'a SizeClass,
-        zspage: &'a Zspage,
-        chain: &'a Chain,
-        page: ZsPage<'a>,
-        location: ObjLocation,
-        index: usize,
-    ) -> Option<Self> {
         let next = if location.spans() {
             Some(chain.next_of_found()?)
         } else {
@@ -123,6 +98,36 @@ impl<'a> Object<'a> {
             chain,
             location,
             page,
+            position,
+            next,
+            index,
+        })
+    }
+
+    /// Returns the object of an entry. Returns `None` if it is not of the class of `guard`.
+    #[inline(always)]
+    pub(super) fn of_entry(guard: &'a ClassGuard<'_>, entry: &HeldEntry<'_>) -> Option<Self> {
+        // SAFETY: The zspage exists while the entry is held. `chain` checks that it is of the
+        // class of `guard`. Then it exists for `'a`: a zspage of the class is freed only with the
+        // guard consumed or borrowed exclusively (`IsolatedZspage`).
+        let zspage: &'a Zspage = unsafe { &*core::ptr::from_ref(entry.zspage()?) };
+        let chain = zspage.chain(guard)?;
+        let (page, location) = (chain.own(entry.page())?, entry.location());
+        let (class, position) = (guard.class(), page.position());
+        let start = (position as usize) << PAGE_SHIFT;
+        let index = class.layout().index_at(start | location.offset());
+        let next = if location.spans() {
+            Some(chain.next(page)?)
+        } else {
+            None
+        };
+        Some(Self {
+            class,
+            zspage,
+            chain,
+            location,
+            page,
+            position,
             next,
             index,
         })
@@ -143,13 +148,6 @@ impl<'a> Object<'a> {
     #[inline]
     fn offset(&self) -> usize {
         self.location.offset()
-    }
-
-    /// Returns the positions of the pages of the object, one or two.
-    #[inline]
-    pub(super) fn positions(&self) -> Range<u32> {
-        let first = self.page.position();
-        first..first.wrapping_add(if self.next.is_some() { 2 } else { 1 })
     }
 
     /// Returns the slot of the object.
@@ -199,35 +197,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Frees the slot of the object in its zspage.
+    /// Frees the slot of the object in its zspage. Returns a bitmap of the positions of its pages.
     #[inline(always)]
-    pub(super) fn release(&self) {
+    pub(super) fn release(&self) -> u32 {
         self.zspage.release(self.index);
-    }
-
-    /// Returns whether objects next to this one are in use on all of its pages.
-    #[inline(always)]
-    pub(super) fn keeps_its_pages(&self) -> bool {
-        let (zspage, start) = (self.zspage, self.offset());
-        let size = self.class.shape().size as usize;
-        let end = start.wrapping_add(size);
-        // A neighbour is on another page if this object begins or ends at a page boundary.
-        let next = self.index.wrapping_add(1);
-        let before = start != 0 && zspage.is_taken(self.index.wrapping_sub(1));
-        let after = end & (PAGE_SIZE - 1) != 0
-            && next < usize::from(self.class.shape().objs)
-            && zspage.is_taken(next);
-        if zspage.is_complete() {
-            return keeps(before, after, end);
-        }
-        // A neighbour is in use if its slot is taken, and the other page that it spans is present.
-        let position = self.page.position() as usize;
-        let last = position.wrapping_add(usize::from(end > PAGE_SIZE));
-        let before = before && (start >= size || zspage.is_present(position.wrapping_sub(1)));
-        let after = after
-            && ((end & (PAGE_SIZE - 1)).wrapping_add(size) <= PAGE_SIZE
-                || zspage.is_present(last.wrapping_add(1)));
-        keeps(before, after, end)
+        let pages = if self.next.is_some() { 3u32 } else { 1 };
+        pages.wrapping_shl(self.position)
     }
 
     /// Copies the object, including the handle after it, to `to`, an object of the same class.
@@ -262,15 +237,5 @@ impl<'a> Object<'a> {
                 (to_page, to_offset) = (next, 0);
             }
         }
-    }
-}
-
-// Returns whether the previous or the next object, or both together, touch all pages of this one.
-#[inline(always)]
-fn keeps(before: bool, after: bool, end: usize) -> bool {
-    if end <= PAGE_SIZE {
-        before || after
-    } else {
-        before && after
     }
 }

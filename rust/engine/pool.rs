@@ -20,7 +20,6 @@ use super::handle_table::{FreeHandles, Handle, HandleTable};
 use super::isolated::NewZspage;
 use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
-use super::object::Object;
 use super::shared::Shared;
 use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{
@@ -258,22 +257,18 @@ impl Pool {
             return Err(BadHandle::Mismatch);
         };
         let guard = class.lock();
-        let object = Object::of_entry(&guard, &locked);
-        let Some(object) = object.filter(|object| object.handle() == handle.in_object()) else {
-            locked.unlock();
-            return Err(BadHandle::Mismatch);
-        };
-        let entry = locked.into_entry();
-        guard.handles().push_retired(entries, handle, entry);
-        object.release();
-        guard.object_freed();
-        if (guard.keeps_pages() || object.keeps_its_pages()) && !guard.has_spare_handles() {
-            guard.fix_fullness_group(object.zspage());
-        } else if let Some(unused) = self.take_unused(&guard, &object) {
-            drop(no_preemption);
-            self.unlock_and_free(guard, unused);
+        match guard.free(entries, handle, locked) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                drop(no_preemption);
+                self.flush_freed(guard, handle)
+            }
+            Err(locked) => {
+                drop(guard);
+                locked.unlock();
+                Err(BadHandle::Mismatch)
+            }
         }
-        Ok(())
     }
 
     /// Leaves empty zspages to the deferred-free work.
@@ -361,6 +356,7 @@ impl PinnedDrop for Pool {
     fn drop(self: Pin<&mut Self>) {
         self.deferred_free.flush();
         for class in self.classes() {
+            self.release_sheaf(class, true);
             let zspages = class.stats().zspages;
             for (group, _) in zspages.iter().enumerate().filter(|(_, &count)| count != 0) {
                 report::group_not_empty(class.shape().size, group);

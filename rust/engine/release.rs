@@ -2,10 +2,9 @@
 
 //! Releasing pages, zspages and handles that a class no longer needs.
 //!
-//! A page is freed when no object is on it, unless its class keeps it. A zspage is freed when it
-//! has no page. Both leave the class under its lock and are freed without it. A locked page stays
-//! in its zspage. An empty zspage with pages that are locked or kept goes on the `ZS_INUSE_RATIO_0`
-//! list. It stays there until `malloc` uses it, or until the last object of its class is freed,
+//! A page is freed when no object is on it, not even one in the sheaf of its class. A zspage is freed
+//! when it has no page. Both leave the class under its lock. Pages are freed without it. A locked page
+//! stays in its zspage. An empty zspage with locked pages goes on the `ZS_INUSE_RATIO_0` list. It stays there until `malloc` uses it, or until the last object of its class is freed,
 //! compaction runs, or the deferred-free work does.
 
 #![forbid(unsafe_code)]
@@ -13,40 +12,17 @@
 use core::ops::Range;
 
 use super::class::{ClassGuard, SizeClass};
+use super::events::BadHandle;
 use super::fullness::Group;
-use super::handle_table::FreeHandles;
+use super::handle_table::{FreeHandles, Handle};
 use super::isolated::IsolatedZspage;
-use super::object::Object;
 use super::page_batch::PageBatch;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::page::{DetachedPage, PinnedPage};
 use crate::sys::work::WorkItem;
 
-// What a class no longer needs.
-pub(super) struct Unused<'c> {
-    handles: FreeHandles,
-    zspage: Option<IsolatedZspage<'c>>,
-    pages: PageBatch<'c>,
-    // The `ZS_INUSE_RATIO_0` list may have zspages to free.
-    empty_left: bool,
-}
-
 impl<'c> ClassGuard<'c> {
-    /// Detaches the pages of a freed object that hold no other object. Skips pages that are locked.
-    ///
-    /// The caller must then call [`ClassGuard::fix_fullness_group`] on the zspage.
-    fn detach_unused(&self, freed: &Object<'_>) -> PageBatch<'c> {
-        let mut pages = PageBatch::new(self.class());
-        for position in freed.positions() {
-            if let Some((page, free_slots)) = freed.zspage().detach_unused(self, position) {
-                self.page_gone(free_slots);
-                pages.add(self, page);
-            }
-        }
-        pages
-    }
-
     /// Returns the last slot in use in `slots` and below `end`. Detaches the unused pages after it
     /// that hold no part of a slot outside `slots`, and passes each to `release`. Skips pages that
     /// are locked.
@@ -65,6 +41,15 @@ impl<'c> ClassGuard<'c> {
         })
     }
 
+    // Frees the zspages without pages on the `ZS_INUSE_RATIO_0` list. Returns whether zspages with
+    // pages, which are locked, are left there.
+    fn free_without_pages(&mut self) -> bool {
+        while let Some(isolated) = self.isolate_without_pages() {
+            isolated.free(self);
+        }
+        self.has_empty_zspages()
+    }
+
     // Detaches the unused pages of a zspage, and adds them to `pages`. Returns one that is locked.
     fn detach_all(&self, zspage: &Zspage, pages: &mut PageBatch<'_>) -> Option<PinnedPage> {
         let contended = zspage.detach_all(self, |page, free_slots| {
@@ -76,56 +61,58 @@ impl<'c> ClassGuard<'c> {
 }
 
 impl Pool {
-    // Takes what a class no longer needs after `object` was freed, or returns `None`.
+    // Flushes the sheaf after `free` of `handle` demanded it, and drops the class lock. Returns an
+    // error if the object of that handle is refused. Reports all others that are.
     #[inline(never)]
-    pub(super) fn take_unused<'c>(
+    pub(super) fn flush_freed(
         &self,
-        guard: &ClassGuard<'c>,
-        object: &Object<'_>,
-    ) -> Option<Unused<'c>> {
-        let zspage = object.zspage();
-        let pages = if guard.keeps_pages() || object.keeps_its_pages() {
-            PageBatch::new(guard.class())
-        } else {
-            guard.detach_unused(object)
-        };
-        let handles = guard.take_spare_handles(self.table());
-        if zspage.inuse() != 0 {
-            guard.fix_fullness_group(zspage);
-            if pages.len() == 0 && handles.is_empty() {
-                return None;
+        guard: ClassGuard<'_>,
+        handle: Handle,
+    ) -> Result<(), BadHandle> {
+        let count = guard.flush_count(guard.entries(self.table()), handle);
+        let mut result = Ok(());
+        self.flush_sheaf(guard, count, |refused| {
+            if refused == handle {
+                result = Err(BadHandle::Mismatch);
+            } else {
+                self.report(refused, "zs_free", BadHandle::Mismatch);
             }
-        }
-        let mut unused = Unused {
-            handles,
-            zspage: None,
-            pages,
-            empty_left: guard.is_empty(),
-        };
-        if zspage.inuse() == 0 {
-            // If it is isolated already, compaction frees it.
-            match guard.isolate_zspage(zspage) {
-                Some(isolated) if isolated.page_count() == 0 => unused.zspage = Some(isolated),
-                // A page was kept or is locked.
-                Some(isolated) => {
-                    guard.putback_zspage(isolated);
-                    unused.empty_left = true;
-                }
-                None => {}
-            }
-        }
-        Some(unused)
+        });
+        result
     }
 
-    // Drops the class lock, and frees what `take_unused` took.
-    #[inline(never)]
-    pub(super) fn unlock_and_free(&self, guard: ClassGuard<'_>, mut unused: Unused<'_>) {
+    // Flushes the `count` oldest objects of the sheaf, drops the class lock, and frees what the class
+    // no longer needs. Returns the number of pages freed.
+    fn flush_sheaf(
+        &self,
+        mut guard: ClassGuard<'_>,
+        count: usize,
+        refuse: impl FnMut(Handle),
+    ) -> usize {
         let class = guard.class();
-        unused.pages.unlock_and_free(guard, unused.zspage);
-        self.give_back_handles(unused.handles);
-        if unused.empty_left {
-            self.release_empty(class);
+        let mut pages = PageBatch::new(class);
+        let emptied = guard.flush(self.table(), count, &mut pages, refuse);
+        let empty_left = (emptied && guard.free_without_pages()) || guard.is_empty();
+        let handles = guard.take_spare_handles(self.table());
+        let freed = pages.len();
+        pages.unlock_and_free(guard, None);
+        self.give_back_handles(handles);
+        if empty_left {
+            return freed.saturating_add(self.release_empty(class));
         }
+        freed
+    }
+
+    // Empties the sheaf of a class. With `close`, keeps it closed. Returns the number of pages freed.
+    pub(super) fn release_sheaf(&self, class: &SizeClass, close: bool) -> usize {
+        let guard = class.lock();
+        if close {
+            guard.close_sheaf();
+        }
+        let count = guard.sheaf().len();
+        self.flush_sheaf(guard, count, |refused| {
+            self.report(refused, "zs_free", BadHandle::Mismatch);
+        })
     }
 
     // Returns entries to the table. The work trims the table if all entries are unused now.
@@ -139,6 +126,7 @@ impl Pool {
     #[cold]
     pub(super) fn reclaim_handles(&self) {
         for class in self.classes() {
+            self.release_sheaf(class, false);
             let handles = class.lock().take_handles();
             self.give_back_handles(handles);
         }

@@ -96,7 +96,7 @@ impl SlotMap {
     }
 
     /// Returns whether any slot in the range is taken.
-    #[inline]
+    #[inline(always)]
     pub fn any_taken(&self, range: Range<usize>) -> bool {
         self.masks(range)
             .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
@@ -111,7 +111,7 @@ impl SlotMap {
     }
 
     // Returns the words that a range covers, each with the slot of its lowest bit and a mask.
-    #[inline]
+    #[inline(always)]
     fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &AtomicU64, u64)> + '_ {
         let mut start = range.start;
         core::iter::from_fn(move || {

@@ -258,6 +258,12 @@ impl Zspage {
         }
     }
 
+    // Returns whether no object is on the page at `position`, which is present.
+    #[inline(always)]
+    fn is_unused(&self, position: u32) -> bool {
+        !self.slots.any_taken(self.backed_slots(position as usize))
+    }
+
     /// Frees all slots, so that the pages can be detached. The objects in them are lost, and their
     /// handles must not be used any more.
     pub(super) fn forget_objects(&self) {
@@ -273,18 +279,6 @@ impl Zspage {
                 .inuse()
                 .wrapping_mul(FREE_ONE.wrapping_sub(INUSE_ONE)),
         );
-    }
-
-    /// Returns whether a slot is taken. If no page is missing, that means in use.
-    #[inline(always)]
-    pub(super) fn is_taken(&self, index: usize) -> bool {
-        self.slots.is_taken(index)
-    }
-
-    /// Returns whether no page is missing.
-    #[inline(always)]
-    pub(super) fn is_complete(&self) -> bool {
-        self.present.load(Relaxed) == self.class().all_present()
     }
 
     // Returns the last object in use among `slots`.
@@ -377,7 +371,7 @@ impl Zspage {
         position: u32,
     ) -> Option<(DetachedPage, usize)> {
         let chain = self.chain(guard)?;
-        if self.slots.any_taken(self.backed_slots(position as usize)) {
+        if !self.is_unused(position) {
             return None;
         }
         let prev = self.prev_page(chain, position)?;
@@ -397,8 +391,8 @@ impl Zspage {
         prev: ZsPage<'_>,
         page: ZsPage<'_>,
     ) -> Result<(DetachedPage, usize), Stays> {
-        let locked = page.try_lock().ok_or(Stays::Locked)?;
         let position = page.position();
+        let locked = page.try_lock().ok_or(Stays::Locked)?;
         // Slots that touch the page and lack another page are taken already.
         let backed = self.backed_slots(position as usize);
         let free_slots = backed.end.saturating_sub(backed.start);

@@ -351,16 +351,23 @@ static void overwritten_by_its_owner(struct kunit *test)
 	zs_warnings_reserve(ARRAY_SIZE(spoilt));
 	others_new(test, &others);
 	victims = zs_pool_new(test, "kunit-victims");
-	zs_objects_full(test, victims, &objects, 300, 2);
-	/* On the first page, so neither spans pages. */
+	/*
+	 * Four objects on a page, and no other. They are too few for a sheaf, in
+	 * which the index is not looked at.
+	 */
+	zs_objects_full(test, victims, &objects, PAGE_SIZE / 4 - sizeof(u32), 1);
+	while (objects.count > 4)
+		zs_object_free(victims, &objects.object[--objects.count]);
+	zs_compact(victims);
+	KUNIT_ASSERT_EQ(test, zs_get_total_pages(victims), 1);
 	victim = &objects.object[2];
 	handle = index_after(victims, &objects, 2);
 	KUNIT_ASSERT_NOT_NULL(test, handle);
-	KUNIT_ASSERT_NOT_NULL(test, index_after(victims, &objects, 5));
+	KUNIT_ASSERT_NOT_NULL(test, index_after(victims, &objects, 3));
 	old = *handle;
 	spoilt[0] = ~old;
 	spoilt[1] = U32_MAX;
-	spoilt[2] = *index_after(victims, &objects, 5);
+	spoilt[2] = *index_after(victims, &objects, 3);
 	for (i = 0; i < ARRAY_SIZE(spoilt); i++) {
 		KUNIT_ASSERT_NE(test, spoilt[i], old);
 		*handle = spoilt[i];

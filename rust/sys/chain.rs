@@ -121,15 +121,7 @@ impl Chain {
         }
     }
 
-    /// Returns the page if it is in this chain. The next lookup starts there.
-    #[inline]
-    pub fn seek<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
-        let page = self.own(page)?;
-        self.cursor.set(Some(page.raw()));
-        Some(page)
-    }
-
-    /// Returns the next page of the one that [`Chain::find`] or [`Chain::seek`] returned last.
+    /// Returns the next page of the one that [`Chain::find`] returned last.
     #[inline]
     pub fn next_of_found(&self) -> Option<ZsPage<'_>> {
         // SAFETY: By the type invariants, the page at `cursor` is in the chain, and so is its next

@@ -370,6 +370,12 @@ impl DetachedPages {
     }
 }
 
+impl Default for DetachedPages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A reference to a page, which may not be in a zspage any more.
 ///
 /// # Invariants

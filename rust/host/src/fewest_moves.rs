@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::geometry::ClassShape;
+use crate::engine::pool::Pool;
 use crate::model::{owner, used_slots};
 use crate::sys::mm;
 use crate::sys::page::PAGE_SIZE;
@@ -13,8 +14,8 @@ use crate::sys::page::PAGE_SIZE;
 ///
 /// The bound lets the last zspage of a class keep its objects on any run of pages, while compaction
 /// moves them to the front. Compaction also chooses zspages by fullness group, and cannot move
-/// mapped objects. Counts all pools of the machine. Nothing else may run.
-pub fn fewest_moves() -> (usize, usize) {
+/// mapped objects. The pool must be the only one of the machine. Nothing else may run.
+pub fn fewest_moves(pool: &Pool) -> (usize, usize) {
     let mut classes: BTreeMap<u16, (ClassShape, Vec<Vec<usize>>)> = BTreeMap::new();
     for chain in mm::chains() {
         let zspage = owner(&chain);
@@ -22,7 +23,7 @@ pub fn fewest_moves() -> (usize, usize) {
         let (_, used) = classes
             .entry(shape.index)
             .or_insert_with(|| (shape, Vec::new()));
-        used.push(used_slots(zspage).collect());
+        used.push(used_slots(pool, &chain).map(|(index, _)| index).collect());
     }
     let (mut fewest, mut slack) = (0, 0);
     for (shape, mut zspages) in classes.into_values() {

@@ -10,7 +10,7 @@
 
 use core::cell::RefCell;
 use core::ptr::NonNull;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::events::BadHandle;
 use crate::engine::fullness::{Group, Grouping, NR_GROUPS};
@@ -724,7 +724,7 @@ impl Model {
     }
 
     fn compact(&self) {
-        let (fewest, slack) = fewest_moves();
+        let (fewest, slack) = fewest_moves(self.pool());
         self.compact_counting(&mut || (), fewest + slack);
     }
 
@@ -815,12 +815,12 @@ impl Model {
         chain.is_some_and(|chain| {
             let zspage = owner(chain);
             let shape = *zspage.class().shape();
-            used_slots(zspage).any(|index| {
+            used_slots(self.pool(), chain).any(|(index, handle)| {
                 let start = index * shape.size as usize;
                 let last = start + shape.size as usize - 1;
                 let touches = |&position: &usize| chain.pages.get(&position) == Some(&page);
                 (start >> PAGE_SHIFT..=last >> PAGE_SHIFT).any(|position| touches(&position))
-                    && held.contains(&handle_of(chain, &shape, index))
+                    && held.contains(&handle)
             })
         })
     }
@@ -910,6 +910,7 @@ impl Model {
         let mut found: HashMap<u32, ()> = HashMap::new();
         let mut lists: BTreeMap<usize, [usize; NR_GROUPS]> = BTreeMap::new();
         let mut totals: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
+        let mut sheaves: BTreeMap<usize, usize> = BTreeMap::new();
         let mut isolated = 0;
         let state = self.state().borrow();
         let by_handle: HashMap<u32, &Object> = state
@@ -932,9 +933,8 @@ impl Model {
                 None => isolated += 1,
             }
             let mut inuse = 0;
-            for index in used_slots(zspage) {
+            for (index, handle) in used_slots(pool, chain) {
                 inuse += 1;
-                let handle = handle_of(chain, &shape, index);
                 let object = by_handle.get(&handle).unwrap_or_else(|| {
                     panic!("object {index} of a zspage of class {class} has no owner: {handle:#x}")
                 });
@@ -947,10 +947,11 @@ impl Model {
                     compare_bytes(&bytes, &object.bytes, object.handle);
                 }
             }
-            assert_eq!(zspage.inuse(), inuse, "objects in use of a zspage");
+            let in_sheaf = zspage.inuse() - inuse;
+            *sheaves.entry(class).or_default() += in_sheaf as usize;
             let total = totals.entry(class).or_default();
             total.0 += inuse as usize;
-            total.1 += inuse as usize + zspage.free_slots();
+            total.1 += zspage.inuse() as usize + zspage.free_slots();
             total.2 += chain.pages.len();
         }
         assert_eq!(found.len(), state.objects.len(), "objects");
@@ -975,14 +976,25 @@ impl Model {
                 totals.get(&index).copied().unwrap_or_default(),
                 "objects in use, allocated, and pages of {shape:?}"
             );
+            // What is in a slot, but has no owner, is in the sheaf of the class.
+            let in_sheaf = class.in_sheaf();
+            assert_eq!(
+                in_sheaf,
+                sheaves.get(&index).copied().unwrap_or(0),
+                "{shape:?}"
+            );
+            let most = if stats.objs_inuse == 0 { 0 } else { 12 };
+            assert!(
+                in_sheaf <= most,
+                "{in_sheaf} objects in the sheaf of {shape:?}"
+            );
             // At the least, pages that no object needs once compacted can be freed.
             let objs = usize::from(shape.objs);
             let rest = stats.objs_inuse % objs * shape.size as usize;
             let needed = stats.objs_inuse / objs * usize::from(shape.pages);
             let needed = needed + rest.div_ceil(PAGE_SIZE);
             assert_eq!(stats.freeable, stats.pages - needed, "{shape:?}");
-            // A class keeps a few empty zspages while it has objects.
-            if stats.zspages[0] > if stats.objs_inuse == 0 { 0 } else { 64 / objs } {
+            if stats.zspages[0] > 0 {
                 assert!(
                     self.machine.has_work(),
                     "no work is scheduled to free the empty zspages of {shape:?}"
@@ -1024,13 +1036,20 @@ impl Model {
         (0..self.len()).for_each(|which| self.read(which));
         let mut expected = Vec::new();
         if self.setup.destroy_full {
-            for class in self.pool().classes() {
-                let zspages = class.stats().zspages;
-                // The work frees empty zspages.
-                for group in (1..NR_GROUPS).filter(|&group| zspages[group] > 0) {
-                    let size = class.shape().size;
-                    expected.push(Report::GroupNotEmpty { size, group });
+            // Empty zspages are freed, and what is in a sheaf is in no group.
+            let mut groups: BTreeSet<(u16, usize)> = BTreeSet::new();
+            for chain in mm::chains() {
+                let shape = *owner(&chain).class().shape();
+                let inuse = used_slots(self.pool(), &chain).count() as u32;
+                let group = Grouping::new(shape.objs).group(inuse).number();
+                if group != Group::EMPTY.number() {
+                    groups.insert((shape.index, group));
                 }
+            }
+            for class in self.pool().classes() {
+                let ClassShape { size, index, .. } = *class.shape();
+                let of_class = groups.range((index, 0)..(index + 1, 0));
+                expected.extend(of_class.map(|&(_, group)| Report::GroupNotEmpty { size, group }));
             }
         } else {
             while !self.is_empty() {
@@ -1062,8 +1081,21 @@ pub(crate) fn owner(chain: &Chain) -> &Zspage {
     Zspage::of(unsafe { ZsPage::from_raw(*page) }).unwrap()
 }
 
-pub(crate) fn used_slots(zspage: &Zspage) -> impl Iterator<Item = usize> + '_ {
-    (0..usize::from(zspage.class().shape().objs)).filter(|&index| zspage.is_used(index))
+/// Returns the slots of a zspage that have an object, and the indices of the handles. Leaves out
+/// objects that were freed and are in the sheaf of the class: they have no location.
+pub(crate) fn used_slots<'a>(
+    pool: &'a Pool,
+    chain: &'a Chain,
+) -> impl Iterator<Item = (usize, u32)> + 'a {
+    let zspage = owner(chain);
+    let shape = *zspage.class().shape();
+    (0..usize::from(shape.objs))
+        .filter(move |&index| zspage.is_used(index))
+        .map(move |index| (index, handle_of(chain, &shape, index)))
+        .filter(|&(_, handle)| {
+            pool.location(Handle::from_raw((handle as usize) << 3))
+                .is_some()
+        })
 }
 
 // Returns the index stored after an object.

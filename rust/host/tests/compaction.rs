@@ -8,11 +8,12 @@
 //! keeps those on the run. All others move.
 #![cfg(not(loom))]
 
-use std::ops::Range;
+use std::ptr::NonNull;
 
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::fewest_moves::fewest_moves;
+use zsmalloc_host::sys::buffer::Destination;
 use zsmalloc_host::sys::machine::{boot, Config, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
@@ -64,7 +65,7 @@ fn compact_each(
             for (_, handle) in gone {
                 pool.free(handle).unwrap();
             }
-            fewest += fewest_moves().0;
+            fewest += fewest_moves(&pool).0;
             let (before, freeable) = (pool.total_pages(), pool.freeable_pages());
             let done = pool.compact();
             assert_eq!(
@@ -176,8 +177,8 @@ fn concurrent_free_and_malloc() {
     assert!(pages > 100 && others > 10_000);
 }
 
-// The largest batch: while the lock is dropped, others free the rest of the source, then the whole
-// destination and most of the next source. The class keeps these pages for compaction.
+// Compaction drops the class lock for an object that is being read. Each time, others free a whole
+// zspage: the source, the destination, or another.
 #[test]
 fn others_free_whole_zspages_meanwhile() {
     let _machine = boot(Config {
@@ -191,45 +192,52 @@ fn others_free_whole_zspages_meanwhile() {
         .unwrap();
     let objs = usize::from(shape_of(size).objs);
     let zspages = 40;
-    let handles: Vec<Handle> = (0..zspages * objs)
-        .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+    let mut handles: Vec<Vec<Handle>> = (0..zspages)
+        .map(|_| {
+            (0..objs)
+                .map(|_| pool.malloc(size, Gfp::KERNEL).unwrap())
+                .collect()
+        })
         .collect();
-    let free = |zspage: usize, objects: Range<usize>| {
-        for &handle in &handles[zspage * objs..][objects] {
-            pool.free(handle).unwrap();
-        }
-    };
-    let (source, destination, next_source, next_destination) = (0, 1, 2, 3);
-    free(source, 0..2);
-    free(destination, 0..1);
+    // The emptiest is the source. The fullest of these is the first destination.
+    for (n, zspage) in handles.iter_mut().enumerate().take(10) {
+        let left = if n == 0 { 1 } else { objs - n };
+        zspage
+            .drain(left..)
+            .for_each(|handle| pool.free(handle).unwrap());
+    }
+    let reader = handles[0][0];
+    let mut copy = vec![0; size];
+    // SAFETY: The memory is valid, and only the pool uses it.
+    let to = unsafe { Destination::new(NonNull::from(&mut copy[..]).cast(), size) };
+    pool.obj_read_begin(reader, size, Some(to)).unwrap();
     // The number of pages each time the lock is dropped.
     let mut pages = Vec::new();
     sched::with_hook(
         &mut || {
             pages.push(pool.total_pages());
-            match pages.len() {
-                // The first object that moved has filled the destination.
-                1 => free(source, 2..objs - 1),
-                // The pages of the source are freed.
-                2 => {
-                    free(source, objs - 1..objs);
-                    free(destination, 1..objs);
-                    free(next_source, 1..objs);
-                    free(next_destination, 0..1);
-                }
-                _ => {}
+            if let Some(zspage) = handles.get_mut(pages.len()).filter(|_| pages.len() < 30) {
+                zspage
+                    .drain(..)
+                    .for_each(|handle| pool.free(handle).unwrap());
             }
         },
         || pool.compact(),
     );
-    // After the source, the destination and all but one page of the next source are detached: more
-    // than a batch has room for.
-    let all = 16 * zspages;
-    assert_eq!(pages[..2], [all, all - 16]);
-    assert_eq!(pages.last(), Some(&(all - 47)));
-    free(next_source, 0..1);
-    free(next_destination, 1..objs);
-    for zspage in 4..zspages {
-        free(zspage, 0..objs);
-    }
+    println!("pages at each drop of the lock: {pages:?}");
+    assert!(
+        pages.len() >= 30,
+        "the lock was dropped {} times",
+        pages.len()
+    );
+    assert!(pages[29] <= pages[0] - 29 * 15, "pages were not freed");
+    // SAFETY: The bytes are not used any more.
+    unsafe { pool.obj_read_end(reader, "zs_obj_read_end") };
+    pool.compact();
+    assert_eq!(pool.freeable_pages(), 0);
+    handles
+        .into_iter()
+        .flatten()
+        .for_each(|handle| pool.free(handle).unwrap());
+    assert_eq!(pool.total_pages(), 0);
 }

@@ -486,8 +486,10 @@ impl Fixture {
     // Compaction moves the second: see `compaction_moves_the_second`.
     fn fragmented(&self) -> [Handle; 2] {
         let handles: Vec<_> = (0..16).map(|i| store(&self.pool, 2 - i / 8)).collect();
-        for (_, &handle) in handles.iter().enumerate().filter(|(i, _)| i % 8 != 0) {
-            self.pool.free(handle).unwrap();
+        // In an order that leaves no object in the sheaf: it is full after nine, and with half of the
+        // slots left after another five.
+        for n in [2, 3, 4, 5, 10, 11, 12, 13, 1, 6, 7, 14, 15, 9] {
+            self.pool.free(handles[n]).unwrap();
         }
         assert_eq!(self.pool.total_pages(), 2);
         assert_eq!(mm::chains().len(), 2);
@@ -712,6 +714,41 @@ fn pool_migrate_and_malloc() {
         assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
         let b = other.join().unwrap();
         fixture.finish(&[(a, 1), (b, 2)]);
+    });
+}
+
+// Migrates a page while another thread reuses an object on it, which is in the sheaf.
+#[test]
+fn pool_migrate_and_reuse() {
+    explore(Exhaustive, || {
+        let fixture = Fixture::new();
+        let (a, b) = (store(&fixture.pool, 1), store(&fixture.pool, 2));
+        fixture.pool.free(a).unwrap();
+        fixture.start();
+        let other = fixture.spawn(|pool| store(pool, 3));
+        let result = mm::migrate(any_page()).unwrap();
+        assert!(matches!(result, Ok(_) | Err(EBUSY)), "{result:?}");
+        let c = other.join().unwrap();
+        assert_eq!(c.in_object(), a.in_object(), "the object was not reused");
+        fixture.finish(&[(b, 2), (c, 3)]);
+    });
+}
+
+// Compacts while another thread frees an object to the sheaf and reuses it. The compaction may flush
+// it in between.
+#[test]
+fn pool_compact_and_reuse() {
+    explore(Bound(3), || {
+        let fixture = Fixture::new();
+        let [a, b] = fixture.fragmented();
+        fixture.start();
+        let other = fixture.spawn(move |pool| {
+            pool.free(b).unwrap();
+            store(pool, 3)
+        });
+        fixture.pool.compact();
+        let c = other.join().unwrap();
+        fixture.finish(&[(a, 1), (c, 3)]);
     });
 }
 

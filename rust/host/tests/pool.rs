@@ -587,17 +587,9 @@ fn a_source_whose_pages_are_locked_is_freed_later() {
     }
 }
 
-// Writing past the end of an object overwrites its index.
-#[test]
-fn an_overwritten_index_is_detected() {
-    let machine = boot(Config::default());
-    let pool = pool(8);
-    let handles: Vec<Handle> = (0..60).map(|i| store(&pool, 500, i)).collect();
-    for &handle in handles.iter().skip(1).step_by(2) {
-        pool.free(handle).unwrap();
-    }
-    let victim = handles[20];
-    let page = mm::chains()
+// Overwrites the index after an object. Returns the page that it is on.
+fn overwrite_index(victim: Handle) -> RawPage {
+    mm::chains()
         .iter()
         .flat_map(|chain| chain.pages.values().copied().collect::<Vec<_>>())
         .find(|page| {
@@ -612,14 +604,50 @@ fn an_overwritten_index_is_detected() {
                 }
             })
         })
-        .unwrap();
+        .unwrap()
+}
+
+// A class with less than eight slots keeps nothing: the object is refused at once.
+#[test]
+fn an_overwritten_index_is_detected_at_once() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..4).map(|i| store(&pool, 1000, i)).collect();
+    let victim = handles[2];
+    overwrite_index(victim);
     assert_eq!(pool.free(victim), Err(BadHandle::Mismatch));
     reported(&machine, victim.into_raw(), 1);
-    // The object itself is not affected.
-    check(&pool, victim, 500, 20);
-    // The page cannot be migrated any more. Compaction skips the object.
+    check(&pool, victim, 1000, 2);
+    for handle in handles.into_iter().filter(|&handle| handle != victim) {
+        pool.free(handle).unwrap();
+    }
+    drop(pool);
+    assert!(matches!(
+        machine.take_reports()[..],
+        [Report::GroupNotEmpty { .. }]
+    ));
+}
+
+// Writing past the end of an object overwrites its index.
+#[test]
+fn an_overwritten_index_is_detected() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handles: Vec<Handle> = (0..60).map(|i| store(&pool, 500, i)).collect();
+    for &handle in handles.iter().skip(1).step_by(2) {
+        pool.free(handle).unwrap();
+    }
+    let victim = handles[20];
+    let page = overwrite_index(victim);
+    // The object is in the sheaf now. The page cannot be migrated any more.
+    assert_eq!(pool.free(victim), Ok(()));
     assert_eq!(mm::migrate(page), Some(Err(EINVAL)));
+    assert_eq!(machine.take_reports(), []);
+    // Compaction flushes the sheaf, and then skips the object.
     pool.compact();
+    reported(&machine, victim.into_raw(), 1);
+    // The object was not freed, and is not affected.
+    check(&pool, victim, 500, 20);
     for (i, &handle) in handles.iter().enumerate().step_by(2) {
         if handle != victim {
             check(&pool, handle, 500, i);
