@@ -60,6 +60,8 @@ struct ClassState {
     #[pin]
     lists: FullnessLists,
     handles: FreeHandles,
+    // Another batch. It is given back when `handles` has become one again.
+    spare: FreeHandles,
     sheaf: Sheaf,
 }
 
@@ -115,6 +117,7 @@ impl SizeClass {
             state <- SpinLock::new(LockClass::Outer, pin_init!(ClassState {
                 lists <- FullnessLists::new(),
                 handles: FreeHandles::new(),
+                spare: FreeHandles::new(),
                 sheaf: Sheaf::new(),
             })),
         })
@@ -236,7 +239,7 @@ impl<'a> ClassGuard<'a> {
         self.state.is_contended()
     }
 
-    /// Returns whether the class has no free handle.
+    /// Returns whether the class has no free handle at hand.
     pub fn needs_handles(&self) -> bool {
         self.state.handles.is_empty()
     }
@@ -247,16 +250,14 @@ impl<'a> ClassGuard<'a> {
         (self.class.objs_inuse.get() / 16).clamp(HANDLE_BATCH.start, HANDLE_BATCH.end)
     }
 
-    /// Returns whether the class has more than two batches of free handles.
-    #[inline]
-    pub(super) fn has_spare_handles(&self) -> bool {
-        self.state.handles.len() > 2 * self.handle_batch()
-    }
-
-    /// Takes a batch of handles from the table. If the table is locked or has to grow, returns the
-    /// size of the batch as an error.
+    /// Uses the spare batch, or takes one from the table. If the table is locked or has to grow, returns
+    /// the size of the batch as an error.
     #[inline(never)]
     pub(super) fn refill_handles(&self, table: &HandleTable) -> Result<(), usize> {
+        if !self.state.spare.is_empty() {
+            self.add_handles(table, self.state.spare.take());
+            return Ok(());
+        }
         let count = self.handle_batch();
         self.add_handles(table, table.try_reserve(count).ok_or(count)?);
         Ok(())
@@ -267,22 +268,29 @@ impl<'a> ClassGuard<'a> {
         self.state.handles.append(self.entries(table), handles);
     }
 
-    /// Takes the free handles that the class does not need: all if it has no object, otherwise all
-    /// above one batch, once it has more than two.
+    /// Takes the free handles that the class does not need: all if it has no object, otherwise the
+    /// spare batch, once there is another to replace it.
+    #[inline]
     pub fn take_spare_handles(&self, table: &HandleTable) -> FreeHandles {
+        let state = &self.state;
         if self.is_empty() {
-            return self.take_handles();
+            return self.take_handles(table);
         }
-        if !self.has_spare_handles() {
+        if state.handles.len() <= self.handle_batch() {
             return FreeHandles::new();
         }
-        let count = self.state.handles.len().saturating_sub(self.handle_batch());
-        self.state.handles.split(self.entries(table), count)
+        let unneeded = state.spare.take();
+        state
+            .spare
+            .append(self.entries(table), state.handles.take());
+        unneeded
     }
 
     /// Takes all free handles.
-    pub(super) fn take_handles(&self) -> FreeHandles {
-        self.state.handles.take()
+    pub(super) fn take_handles(&self, table: &HandleTable) -> FreeHandles {
+        let handles = self.state.handles.take();
+        handles.append(self.entries(table), self.state.spare.take());
+        handles
     }
 
     /// Returns the entries of the pool's table. Holding the class lock is the read-side section.
@@ -300,9 +308,15 @@ impl<'a> ClassGuard<'a> {
 
     /// Uncounts a page that left the class, and its `free_slots` free slots.
     pub(super) fn page_gone(&self, free_slots: usize) {
+        self.pages_gone(1, free_slots);
+    }
+
+    /// Uncounts pages that left the class, and their `free_slots` free slots.
+    #[inline]
+    pub(super) fn pages_gone(&self, pages: usize, free_slots: usize) {
         self.set_slots(self.class.objs_allocated.get().wrapping_sub(free_slots));
-        self.class.pages.sub(1);
-        self.class.count_pages(-1);
+        self.class.pages.sub(pages);
+        self.class.count_pages((pages as isize).wrapping_neg());
     }
 
     /// Returns the objects that were freed and are kept for `malloc`.

@@ -51,7 +51,7 @@ impl Pool {
             .saturating_add(self.release_empty(class));
         let mut compactor = Compactor::new(self, class);
         compactor.empty_zspages();
-        let handles = compactor.guard.take_handles();
+        let handles = compactor.guard.take_handles(self.table());
         compactor.guard.open_sheaf();
         let mut done = compactor.finish();
         self.give_back_handles(handles);

@@ -127,7 +127,7 @@ impl Pool {
     pub(super) fn reclaim_handles(&self) {
         for class in self.classes() {
             self.release_sheaf(class, false);
-            let handles = class.lock().take_handles();
+            let handles = class.lock().take_handles(self.table());
             self.give_back_handles(handles);
         }
     }
