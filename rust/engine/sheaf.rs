@@ -208,13 +208,18 @@ impl<'c> ClassGuard<'c> {
     // Detaches those pages of a zspage that have no object, of those that `unused` has the positions
     // of. Moves the zspage to the list it belongs on. Returns whether it has no object.
     fn release_pages(&self, zspage: &Zspage, mut unused: u32, pages: &mut PageBatch<'_>) -> bool {
+        let (mut gone, mut slots) = (0usize, 0usize);
         while unused != 0 {
             let position = unused.trailing_zeros();
             unused &= unused.wrapping_sub(1);
             if let Some((page, free_slots)) = zspage.detach_unused(self, position) {
-                self.page_gone(free_slots);
+                gone = gone.wrapping_add(1);
+                slots = slots.wrapping_add(free_slots);
                 pages.add(self, page);
             }
+        }
+        if gone != 0 {
+            self.pages_gone(gone, slots);
         }
         self.fix_fullness_group(zspage);
         zspage.inuse() == 0

@@ -81,18 +81,12 @@ impl SlotMap {
         }
     }
 
-    /// Takes all slots in a range if all are free. Otherwise takes none and returns false.
-    #[inline]
-    pub fn take_range(&self, range: Range<usize>) -> bool {
-        for (first, word, mask) in self.masks(range.clone()) {
-            let bits = word.load(Relaxed);
-            if bits & mask != 0 {
-                self.set_free_range(range.start..first);
-                return false;
-            }
-            word.store(bits | mask, Relaxed);
+    /// Takes all slots in a range. Skips slots that do not exist.
+    #[inline(always)]
+    pub fn take_range(&self, range: Range<usize>) {
+        for (_, word, mask) in self.masks(range) {
+            word.store(word.load(Relaxed) | mask, Relaxed);
         }
-        true
     }
 
     /// Returns whether any slot in the range is taken.

@@ -28,12 +28,6 @@ fn positions_below(position: u32) -> u32 {
     1u32.wrapping_shl(position).wrapping_sub(1)
 }
 
-// Why a page was not detached.
-enum Stays {
-    Locked,
-    InUse,
-}
-
 /// The number of objects in use, and the number of free slots.
 #[derive(Clone, Copy)]
 pub(super) struct Counts(u32);
@@ -258,12 +252,6 @@ impl Zspage {
         }
     }
 
-    // Returns whether no object is on the page at `position`, which is present.
-    #[inline(always)]
-    fn is_unused(&self, position: u32) -> bool {
-        !self.slots.any_taken(self.backed_slots(position as usize))
-    }
-
     /// Frees all slots, so that the pages can be detached. The objects in them are lost, and their
     /// handles must not be used any more.
     pub(super) fn forget_objects(&self) {
@@ -351,13 +339,17 @@ impl Zspage {
         let mut prev = self.prev_page(chain, positions.trailing_zeros())?;
         for _ in 0..positions.count_ones() {
             let page = chain.next(prev)?;
-            match self.detach_page(chain, prev, page) {
-                Ok((page, free_slots)) => release(page, free_slots),
-                Err(Stays::Locked) => {
+            let backed = self.backed_slots(page.position() as usize);
+            if self.slots.any_taken(backed.clone()) {
+                prev = page;
+                continue;
+            }
+            match self.detach_page(chain, prev, page, backed) {
+                Some((page, free_slots)) => release(page, free_slots),
+                None => {
                     prev = page;
                     contended = Some(page);
                 }
-                Err(Stays::InUse) => prev = page,
             }
         }
         contended
@@ -365,46 +357,45 @@ impl Zspage {
 
     /// Detaches the page at `position` if it holds no object and is not locked. Returns it with the
     /// number of free slots that went with it.
+    #[inline(always)]
     pub(super) fn detach_unused(
         &self,
         guard: &ClassGuard<'_>,
         position: u32,
     ) -> Option<(DetachedPage, usize)> {
-        let chain = self.chain(guard)?;
-        if !self.is_unused(position) {
+        let backed = self.backed_slots(position as usize);
+        if self.slots.any_taken(backed.clone()) {
             return None;
         }
+        let chain = self.chain(guard)?;
         let prev = self.prev_page(chain, position)?;
         let page = chain.next(prev)?;
         if page.position() != position {
             return None;
         }
-        self.detach_page(chain, prev, page).ok()
+        self.detach_page(chain, prev, page, backed)
     }
 
-    // Detaches `page`, the next one of `prev`, if it holds no object and is not locked. Returns it
-    // with the number of free slots that went with it.
+    // Detaches `page`, the next one of `prev`, if it is not locked. Its slots, `backed`, are free.
+    // Returns it with the number of free slots that went with it.
     #[inline(always)]
     fn detach_page(
         &self,
         chain: &Chain,
         prev: ZsPage<'_>,
         page: ZsPage<'_>,
-    ) -> Result<(DetachedPage, usize), Stays> {
+        backed: Range<usize>,
+    ) -> Option<(DetachedPage, usize)> {
         let position = page.position();
-        let locked = page.try_lock().ok_or(Stays::Locked)?;
+        let detached = chain.remove(prev, page.try_lock()?)?;
         // Slots that touch the page and lack another page are taken already.
-        let backed = self.backed_slots(position as usize);
         let free_slots = backed.end.saturating_sub(backed.start);
-        if !self.slots.take_range(backed) {
-            return Err(Stays::InUse);
-        }
-        let detached = chain.remove(prev, locked).ok_or(Stays::InUse)?;
+        self.slots.take_range(backed);
         self.count(FREE_ONE.wrapping_mul(free_slots as u32).wrapping_neg());
         let present = self.present.load(Relaxed);
         self.present
             .store(present & !(1 << (position & 15)), Relaxed);
-        Ok((detached, free_slots))
+        Some((detached, free_slots))
     }
 
     /// Adds a page at `position`. Returns the number of slots that became free. Returns the page as
