@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Reads the results of the guest's tests with the parser of the kernel's kunit.py."""
 
+import glob
 import importlib
 import os
 import re
@@ -11,10 +12,10 @@ BUILD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def kunit(name):
     """Import a module from tools/testing/kunit of an unpacked kernel."""
-    for source in ("linux", "stock/stock/source"):
-        folder = os.path.join(BUILD, source, "tools", "testing", "kunit")
-        if os.path.exists(folder) and folder not in sys.path:
-            sys.path.append(folder)
+    for source in ("linux", "linux-*", "stock/*/source"):
+        for folder in sorted(glob.glob(os.path.join(BUILD, source, "tools/testing/kunit"))):
+            if folder not in sys.path:
+                sys.path.append(folder)
     return importlib.import_module(name)
 
 
@@ -27,9 +28,14 @@ class Results:
         self.passed, self.failed, self.skipped = [], [], []
         self.reasons = {}
         parser = kunit("kunit_parser")
-        parser.stdout = kunit("kunit_printer").Printer(out or sys.stdout)
+        printer, out = kunit("kunit_printer").Printer, out or sys.stdout
         lines = self.noting_reasons(lines)
-        main = parser.parse_run_tests(lines)
+        if hasattr(parser, "stdout"):
+            parser.stdout = printer(out)
+            main = parser.parse_run_tests(lines)
+        else:
+            # Of Linux 7.
+            main = parser.parse_run_tests(lines, printer(output=out))
         # The parser stops at the last result, but the guest goes on.
         for _ in lines:
             pass
