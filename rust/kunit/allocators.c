@@ -3,6 +3,7 @@
 
 #include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/fs_struct.h>
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
 #include <linux/string.h>
@@ -18,9 +19,21 @@ static const char * const zs_allocator_names[] = {
 	[ZS_C] = "c",
 };
 
+/* A case runs in a thread of the kernel, which in newer ones sees no file system. */
+static struct file *zs_open(const char *path, int flags)
+{
+	struct file *file;
+
+#ifdef ZS_HAVE_INIT_FS
+	scoped_with_init_fs()
+#endif
+		file = filp_open(path, flags, 0);
+	return file;
+}
+
 int zs_write_file(const char *path, const char *text)
 {
-	struct file *file = filp_open(path, O_WRONLY, 0);
+	struct file *file = zs_open(path, O_WRONLY);
 	loff_t pos = 0;
 	ssize_t written;
 
@@ -57,7 +70,7 @@ bool zs_allocator_exists(enum zs_allocator allocator)
 /* Returns the value of a parameter, or @otherwise. */
 static unsigned int zs_read_uint(const char *path, unsigned int otherwise)
 {
-	struct file *file = filp_open(path, O_RDONLY, 0);
+	struct file *file = zs_open(path, O_RDONLY);
 	unsigned int value = otherwise;
 	char text[16] = {};
 	loff_t pos = 0;
