@@ -3,7 +3,6 @@
 
 #include <linux/err.h>
 #include <linux/gfp.h>
-#include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -12,27 +11,28 @@
 void zs_bytes_fill(void *bytes, size_t size, u32 seed)
 {
 	u64 state = zs_random_start(seed), word;
-	size_t at, len;
+	size_t at;
 
-	for (at = 0; at < size; at += len) {
-		len = min(size - at, sizeof(word));
+	for (at = 0; size - at >= sizeof(word); at += sizeof(word)) {
 		word = zs_random(&state);
-		memcpy(bytes + at, &word, len);
+		memcpy(bytes + at, &word, sizeof(word));
 	}
+	word = zs_random(&state);
+	memcpy(bytes + at, &word, size - at);
 }
 
 bool zs_bytes_ok(const void *bytes, size_t size, u32 seed)
 {
 	u64 state = zs_random_start(seed), word;
-	size_t at, len;
+	size_t at;
 
-	for (at = 0; at < size; at += len) {
-		len = min(size - at, sizeof(word));
+	for (at = 0; size - at >= sizeof(word); at += sizeof(word)) {
 		word = zs_random(&state);
-		if (memcmp(bytes + at, &word, len))
+		if (memcmp(bytes + at, &word, sizeof(word)))
 			return false;
 	}
-	return true;
+	word = zs_random(&state);
+	return !memcmp(bytes + at, &word, size - at);
 }
 
 int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
