@@ -79,6 +79,22 @@ needs_zpool() {
 	fi
 }
 
+# Skip the test if the kernel has no zswap.
+needs_zswap() {
+	if [ ! -d $ZSWAP ]; then
+		echo "the kernel has no CONFIG_ZSWAP" >$WORK/skip
+		exit 0
+	fi
+}
+
+# Skip the test if the kernel's zsmalloc is built in.
+needs_module() {
+	if built_in zsmalloc; then
+		echo "needs a kernel with CONFIG_ZSMALLOC=m" >$WORK/skip
+		exit 0
+	fi
+}
+
 # Skip the test if the kernel does not show its shrinkers.
 needs_shrinker_debugfs() {
 	if [ ! -d $DEBUGFS/shrinker ]; then

@@ -14,6 +14,7 @@ test_load_unload_twice() {
 
 test_dropin_needs_the_allocator() {
 	needs_rust
+	needs_module
 	expect_begin 'zsmalloc: Unknown symbol zs_(rs|c)_\w+ \(err -2\)$'
 	refused 'Unknown symbol' insmod "$(ours zsmalloc)"
 	expect_end
@@ -21,6 +22,7 @@ test_dropin_needs_the_allocator() {
 }
 
 test_unload_refused_under_zram() {
+	needs_module
 	load_allocator
 	load_zram 1
 	zram_setup zram0 $((8 << 20))
@@ -31,6 +33,7 @@ test_unload_refused_under_zram() {
 }
 
 test_unload_refused_under_zswap() {
+	needs_zpool
 	load_allocator
 	zswap_on $ZPOOL
 	if [ "$ALLOC" = rust ]; then
@@ -43,6 +46,7 @@ test_unload_refused_under_zswap() {
 
 test_beside_the_c_allocator() {
 	needs_rust
+	needs_zpool
 	load "$(kernels zsmalloc)"
 	load "$(ours zsmalloc_rs)"
 	load_zram 1
@@ -65,6 +69,7 @@ test_beside_the_c_allocator() {
 
 test_dropin_refused_beside_the_c_allocator() {
 	needs_rust
+	needs_module
 	load "$(kernels zsmalloc)"
 	load "$(ours zsmalloc_rs)"
 	refused 'File exists' insmod "$(ours zsmalloc)"
@@ -76,6 +81,7 @@ test_dropin_refused_beside_the_c_allocator() {
 
 test_modprobe_prefers_the_dropin() {
 	needs_rust
+	needs_module
 	modprobe zram || fail "modprobe zram"
 	loaded zsmalloc_rs || fail "modprobe zram did not bring in zsmalloc_rs"
 	zram_setup zram0 $((4 << 20))
@@ -84,6 +90,7 @@ test_modprobe_prefers_the_dropin() {
 
 test_zswap_loads_the_module() {
 	needs_rust
+	needs_zpool
 	zswap_on $ZPOOL
 	loaded $ZPOOL || fail "choosing $ZPOOL for zswap did not load it"
 }

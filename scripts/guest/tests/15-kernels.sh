@@ -37,6 +37,7 @@ zswap_works() {
 test_beside_a_built_in_one() {
 	needs_rust
 	needs_kernel "with CONFIG_ZSMALLOC=y" kernel_has CONFIG_ZSMALLOC=y
+	needs_zpool
 	for m in zsmalloc zsmalloc_c; do
 		[ ! -e "$(ours $m)" ] || fail "$m.ko was built, which cannot be loaded here"
 	done
@@ -56,6 +57,7 @@ test_beside_a_built_in_one() {
 test_without_one_of_the_kernels() {
 	needs_rust
 	needs_kernel "without CONFIG_ZSMALLOC" kernel_lacks CONFIG_ZSMALLOC
+	needs_zpool
 	load_allocator
 	swap_on $SWAP
 	zswap_works zsmalloc_rs

@@ -33,6 +33,7 @@ written_back() {
 }
 
 test_every_compressor() {
+	needs_zswap
 	load_allocator
 	swap_on $SWAP
 	for c in lzo lz4 zstd; do
@@ -49,6 +50,7 @@ test_every_compressor() {
 }
 
 test_nothing_left_after_exit() {
+	needs_zswap
 	load_allocator
 	zswap_on $ZPOOL
 	swap_on $SWAP
@@ -81,6 +83,7 @@ test_change_of_zpool_with_data_inside() {
 }
 
 test_writeback_to_swap() {
+	needs_zswap
 	load_allocator
 	zswap_on $ZPOOL
 	swap_on $SWAP
@@ -113,6 +116,7 @@ test_swap_on_zram() {
 }
 
 test_zswap_in_front_of_zram() {
+	needs_zswap
 	load_allocator
 	load_zram 1
 	zram_setup zram0 $((96 << 20))

@@ -77,7 +77,7 @@ test_compact_memory_under_load() {
 test_huge_pages_under_load() {
 	needs_migration
 	filled_below_room
-	zswap_on $ZPOOL
+	[ ! -d $ZSWAP ] || zswap_on $ZPOOL
 	swap_on $SWAP
 	cgroup_make zs-t $((36 << 20))
 	hog_start zs-t $((40 << 20))

@@ -51,6 +51,7 @@ the_pool_changes() {
 }
 
 test_zswap_pools_change_under_load() {
+	needs_zswap
 	load_allocator
 	swap_on $SWAP
 	zswap_on $ZPOOL

@@ -3,16 +3,35 @@
 # The kernel's own selftests. A case that fails on the Rust allocator also runs on the
 # C allocator in the same guest. If it fails there too, it is skipped.
 
+# Wait until zram has a pool of ours.
+zram_is_ours() {
+	until [ -d $DEBUGFS/zsmalloc_rs/zram0 ]; do
+		sleep 0.02
+	done
+	: >$WORK/zram-is-ours
+}
+
 # usage: zram_case NAME rust|c; prints PASS, FAIL or SKIP and leaves a log
 zram_case() {
-	local rc log=/run/result/$1.$2.log
+	local rc watcher log=/run/result/$1.$2.log
 	unload_all
+	if [ "$2" = rust ] && [ $FACE = zsmalloc_takeover ]; then
+		load_allocator
+	fi
 	# The test loads zram by modprobe, which prefers the drop-in.
 	if [ "$2" = c ]; then
 		mv "$MODULES/updates" /lib/ours && depmod
 	fi
+	rm -f $WORK/zram-is-ours
+	zram_is_ours >/dev/null 2>&1 &
+	watcher=$!
 	(cd /guest/zram-selftest && timeout 120 "./$1.sh") >"$log" 2>&1
 	rc=$?
+	kill $watcher
+	wait $watcher
+	if [ "$2" = rust ] && [ ! -e $WORK/zram-is-ours ]; then
+		echo "FAIL: not on the Rust allocator" >>"$log"
+	fi
 	unload_all
 	if [ "$2" = c ]; then
 		mv /lib/ours "$MODULES/updates" && depmod
@@ -57,7 +76,7 @@ test_zram_selftests() {
 zswap_cases() {
 	unload_all
 	if [ "$1" = c ]; then
-		load "$(kernels zsmalloc)"
+		built_in zsmalloc || load "$(kernels zsmalloc)"
 		zswap_on zsmalloc
 	else
 		load_allocator
@@ -78,6 +97,7 @@ zswap_result() {
 }
 
 test_zswap_selftests() {
+	needs_zswap
 	# test_no_kmem_bypass raises min_free_kbytes until allocations fail, and kmemleak
 	# then disables itself for good.
 	if [ -e $DEBUGFS/kmemleak ]; then
