@@ -25,6 +25,22 @@ static uint threads = 2;
 module_param(threads, uint, 0444);
 MODULE_PARM_DESC(threads, "Workers per CPU");
 
+static uint workers;
+module_param(workers, uint, 0444);
+MODULE_PARM_DESC(workers, "Workers; 0: threads on each CPU");
+
+static uint fill;
+module_param(fill, uint, 0444);
+MODULE_PARM_DESC(fill, "Objects of each size that workers fill and check; 0: mixed steps");
+
+static uint first = 1;
+module_param(first, uint, 0444);
+MODULE_PARM_DESC(first, "For fill: the first step from size to size");
+
+static uint last = 127;
+module_param(last, uint, 0444);
+MODULE_PARM_DESC(last, "For fill: the last step from size to size");
+
 static ulong ops = 20000;
 module_param(ops, ulong, 0444);
 MODULE_PARM_DESC(ops, "Steps per worker");
@@ -70,7 +86,12 @@ static int zs_stay(void)
 
 static int zs_worker_thread(void *data)
 {
-	zs_worker_work(data);
+	struct zs_worker *worker = data;
+
+	if (worker->stress->fill.objects)
+		zs_filler_work(worker);
+	else
+		zs_worker_work(worker);
 	if (atomic_dec_and_test(&zs_workers_left))
 		wake_up(&zs_all_done);
 	return zs_stay();
@@ -158,6 +179,8 @@ static void zs_gang_stop(struct zs_gang *gang, struct zs_ledger *total)
 		total->no_memory += ledger->no_memory;
 		/* Independent of the order in which the threads end. */
 		total->digest ^= ledger->digest * (2 * i + 1);
+		total->sizes += ledger->sizes;
+		total->filled += ledger->filled;
 		total->pages_compacted += ledger->pages_compacted;
 		total->pages_moved += ledger->pages_moved;
 		total->pages_refused += ledger->pages_refused;
@@ -270,17 +293,22 @@ static unsigned long zs_pools_destroy(struct zs_stress *stress)
 
 static int __init zs_stress_init(void)
 {
-	unsigned int nr_workers = max(1U, threads * num_present_cpus());
+	unsigned int nr_workers = workers ?:
+				  max(1U, threads * num_present_cpus());
 	struct zs_stress stress = {
 		.seed = seed,
 		.ops = ops,
 		.nr_slots = max(1U, objects),
+		.nr_workers = nr_workers,
+		.fill = { fill, max(1U, first), last },
 		.nr_pools = pools ?: nr_workers,
 		.private_pools = !pools,
 	};
 	struct zs_gang gangs[] = {
 		{ "zs_worker", zs_worker_thread, nr_workers },
-		{ "zs_compactor", zs_compactor_thread, compactors },
+		/* Only the last objects of a size leave a gap. */
+		{ "zs_compactor", zs_compactor_thread, compactors,
+		  .may_idle = fill },
 		{ "zs_mover", zs_mover_thread, movers,
 		  .may_idle = !IS_ENABLED(CONFIG_COMPACTION) },
 		{ "zs_churner", zs_churner_thread, churners },
@@ -318,6 +346,8 @@ static int __init zs_stress_init(void)
 		ktime_ms_delta(ktime_get(), begin));
 	if (ZS_READERS_MAY_SLEEP && readers && !err)
 		err = zs_readers_check(&total);
+	if (fill && !err)
+		err = zs_fill_check(&stress.fill, &total);
 	if (total.failures || left)
 		return -EIO;
 	return err ?: zs_gangs_check(gangs, ARRAY_SIZE(gangs), &total);

@@ -9,11 +9,20 @@
 
 #define ZS_NR_SHARED 64
 
+/* Objects of all multiples of the steps between these. None: mixed objects. */
+struct zs_fill {
+	unsigned int objects;
+	unsigned int first;
+	unsigned int last;
+};
+
 /* The parameters of a run. Constant while threads run. */
 struct zs_stress {
 	u64 seed;
 	u64 ops;
 	unsigned int nr_slots;
+	unsigned int nr_workers;
+	struct zs_fill fill;
 
 	struct zs_pool **pools;
 	unsigned int nr_pools;
@@ -36,6 +45,9 @@ struct zs_ledger {
 	u64 no_memory;
 	/* Hash of a worker's steps. The same for the same seed. */
 	u64 digest;
+	/* Of those that fill. */
+	u64 sizes;
+	u64 filled;
 
 	/* The results of the other threads. */
 	u64 pages_compacted;
@@ -63,6 +75,8 @@ struct zs_worker {
 
 /* Runs all steps. Ends early if the thread should stop. */
 void zs_worker_work(struct zs_worker *worker);
+void zs_filler_work(struct zs_worker *worker);
+int zs_fill_check(const struct zs_fill *fill, const struct zs_ledger *total);
 
 /* These run until the thread should stop. */
 void zs_compactor_work(struct zs_worker *worker);
