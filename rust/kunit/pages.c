@@ -17,26 +17,38 @@
 
 #if IS_ENABLED(CONFIG_ZSMALLOC)
 
-long zs_nr_zspages(void)
+long zs_nr_zspages_of(int node)
 {
 	struct zone *zone;
 	long pages = 0;
-	int node, i;
+	int i;
 
-	for_each_online_node(node) {
-		for (i = 0; i < MAX_NR_ZONES; i++) {
-			zone = &NODE_DATA(node)->node_zones[i];
-			if (populated_zone(zone))
-				pages += zone_page_state_snapshot(zone,
-								  NR_ZSPAGES);
-		}
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		zone = &NODE_DATA(node)->node_zones[i];
+		if (populated_zone(zone))
+			pages += zone_page_state_snapshot(zone, NR_ZSPAGES);
 	}
+	return pages;
+}
+
+long zs_nr_zspages(void)
+{
+	long pages = 0;
+	int node;
+
+	for_each_online_node(node)
+		pages += zs_nr_zspages_of(node);
 	return pages;
 }
 
 #else
 
 /* This kernel has no counter. */
+long zs_nr_zspages_of(int node)
+{
+	return 0;
+}
+
 long zs_nr_zspages(void)
 {
 	return zs_pages_find(NULL, UINT_MAX);
@@ -149,15 +161,23 @@ void zs_page_putback(struct page *page)
 	zs_putback_movable_pages(&pages);
 }
 
-static struct folio *zs_new_folio(struct folio *src, unsigned long gfp)
+/* Where a page goes. */
+struct zs_target {
+	gfp_t gfp;
+	int node;
+};
+
+static struct folio *zs_new_folio(struct folio *src, unsigned long private)
 {
-	struct page *page = alloc_page((__force gfp_t)gfp);
+	const struct zs_target *target = (const void *)private;
+	struct page *page = alloc_pages_node(target->node, target->gfp, 0);
 
 	return page ? page_folio(page) : NULL;
 }
 
-int zs_page_move_isolated(struct page *page, gfp_t gfp)
+static int zs_page_move_isolated_to(struct page *page, gfp_t gfp, int node)
 {
+	struct zs_target target = { gfp, node };
 	LIST_HEAD(pages);
 	int err;
 
@@ -168,7 +188,7 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp)
 	}
 	list_add(&page->lru, &pages);
 	err = zs_migrate_pages(&pages, zs_new_folio, NULL,
-			       (__force unsigned long)gfp, MIGRATE_SYNC,
+			       (unsigned long)&target, MIGRATE_SYNC,
 			       MR_COMPACTION, NULL);
 	if (err)
 		zs_putback_movable_pages(&pages);
@@ -224,9 +244,9 @@ void zs_page_putback(struct page *page)
 }
 
 /* See migrate_folio_unmap() and migrate_folio_move(). */
-int zs_page_move_isolated(struct page *page, gfp_t gfp)
+static int zs_page_move_isolated_to(struct page *page, gfp_t gfp, int node)
 {
-	struct page *newpage = alloc_page(gfp);
+	struct page *newpage = alloc_pages_node(node, gfp, 0);
 	int err = -EAGAIN;
 
 	if (!newpage) {
@@ -259,18 +279,28 @@ void zs_page_putback(struct page *page)
 {
 }
 
-int zs_page_move_isolated(struct page *page, gfp_t gfp)
+static int zs_page_move_isolated_to(struct page *page, gfp_t gfp, int node)
 {
 	return -EAGAIN;
 }
 
 #endif
 
-int zs_page_move(struct page *page, gfp_t gfp)
+int zs_page_move_isolated(struct page *page, gfp_t gfp)
+{
+	return zs_page_move_isolated_to(page, gfp, NUMA_NO_NODE);
+}
+
+int zs_page_move_to(struct page *page, gfp_t gfp, int node)
 {
 	if (!zs_page_isolate(page))
 		return -EAGAIN;
-	return zs_page_move_isolated(page, gfp);
+	return zs_page_move_isolated_to(page, gfp, node);
+}
+
+int zs_page_move(struct page *page, gfp_t gfp)
+{
+	return zs_page_move_to(page, gfp, NUMA_NO_NODE);
 }
 
 void zs_gaps_make(struct page **pages, unsigned int count, gfp_t gfp)

@@ -9,8 +9,9 @@
 #include <linux/mm_types.h>
 #include <linux/types.h>
 
-/* Returns NR_ZSPAGES, exactly. */
+/* Returns NR_ZSPAGES, exactly; of a node, where the kernel counts them. */
 long zs_nr_zspages(void);
+long zs_nr_zspages_of(int node);
 
 /*
  * Finds the frame numbers of all pages of zsmalloc, at most @max. Returns the
@@ -33,6 +34,8 @@ int zs_page_move_isolated(struct page *page, gfp_t gfp);
 
 /* Isolates and moves a page. Also returns -EAGAIN if that is not possible. */
 int zs_page_move(struct page *page, gfp_t gfp);
+/* The same, to a node if that has memory. */
+int zs_page_move_to(struct page *page, gfp_t gfp, int node);
 
 /*
  * Makes the next pages that are allocated singly have no free neighbours, so
