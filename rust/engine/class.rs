@@ -129,7 +129,7 @@ impl SizeClass {
     }
 
     /// Returns the fullness group of a zspage with `inuse` objects in use.
-    #[inline(always)]
+    #[inline]
     pub(super) fn group(&self, inuse: u32) -> Group {
         self.grouping.group(inuse)
     }
@@ -150,7 +150,7 @@ impl SizeClass {
     }
 
     /// Returns the layout of slots in a zspage.
-    #[inline(always)]
+    #[inline]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -210,7 +210,7 @@ impl SizeClass {
 
 impl<'a> ClassGuard<'a> {
     /// Returns the class.
-    #[inline(always)]
+    #[inline]
     pub fn class(&self) -> &'a SizeClass {
         self.class
     }
@@ -222,7 +222,7 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Returns the fullness lists.
-    #[inline(always)]
+    #[inline]
     pub(super) fn lists(&self) -> &FullnessLists {
         &self.state.lists
     }
@@ -320,7 +320,7 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Returns the objects that were freed and are kept for `malloc`.
-    #[inline(always)]
+    #[inline]
     pub(super) fn sheaf(&self) -> &Sheaf {
         &self.state.sheaf
     }
@@ -331,13 +331,13 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Counts an object that was allocated.
-    #[inline(always)]
+    #[inline]
     pub(super) fn object_allocated(&self) {
         self.class.objs_inuse.add(1);
     }
 
     /// Uncounts an object that was freed.
-    #[inline(always)]
+    #[inline]
     pub(super) fn object_freed(&self) {
         self.class.objs_inuse.sub(1);
     }
@@ -349,7 +349,7 @@ impl<'a> ClassGuard<'a> {
     }
 
     /// Returns whether the class has no object.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.class.objs_inuse.get() == 0
     }

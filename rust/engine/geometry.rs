@@ -77,7 +77,7 @@ pub const fn class_size(page_size: usize, index: usize) -> usize {
 }
 
 // Returns the index of the smallest size that fits `size` bytes and the handle, or the last index.
-#[inline(always)]
+#[inline]
 const fn size_index(page_size: usize, size: usize) -> usize {
     let delta = class_delta(page_size);
     // An object that does not fit in a page with its handle is huge. Huge objects have none.
@@ -209,7 +209,7 @@ impl Geometry {
     }
 
     /// Returns the class index for a request of `size` bytes, without the handle, at most a page.
-    #[inline(always)]
+    #[inline]
     pub fn class_index(&self, size: usize) -> usize {
         const { assert!(nr_sizes(PAGE_SIZE) <= MAX_CLASSES && MAX_CLASSES.is_power_of_two()) };
         // A constant page size makes the kernel's lookup short.

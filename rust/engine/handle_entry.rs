@@ -297,20 +297,20 @@ impl<'a> HandleEntry<'a> {
 
     /// Counts the first reader of an object that neither spans pages nor is huge. For other objects
     /// the error is meaningless. On any error the caller retries with [`HandleEntry::read_lock`].
-    #[inline(always)]
+    #[inline]
     pub fn try_read_lock_plain(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_read_lock(generation, READERS_MASK | SPANS)
     }
 
     /// Counts the first reader of any object. On any error the caller retries with
     /// [`HandleEntry::read_lock`].
-    #[inline(always)]
+    #[inline]
     pub fn try_read_lock_first(self, generation: Generation) -> Result<ObjLocation, Refused> {
         self.try_read_lock(generation, READERS_MASK)
     }
 
     // Counts a reader unless one of the bits of `unfit` is set.
-    #[inline(always)]
+    #[inline]
     fn try_read_lock(self, generation: Generation, unfit: u64) -> Result<ObjLocation, Refused> {
         // As far as anybody waits, this may wait.
         lockdep::entry_awaited();
@@ -347,7 +347,7 @@ impl<'a> HandleEntry<'a> {
 
     /// Ends a reader that the caller has counted. Returns false, and changes nothing, if somebody else
     /// has ended it.
-    #[inline(always)]
+    #[inline]
     pub fn read_unlock_held(self) -> bool {
         let counted = self.0.fetch_sub(READER, Release) >= READER;
         if !counted {
@@ -359,7 +359,7 @@ impl<'a> HandleEntry<'a> {
     /// Locks the entry exclusively, in order to free its object. Or returns the reason for refusing.
     ///
     /// Context: preemption is off until the entry is unlocked. No class lock may be held.
-    #[inline(always)]
+    #[inline]
     pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         let bits = self.0.load(Relaxed);
         let unfit = STATE_MASK | READERS_MASK | GENERATION_MASK;
@@ -437,7 +437,7 @@ impl<'a> HandleEntry<'a> {
     /// the class lock, and has checked in [`HandleEntry::to_sheaf`] that there is a next one.
     ///
     /// Returns `None`, and changes nothing, if the entry is not in a sheaf.
-    #[inline(always)]
+    #[inline]
     pub fn reuse(self) -> Option<Generation> {
         let bits = self.0.load(Relaxed);
         if bits & (STATE_MASK | READERS_MASK) != IN_SHEAF {

@@ -124,7 +124,7 @@ impl FreeHandles {
     }
 
     /// Takes the first entry. Returns it with its handle.
-    #[inline(always)]
+    #[inline]
     pub fn pop<'a>(&self, entries: HandleEntries<'a>) -> Option<(Handle, HandleEntry<'a>)> {
         let count = self.len().checked_sub(1)?;
         let index = self.head.get();
@@ -139,7 +139,7 @@ impl FreeHandles {
     ///
     /// The entry goes to the front, as it is in the cache. Once it has used all generations it goes
     /// to the tail, to delay the reuse of stale handles.
-    #[inline(always)]
+    #[inline]
     pub fn push_retired(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
         match handle.generation().next() {
             Some(next) if next != entries.first_generation() => self.push_with(handle, entry, next),
@@ -169,7 +169,7 @@ impl FreeHandles {
         self.push_with(handle, entry, handle.generation());
     }
 
-    #[inline(always)]
+    #[inline]
     fn push_with(&self, handle: Handle, entry: HandleEntry<'_>, generation: Generation) {
         let index = handle.index() as u32;
         entry.relink(FreeLink {
@@ -340,7 +340,7 @@ impl<'a> HandleEntries<'a> {
     }
 
     /// Returns whether the entry of `handle` can be used again before others were.
-    #[inline(always)]
+    #[inline]
     pub(super) fn has_next_generation(self, handle: Handle) -> bool {
         let next = handle.generation().next();
         next.is_some_and(|next| next != self.first_generation())

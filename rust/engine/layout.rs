@@ -52,14 +52,14 @@ impl Layout {
     }
 
     /// Returns the offset of a slot in its zspage, in bytes.
-    #[inline(always)]
+    #[inline]
     pub fn offset(&self, index: usize) -> usize {
         // A zspage is at most sixteen pages, far from overflowing.
         index.wrapping_mul(self.size as usize)
     }
 
     /// Returns the slot of the byte at `offset` in the zspage.
-    #[inline(always)]
+    #[inline]
     pub fn index_at(&self, offset: usize) -> usize {
         ((offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT) as usize
     }
@@ -67,7 +67,7 @@ impl Layout {
     // Returns the slots that touch the pages at `positions`. Leaves out the first slot if it begins
     // on the previous page and `less` has the bit of the first position. Leaves out the last slot
     // if it continues on the next page, unless `more` has the bit of that page.
-    #[inline(always)]
+    #[inline]
     fn slots(&self, positions: Range<usize>, less: u32, more: u32) -> Range<usize> {
         let Range {
             start: first,
@@ -91,20 +91,20 @@ impl Layout {
     }
 
     /// Returns the slots that touch the page at `position`.
-    #[inline(always)]
+    #[inline]
     pub fn touching(&self, position: usize) -> Range<usize> {
         self.touching_any(position..position.wrapping_add(1))
     }
 
     /// Returns the slots that touch any of the pages at `positions`.
-    #[inline(always)]
+    #[inline]
     pub fn touching_any(&self, positions: Range<usize>) -> Range<usize> {
         self.slots(positions, 0, u32::MAX)
     }
 
     /// Returns the slots that touch the page at `position` and have all of their pages. The bitmap
     /// `present` has the other pages that are present.
-    #[inline(always)]
+    #[inline]
     pub fn backed(&self, position: usize, present: u16) -> Range<usize> {
         let present = u32::from(present);
         self.slots(position..position.wrapping_add(1), !(present << 1), present)

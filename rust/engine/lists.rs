@@ -67,7 +67,7 @@ impl FullnessLists {
     }
 
     // Updates the counts after a zspage left a list.
-    #[inline(always)]
+    #[inline]
     fn remove_zspage(&self, group: Group) {
         let count = group.of(&self.counts);
         count.set(count.get().wrapping_sub(1));
@@ -131,7 +131,7 @@ impl<'c> ClassGuard<'c> {
     }
 
     // Returns the list that the zspage belongs on.
-    #[inline(always)]
+    #[inline]
     fn get_fullness_group(&self, zspage: &Zspage) -> Listed {
         let counts = zspage.counts();
         Listed::on(self.class().group(counts.inuse()), counts.free() != 0)
@@ -154,6 +154,7 @@ impl<'c> ClassGuard<'c> {
     }
 
     /// Moves a changed zspage to the list it belongs on. Does nothing if it is isolated.
+    // A call would cost `free` 1.5 % of its instructions.
     #[inline(always)]
     pub fn fix_fullness_group(&self, zspage: &Zspage) {
         let (from, to) = (zspage.listed(), self.get_fullness_group(zspage));
@@ -162,6 +163,7 @@ impl<'c> ClassGuard<'c> {
         }
     }
 
+    // `fix_fullness_group` is its only caller.
     #[inline(always)]
     fn move_zspage(&self, zspage: &Zspage, from: Listed, to: Listed) {
         // An isolated zspage is on no list.
@@ -184,7 +186,7 @@ impl<'c> ClassGuard<'c> {
     }
 
     /// Returns the fullest zspage that has a free slot, from `ZS_INUSE_RATIO_99` down to 0.
-    #[inline(always)]
+    #[inline]
     pub fn fullest_free(&self) -> Option<&Zspage> {
         let with_free = self.lists().in_use.get() as u16;
         self.lists()

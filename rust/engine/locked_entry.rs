@@ -59,7 +59,7 @@ pub(super) struct LockedEntry<'a>(HeldEntry<'a>);
 
 impl<'a> LockedEntry<'a> {
     /// Locks an entry of a pool's table: see [`HandleEntry::try_lock`].
-    #[inline(always)]
+    #[inline]
     pub(super) fn try_lock(
         entry: HandleEntry<'a>,
         generation: Generation,
@@ -146,7 +146,7 @@ pub(super) struct ReadEntry<'a>(HeldEntry<'a>);
 
 impl<'a> ReadEntry<'a> {
     /// Locks an entry of a pool's table: see [`HandleEntry::try_read_lock_plain`].
-    #[inline(always)]
+    #[inline]
     pub(super) fn try_lock_plain(
         entry: HandleEntry<'a>,
         generation: Generation,
@@ -157,7 +157,7 @@ impl<'a> ReadEntry<'a> {
     }
 
     /// Locks an entry of a pool's table: see [`HandleEntry::try_read_lock_first`].
-    #[inline(always)]
+    #[inline]
     pub(super) fn try_lock_first(
         entry: HandleEntry<'a>,
         generation: Generation,

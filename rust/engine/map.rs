@@ -98,7 +98,7 @@ impl Pool {
     /// [`MAX_READERS`]: super::handle_entry::MAX_READERS
     ///
     /// Context: any but an interrupt. Preemption and page faults are off while it is mapped.
-    #[inline(always)]
+    #[inline]
     pub fn map_object(&self, handle: Handle, mode: MapMode) -> Option<NonNull<u8>> {
         // The fast path: an object on one page that is not locked. It needs no stack frame.
         // `map_other` handles all other cases.
@@ -147,7 +147,7 @@ impl Pool {
     /// # Safety
     ///
     /// The mapped bytes must not be used any more. The pool that they belong to must still exist.
-    #[inline(always)]
+    #[inline]
     pub unsafe fn unmap_object(&self, handle: Handle) {
         // SAFETY: `map_object` keeps the area if it succeeds, and drops it otherwise.
         match unsafe { CpuArea::resume(handle.into_raw() as u64) } {

@@ -29,7 +29,7 @@ pub struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// Takes the first free slot of `zspage`. Returns its object, which has no handle yet.
-    #[inline(always)]
+    #[inline]
     pub(super) fn take_first(guard: &'a ClassGuard<'_>, zspage: &'a Zspage) -> Option<Self> {
         let chain = zspage.chain(guard)?;
         let object = Self::in_slot(guard, zspage, chain, zspage.take_first()?)?;
@@ -72,7 +72,7 @@ impl<'a> Object<'a> {
     }
 
     // Returns the object in slot `index`, in use or not, if its pages are present.
-    #[inline(always)]
+    #[inline]
     fn in_slot(
         guard: &'a ClassGuard<'_>,
         zspage: &'a Zspage,
@@ -105,7 +105,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the object of an entry. Returns `None` if it is not of the class of `guard`.
-    #[inline(always)]
+    #[inline]
     pub(super) fn of_entry(guard: &'a ClassGuard<'_>, entry: &HeldEntry<'_>) -> Option<Self> {
         // SAFETY: The zspage exists while the entry is held. `chain` checks that it is of the
         // class of `guard`. Then it exists for `'a`: a zspage of the class is freed only with the
@@ -198,7 +198,7 @@ impl<'a> Object<'a> {
     }
 
     /// Frees the slot of the object in its zspage. Returns a bitmap of the positions of its pages.
-    #[inline(always)]
+    #[inline]
     pub(super) fn release(&self) -> u32 {
         self.zspage.release(self.index);
         let pages = if self.next.is_some() { 3u32 } else { 1 };

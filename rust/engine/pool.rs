@@ -89,7 +89,7 @@ impl Pool {
     }
 
     /// Returns class `index`, or `None` if that size is merged into another.
-    #[inline(always)]
+    #[inline]
     pub fn class(&self, index: usize) -> Option<&SizeClass> {
         self.classes.get(index)?.as_deref()
     }
@@ -134,7 +134,7 @@ impl Pool {
     /// if memory ran out. Returns [`EIO`], with a kernel warning, if a zspage is corrupt.
     ///
     /// Context: depends on `gfp`. Not in an interrupt, and not with a class lock held.
-    #[inline(always)]
+    #[inline]
     pub fn malloc(&self, size: usize, gfp: Gfp) -> Result<Handle> {
         if size.wrapping_sub(1) >= PAGE_SIZE {
             return Err(if size == 0 { EINVAL } else { ENOSPC });
@@ -236,13 +236,13 @@ impl Pool {
     /// object.
     ///
     /// Context: any but an interrupt. Does not sleep. Takes the entry lock and the class lock.
-    #[inline(always)]
+    #[inline]
     pub fn free(&self, handle: Handle) -> Result<(), BadHandle> {
         self.try_free(handle)
             .inspect_err(|&why| self.report(handle, "zs_free", why))
     }
 
-    #[inline(always)]
+    #[inline]
     fn try_free(&self, handle: Handle) -> Result<(), BadHandle> {
         // Readers spin while the entry is locked, so its holder must not be preempted.
         let no_preemption = NoPreemption::new();

@@ -45,7 +45,7 @@ impl Shared {
     }
 
     /// Returns the geometry of the classes.
-    #[inline(always)]
+    #[inline]
     pub(super) fn geometry(&self) -> &Geometry {
         &self.geometry
     }

@@ -97,7 +97,7 @@ impl Sheaf {
 impl<'c> ClassGuard<'c> {
     /// Frees the object of a locked entry, `handle`, to the sheaf. Returns whether the sheaf has to be
     /// flushed now. Returns the entry, still locked, if it is of another class.
-    #[inline(always)]
+    #[inline]
     pub(super) fn free<'e>(
         &self,
         entries: HandleEntries<'_>,
@@ -121,7 +121,7 @@ impl<'c> ClassGuard<'c> {
     }
 
     /// Allocates the object that was freed last, with a new handle, if the sheaf has one.
-    #[inline(always)]
+    #[inline]
     pub(super) fn reuse(&self, table: &HandleTable) -> Option<Handle> {
         let sheaf = self.sheaf();
         let last = sheaf.len().checked_sub(1)?;

@@ -37,7 +37,7 @@ impl SlotMap {
     }
 
     /// Takes the first free slot and returns its index.
-    #[inline(always)]
+    #[inline]
     pub fn take_first(&self) -> Option<usize> {
         let mut first = 0usize;
         for word in &self.words {
@@ -82,7 +82,7 @@ impl SlotMap {
     }
 
     /// Takes all slots in a range. Skips slots that do not exist.
-    #[inline(always)]
+    #[inline]
     pub fn take_range(&self, range: Range<usize>) {
         for (_, word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) | mask, Relaxed);
@@ -90,7 +90,7 @@ impl SlotMap {
     }
 
     /// Returns whether any slot in the range is taken.
-    #[inline(always)]
+    #[inline]
     pub fn any_taken(&self, range: Range<usize>) -> bool {
         self.masks(range)
             .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
@@ -105,7 +105,7 @@ impl SlotMap {
     }
 
     // Returns the words that a range covers, each with the slot of its lowest bit and a mask.
-    #[inline(always)]
+    #[inline]
     fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &AtomicU64, u64)> + '_ {
         let mut start = range.start;
         core::iter::from_fn(move || {

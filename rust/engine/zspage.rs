@@ -123,12 +123,12 @@ impl Zspage {
     }
 
     /// Returns the chain of pages, or `None` if `guard` is of another class.
-    #[inline(always)]
+    #[inline]
     pub(super) fn chain<'a>(&'a self, guard: &'a ClassGuard<'_>) -> Option<&'a Chain> {
         self.is_of(guard.class()).then_some(&self.chain)
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn counts(&self) -> Counts {
         Counts(self.counts.load(Relaxed))
     }
@@ -217,13 +217,13 @@ impl Zspage {
     }
 
     /// Returns whether the zspage belongs to `class`, so that the lock of `class` protects it.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_of(&self, class: &SizeClass) -> bool {
         core::ptr::eq(self.class.as_ptr(), class)
     }
 
     /// Takes the first free slot, and returns its index.
-    #[inline(always)]
+    #[inline]
     pub(super) fn take_first(&self) -> Option<usize> {
         self.slots.take_first()
     }
@@ -239,13 +239,13 @@ impl Zspage {
     }
 
     /// Counts an object in a slot that was taken.
-    #[inline(always)]
+    #[inline]
     pub(super) fn object_allocated(&self) {
         self.count(INUSE_ONE.wrapping_sub(FREE_ONE));
     }
 
     /// Frees slot `index`, which holds an object.
-    #[inline(always)]
+    #[inline]
     pub(super) fn release(&self, index: usize) {
         if self.slots.set_free(index) {
             self.count(FREE_ONE.wrapping_sub(INUSE_ONE));
@@ -357,6 +357,7 @@ impl Zspage {
 
     /// Detaches the page at `position` if it holds no object and is not locked. Returns it with the
     /// number of free slots that went with it.
+    // A call would cost `free` 3 % of its instructions.
     #[inline(always)]
     pub(super) fn detach_unused(
         &self,
@@ -378,6 +379,7 @@ impl Zspage {
 
     // Detaches `page`, the next one of `prev`, if it is not locked. Its slots, `backed`, are free.
     // Returns it with the number of free slots that went with it.
+    // Measured together with `detach_unused`.
     #[inline(always)]
     fn detach_page(
         &self,
