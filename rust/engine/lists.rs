@@ -33,7 +33,7 @@ pub(super) struct FullnessLists {
     // list. Bit n + 16 is set while list n has a zspage; it may stay set after the last one left.
     in_use: Cell<u32>,
     // The number of zspages on each list.
-    counts: [Cell<usize>; NR_GROUPS],
+    counts: [Cell<u32>; NR_GROUPS],
 }
 
 impl FullnessLists {
@@ -48,7 +48,7 @@ impl FullnessLists {
 
     /// Returns the number of zspages in each group.
     pub(super) fn counts(&self) -> [usize; NR_GROUPS] {
-        core::array::from_fn(|i| self.counts.get(i).map_or(0, Cell::get))
+        core::array::from_fn(|i| self.counts.get(i).map_or(0, |count| count.get() as usize))
     }
 
     #[inline]

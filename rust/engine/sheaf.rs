@@ -37,9 +37,9 @@ const SHARE: usize = if cfg!(loom) { 2 } else { 8 };
 /// The slots of these objects are allocated.
 pub(super) struct Sheaf {
     objects: [Cell<u32>; CAPACITY],
-    len: Cell<usize>,
+    len: Cell<u8>,
     // The length above which the sheaf is flushed; below `CAPACITY`.
-    limit: Cell<usize>,
+    limit: Cell<u8>,
     // Whether `malloc` took an object since the last flush.
     reused: Cell<bool>,
     // While this is set, nothing is kept.
@@ -61,12 +61,24 @@ impl Sheaf {
     /// Sets the limit for a class with `slots` slots.
     pub(super) fn set_slots(&self, slots: usize) {
         let limit = if self.closed.get() { 0 } else { slots / SHARE };
-        self.limit.set(limit.min(CAPACITY - 1));
+        self.limit.set(limit.min(CAPACITY - 1) as u8);
     }
 
     /// Returns the number of objects.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len.get()
+        self.len.get().into()
+    }
+
+    // `len` is at most `CAPACITY`.
+    #[inline]
+    fn set_len(&self, len: usize) {
+        self.len.set(len as u8);
+    }
+
+    #[inline]
+    fn limit(&self) -> usize {
+        self.limit.get().into()
     }
 
     // Returns object `n`, the oldest first.
@@ -90,7 +102,7 @@ impl Sheaf {
                 to.set(from.get());
             }
         }
-        self.len.set(left);
+        self.set_len(left);
     }
 }
 
@@ -115,9 +127,9 @@ impl<'c> ClassGuard<'c> {
         slot.set(handle.in_object());
         locked.into_entry().to_sheaf();
         let len = len.wrapping_add(1);
-        sheaf.len.set(len);
+        sheaf.set_len(len);
         self.object_freed();
-        Ok(len > sheaf.limit.get() || self.is_empty() || !entries.has_next_generation(handle))
+        Ok(len > sheaf.limit() || self.is_empty() || !entries.has_next_generation(handle))
     }
 
     /// Allocates the object that was freed last, with a new handle, if the sheaf has one.
@@ -127,7 +139,7 @@ impl<'c> ClassGuard<'c> {
         let last = sheaf.len().checked_sub(1)?;
         let index = sheaf.objects.get(last)?.get();
         let generation = self.entries(table).entry_of(index)?.reuse()?;
-        sheaf.len.set(last);
+        sheaf.set_len(last);
         sheaf.reused.set(true);
         self.object_allocated();
         Some(Handle::new(index, generation))
@@ -138,7 +150,7 @@ impl<'c> ClassGuard<'c> {
         let sheaf = self.sheaf();
         let keeps = sheaf.reused.replace(false) && entries.has_next_generation(handle);
         if keeps && !self.is_empty() {
-            sheaf.len().saturating_sub(sheaf.limit.get() / 2)
+            sheaf.len().saturating_sub(sheaf.limit() / 2)
         } else {
             sheaf.len()
         }
