@@ -44,7 +44,7 @@ fuzz: ## look for operations that break the engine, guided by coverage: make fuz
 
 .PHONY: mutants
 mutants: ## are faults noticed: one in the source at a time; last line: N mutants, N noticed
-	@scripts/mutants $(MUTANTS)
+	@set -f; scripts/mutants $(MUTANTS)
 
 .PHONY: shell
 shell: ## the same guest with the modules loaded and a prompt; KERNEL=test|cloud, ALLOC=c
