@@ -73,12 +73,15 @@ const STATE_MASK: u64 = 6;
 const FREE: u64 = 2;
 const LOCKED: u64 = 4;
 const MOVING: u64 = 6;
-// Readers of a free entry: its object is in a sheaf.
-const IN_SHEAF: u64 = FREE | READER;
 
 // The highest bits, so that a sum or a difference that does not fit overflows.
 const READER: u64 = 1 << 62;
 const READERS_MASK: u64 = READER.wrapping_neg();
+
+// The state and the readers. Zero if nobody has the entry locked.
+const LOCK_MASK: u64 = STATE_MASK | READERS_MASK;
+// A free entry never has a reader, so this stands for one whose object is in a sheaf.
+const IN_SHEAF: u64 = FREE | READER;
 
 /// The number of readers that an object can have at once.
 pub const MAX_READERS: usize = (READERS_MASK / READER) as usize;
@@ -252,7 +255,7 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn link(self) -> Option<FreeLink> {
         let bits = self.0.load(Relaxed);
-        (bits & (STATE_MASK | READERS_MASK) == FREE).then_some(FreeLink {
+        (bits & LOCK_MASK == FREE).then_some(FreeLink {
             next: (bits >> NEXT_SHIFT) as u32,
             generation: Generation::of(bits),
         })
@@ -362,7 +365,7 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn try_lock(self, generation: Generation) -> Result<ObjLocation, Refused> {
         let bits = self.0.load(Relaxed);
-        let unfit = STATE_MASK | READERS_MASK | GENERATION_MASK;
+        let unfit = LOCK_MASK | GENERATION_MASK;
         if (bits ^ generation.0) & unfit != 0 {
             return Err(Self::refusal(bits, generation));
         }
@@ -397,14 +400,13 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn try_lock_to_move(self, location: ObjLocation) -> Result<(), Refused> {
         let bits = self.0.load(Relaxed);
-        if bits & (STATE_MASK | READERS_MASK) == FREE || ObjLocation::in_entry(bits) != location {
+        if bits & LOCK_MASK == FREE || ObjLocation::in_entry(bits) != location {
             return Err(Refused::Moved);
         }
-        if bits & (STATE_MASK | READERS_MASK) != 0 {
-            if bits & (STATE_MASK | READERS_MASK) == IN_SHEAF {
-                return Ok(());
-            }
-            return Err(Refused::Busy);
+        match bits & LOCK_MASK {
+            0 => {}
+            IN_SHEAF => return Ok(()),
+            _ => return Err(Refused::Busy),
         }
         self.0
             .compare_exchange(bits, bits | MOVING, Acquire, Relaxed)
@@ -418,7 +420,7 @@ impl<'a> HandleEntry<'a> {
         // The caller has the entry locked, so nobody else changes it.
         let bits = self.0.load(Relaxed);
         let kept = match bits & STATE_MASK {
-            FREE => GENERATION_MASK | STATE_MASK | READERS_MASK,
+            FREE => GENERATION_MASK | LOCK_MASK,
             _ => GENERATION_MASK,
         };
         self.0.store(location.0 | (bits & kept), Release);
@@ -434,13 +436,13 @@ impl<'a> HandleEntry<'a> {
     }
 
     /// Makes an entry from a sheaf live, with the next generation, which it returns. The caller holds
-    /// the class lock, and has checked in [`HandleEntry::to_sheaf`] that there is a next one.
+    /// the class lock. A sheaf keeps no entry with the last generation.
     ///
     /// Returns `None`, and changes nothing, if the entry is not in a sheaf.
     #[inline]
     pub fn reuse(self) -> Option<Generation> {
         let bits = self.0.load(Relaxed);
-        if bits & (STATE_MASK | READERS_MASK) != IN_SHEAF {
+        if bits & LOCK_MASK != IN_SHEAF {
             return None;
         }
         let bits = (bits ^ IN_SHEAF).wrapping_add(GENERATION_ONE);
@@ -453,7 +455,7 @@ impl<'a> HandleEntry<'a> {
     #[inline]
     pub fn in_sheaf(self) -> Option<(ObjLocation, Generation)> {
         let bits = self.0.load(Relaxed);
-        (bits & (STATE_MASK | READERS_MASK) == IN_SHEAF)
+        (bits & LOCK_MASK == IN_SHEAF)
             .then_some((ObjLocation::in_entry(bits), Generation::of(bits)))
     }
 
@@ -461,7 +463,7 @@ impl<'a> HandleEntry<'a> {
     /// caller holds the class lock.
     pub fn restore(self) {
         let bits = self.0.load(Relaxed);
-        if bits & (STATE_MASK | READERS_MASK) == IN_SHEAF {
+        if bits & LOCK_MASK == IN_SHEAF {
             self.0.store(bits ^ IN_SHEAF, Release);
         }
     }
