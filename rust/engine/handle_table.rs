@@ -141,20 +141,16 @@ impl FreeHandles {
     /// to the tail, to delay the reuse of stale handles.
     #[inline]
     pub fn push_retired(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
-        match handle.generation().next() {
-            Some(next) if next != entries.first_generation() => self.push_with(handle, entry, next),
-            next => self.push_rarely(entries, handle, entry, next.unwrap_or(Generation::FIRST)),
+        match entries.next_generation(handle) {
+            Some(next) => self.push_with(handle, entry, next),
+            None => self.push_rarely(entries, handle, entry),
         }
     }
 
+    // Adds an entry that [`HandleEntries::next_generation`] has none for.
     #[cold]
-    fn push_rarely(
-        &self,
-        entries: HandleEntries<'_>,
-        handle: Handle,
-        entry: HandleEntry<'_>,
-        generation: Generation,
-    ) {
+    fn push_rarely(&self, entries: HandleEntries<'_>, handle: Handle, entry: HandleEntry<'_>) {
+        let generation = handle.generation().next().unwrap_or(Generation::FIRST);
         let (first, count) = (self.head.get(), self.len());
         self.push_with(handle, entry, generation);
         if count != 0 && generation == entries.first_generation() {
@@ -339,11 +335,12 @@ impl<'a> HandleEntries<'a> {
         self.at(in_object as usize)
     }
 
-    /// Returns whether the entry of `handle` can be used again before others were.
+    /// Returns the generation after that of `handle`, unless it wraps around or the entry has used
+    /// all generations.
     #[inline]
-    pub(super) fn has_next_generation(self, handle: Handle) -> bool {
+    pub(super) fn next_generation(self, handle: Handle) -> Option<Generation> {
         let next = handle.generation().next();
-        next.is_some_and(|next| next != self.first_generation())
+        next.filter(|&next| next != self.first_generation())
     }
 
     #[inline]

@@ -18,11 +18,9 @@ pub struct Object<'a> {
     class: &'a SizeClass,
     zspage: &'a Zspage,
     chain: &'a Chain,
-    // The location of the first byte, its page, the position of that, and the page that the object
-    // continues on.
+    // The location of the first byte, its page, and the page that the object continues on.
     location: ObjLocation,
     page: ZsPage<'a>,
-    position: u32,
     next: Option<ZsPage<'a>>,
     index: usize,
 }
@@ -81,27 +79,13 @@ impl<'a> Object<'a> {
     ) -> Option<Self> {
         let class = guard.class();
         let start = class.layout().offset(index);
-        let position = (start >> PAGE_SHIFT) as u32;
-        let page = chain.find(position)?;
+        let page = chain.find((start >> PAGE_SHIFT) as u32)?;
         let offset = start & (PAGE_SIZE - 1);
         let address = ((page.pfn() as u64) << PAGE_SHIFT) | offset as u64;
         let spans = offset.wrapping_add(class.shape().size as usize) > PAGE_SIZE;
         let location = class.location_flags().at(address, spans);
-        let next = if location.spans() {
-            Some(chain.next_of_found()?)
-        } else {
-            None
-        };
-        Some(Self {
-            class,
-            zspage,
-            chain,
-            location,
-            page,
-            position,
-            next,
-            index,
-        })
+        let next = || chain.next_of_found();
+        Self::new(class, zspage, chain, page, next, location, index)
     }
 
     /// Returns the object of an entry. Returns `None` if it is not of the class of `guard`.
@@ -113,11 +97,26 @@ impl<'a> Object<'a> {
         let zspage: &'a Zspage = unsafe { &*core::ptr::from_ref(entry.zspage()?) };
         let chain = zspage.chain(guard)?;
         let (page, location) = (chain.own(entry.page())?, entry.location());
-        let (class, position) = (guard.class(), page.position());
-        let start = (position as usize) << PAGE_SHIFT;
+        let class = guard.class();
+        let start = (page.position() as usize) << PAGE_SHIFT;
         let index = class.layout().index_at(start | location.offset());
+        let next = || chain.next(page);
+        Self::new(class, zspage, chain, page, next, location, index)
+    }
+
+    // `next` finds the page that the object continues on.
+    #[inline]
+    fn new(
+        class: &'a SizeClass,
+        zspage: &'a Zspage,
+        chain: &'a Chain,
+        page: ZsPage<'a>,
+        next: impl FnOnce() -> Option<ZsPage<'a>>,
+        location: ObjLocation,
+        index: usize,
+    ) -> Option<Self> {
         let next = if location.spans() {
-            Some(chain.next(page)?)
+            Some(next()?)
         } else {
             None
         };
@@ -127,7 +126,6 @@ impl<'a> Object<'a> {
             chain,
             location,
             page,
-            position,
             next,
             index,
         })
@@ -202,7 +200,7 @@ impl<'a> Object<'a> {
     pub(super) fn release(&self) -> u32 {
         self.zspage.release(self.index);
         let pages = if self.next.is_some() { 3u32 } else { 1 };
-        pages.wrapping_shl(self.position)
+        pages.wrapping_shl(self.page.position())
     }
 
     /// Copies the object, including the handle after it, to `to`, an object of the same class.

@@ -4,8 +4,9 @@
 //!
 //! A page is freed when no object is on it, not even one in the sheaf of its class. A zspage is freed
 //! when it has no page. Both leave the class under its lock. Pages are freed without it. A locked page
-//! stays in its zspage. An empty zspage with locked pages goes on the `ZS_INUSE_RATIO_0` list. It stays there until `malloc` uses it, or until the last object of its class is freed,
-//! compaction runs, or the deferred-free work does.
+//! stays in its zspage. An empty zspage with locked pages goes on the `ZS_INUSE_RATIO_0` list. It stays
+//! there until `malloc` uses it, or until the last object of its class is freed, compaction runs, or
+//! the deferred-free work does.
 
 #![forbid(unsafe_code)]
 

@@ -129,7 +129,14 @@ impl<'c> ClassGuard<'c> {
         let len = len.wrapping_add(1);
         sheaf.set_len(len);
         self.object_freed();
-        Ok(len > sheaf.limit() || self.is_empty() || !entries.has_next_generation(handle))
+        Ok(len > sheaf.limit() || self.keeps_none(entries, handle))
+    }
+
+    // Returns whether no object may stay in the sheaf, now that the one of `handle` is freed: the class
+    // has no other, or its entry must not be used again at once.
+    #[inline]
+    fn keeps_none(&self, entries: HandleEntries<'_>, handle: Handle) -> bool {
+        self.is_empty() || entries.next_generation(handle).is_none()
     }
 
     /// Allocates the object that was freed last, with a new handle, if the sheaf has one.
@@ -148,8 +155,7 @@ impl<'c> ClassGuard<'c> {
     /// Returns how many objects to flush after [`ClassGuard::free`] demanded it for `handle`.
     pub(super) fn flush_count(&self, entries: HandleEntries<'_>, handle: Handle) -> usize {
         let sheaf = self.sheaf();
-        let keeps = sheaf.reused.replace(false) && entries.has_next_generation(handle);
-        if keeps && !self.is_empty() {
+        if sheaf.reused.replace(false) && !self.keeps_none(entries, handle) {
             sheaf.len().saturating_sub(sheaf.limit() / 2)
         } else {
             sheaf.len()
