@@ -69,8 +69,7 @@ bool zs_pages_are_back(struct kunit *test)
 	return false;
 }
 
-static struct zs_object *zs_objects_alloc(struct kunit *test,
-					  unsigned int count)
+struct zs_object *zs_objects_alloc(struct kunit *test, unsigned int count)
 {
 	struct zs_object *object = kunit_kcalloc(test, count, sizeof(*object),
 						 GFP_KERNEL);

@@ -108,6 +108,8 @@ struct zs_objects {
 	unsigned int class_size;
 };
 
+/* Returns an array, which lasts as long as the test. Does not allocate objects. */
+struct zs_object *zs_objects_alloc(struct kunit *test, unsigned int count);
 /* Allocates @count objects of random sizes. */
 void zs_objects_mixed(struct kunit *test, struct zs_pool *pool,
 		      struct zs_objects *objects, unsigned int count, u64 seed);

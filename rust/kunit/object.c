@@ -35,10 +35,10 @@ bool zs_bytes_ok(const void *bytes, size_t size, u32 seed)
 	return !memcmp(bytes + at, &word, size - at);
 }
 
-int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
-		  u32 seed)
+int zs_object_new_on(struct zs_pool *pool, struct zs_object *object,
+		     size_t size, u32 seed, int node)
 {
-	unsigned long handle = zs_malloc_anywhere(pool, size, ZS_TEST_GFP);
+	unsigned long handle = zs_malloc_on(pool, size, ZS_TEST_GFP, node);
 
 	if (IS_ERR_VALUE(handle))
 		return (long)handle;
@@ -46,6 +46,12 @@ int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
 	object->size = size;
 	object->seed = seed;
 	return zs_object_overwrite(pool, object, seed) ? 0 : -EFAULT;
+}
+
+int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
+		  u32 seed)
+{
+	return zs_object_new_on(pool, object, size, seed, NUMA_NO_NODE);
 }
 
 void zs_object_free(struct zs_pool *pool, struct zs_object *object)

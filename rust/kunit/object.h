@@ -39,18 +39,26 @@ static inline u64 zs_random_start(u64 seed)
 void zs_bytes_fill(void *bytes, size_t size, u32 seed);
 bool zs_bytes_ok(const void *bytes, size_t size, u32 seed);
 
-/* zs_malloc() of any kernel. */
-static inline unsigned long zs_malloc_anywhere(struct zs_pool *pool,
-					       size_t size, gfp_t gfp)
+/* zs_malloc() of any kernel. @node goes nowhere if that takes none. */
+static inline unsigned long zs_malloc_on(struct zs_pool *pool, size_t size,
+					 gfp_t gfp, int node)
 {
 #ifdef ZS_HAVE_MALLOC_NID
-	return zs_malloc(pool, size, gfp, NUMA_NO_NODE);
+	return zs_malloc(pool, size, gfp, node);
 #else
 	return zs_malloc(pool, size, gfp);
 #endif
 }
 
-/* Allocates and fills an object. Returns 0 or the error. */
+static inline unsigned long zs_malloc_anywhere(struct zs_pool *pool,
+					       size_t size, gfp_t gfp)
+{
+	return zs_malloc_on(pool, size, gfp, NUMA_NO_NODE);
+}
+
+/* Allocates and fills an object, of a node. Returns 0 or the error. */
+int zs_object_new_on(struct zs_pool *pool, struct zs_object *object,
+		     size_t size, u32 seed, int node);
 int zs_object_new(struct zs_pool *pool, struct zs_object *object, size_t size,
 		  u32 seed);
 void zs_object_free(struct zs_pool *pool, struct zs_object *object);

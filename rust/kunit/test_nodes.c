@@ -5,7 +5,6 @@
  * with one.
  */
 
-#include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -28,23 +27,6 @@ static int zs_nodes_init(struct kunit *test)
 	if (num_node_state(N_MEMORY) < 2)
 		kunit_skip(test, "needs several nodes, such as numa=fake=4");
 	return zs_fixture_init(test);
-}
-
-static int object_on(struct zs_pool *pool, struct zs_object *object,
-		     size_t size, u32 seed, int node)
-{
-#ifdef ZS_HAVE_MALLOC_NID
-	unsigned long handle = zs_malloc(pool, size, ZS_TEST_GFP, node);
-
-	if (IS_ERR_VALUE(handle))
-		return (long)handle;
-	object->handle = handle;
-	object->size = size;
-	object->seed = seed;
-	return zs_object_overwrite(pool, object, seed) ? 0 : -EFAULT;
-#else
-	return -EOPNOTSUPP;
-#endif
 }
 
 /* The pages of zsmalloc that are on each node. */
@@ -94,27 +76,28 @@ static void pages_are_of_the_node(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
 	unsigned int *pages, nodes = 0, i;
-	struct zs_object *objects;
+	struct zs_objects objects = {};
 	int node;
 
 	pages = kunit_kcalloc(test, MAX_NUMNODES, sizeof(*pages), GFP_KERNEL);
-	objects = kunit_kcalloc(test, ZS_OBJECTS, sizeof(*objects), GFP_KERNEL);
-	KUNIT_ASSERT_TRUE(test, pages && objects);
+	objects.object = zs_objects_alloc(test, ZS_OBJECTS);
+	KUNIT_ASSERT_NOT_NULL(test, pages);
 	for_each_node_state(node, N_MEMORY) {
 		nodes++;
-		for (i = 0; i < ZS_OBJECTS; i++)
+		for (i = 0; i < ZS_OBJECTS; i++) {
 			KUNIT_ASSERT_EQ(test, 0,
-					object_on(pool, &objects[i],
-						  1 + 7 * i % ZS_MOST, i, node));
+					zs_object_new_on(pool, &objects.object[i],
+							 1 + 7 * i % ZS_MOST, i,
+							 node));
+			objects.count++;
+		}
 		counts_are_right(test, pool, pages);
 		KUNIT_EXPECT_GT(test, pages[node], 0);
 		/* It has memory enough. */
 		KUNIT_EXPECT_EQ_MSG(test, pages[node], zs_get_total_pages(pool),
 				    "node %d", node);
-		for (i = 0; i < ZS_OBJECTS; i++) {
-			KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &objects[i]));
-			zs_object_free(pool, &objects[i]);
-		}
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+		zs_objects_free(pool, &objects);
 		all_are_free(test, pool);
 	}
 	kunit_info(test, "zs-test: nodes: %u\n", nodes);
@@ -128,29 +111,29 @@ static void pages_are_of_the_node(struct kunit *test)
 static void nodes_share_a_pool(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
-	struct zs_object *objects;
+	struct zs_objects objects = {};
 	unsigned int *pages, i;
 	int node = NUMA_NO_NODE;
+	void *bytes;
 
 	pages = kunit_kcalloc(test, MAX_NUMNODES, sizeof(*pages), GFP_KERNEL);
-	objects = kunit_kcalloc(test, ZS_OBJECTS, sizeof(*objects), GFP_KERNEL);
-	KUNIT_ASSERT_TRUE(test, pages && objects);
+	objects.object = zs_objects_alloc(test, ZS_OBJECTS);
+	KUNIT_ASSERT_NOT_NULL(test, pages);
 	for (i = 0; i < ZS_OBJECTS; i++) {
 		node = i ? next_node_in(node, node_states[N_MEMORY]) :
 			   first_node(node_states[N_MEMORY]);
-		KUNIT_ASSERT_EQ(test, 0, object_on(pool, &objects[i], PAGE_SIZE,
-						   i, node));
-		KUNIT_EXPECT_EQ(test, node,
-				page_to_nid(virt_to_page(zs_object_address(pool,
-									   &objects[i]))));
+		KUNIT_ASSERT_EQ(test, 0,
+				zs_object_new_on(pool, &objects.object[i],
+						 PAGE_SIZE, i, node));
+		objects.count++;
+		bytes = zs_object_address(pool, &objects.object[i]);
+		KUNIT_EXPECT_EQ(test, node, page_to_nid(virt_to_page(bytes)));
 	}
 	counts_are_right(test, pool, pages);
 	for_each_node_state(node, N_MEMORY)
 		KUNIT_EXPECT_GT(test, pages[node], 0);
-	for (i = 0; i < ZS_OBJECTS; i++) {
-		KUNIT_EXPECT_TRUE(test, zs_object_ok(pool, &objects[i]));
-		zs_object_free(pool, &objects[i]);
-	}
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
 	all_are_free(test, pool);
 }
 
@@ -159,31 +142,26 @@ static void a_full_node_does_not_fail(struct kunit *test)
 {
 	int node = first_node(node_states[N_MEMORY]);
 	struct zs_pool *pool = zs_pool(test);
-	unsigned int max, count, *pages, i;
-	struct zs_object *objects;
+	struct zs_objects objects = {};
+	unsigned int max, *pages;
 
 	pages = kunit_kcalloc(test, MAX_NUMNODES, sizeof(*pages), GFP_KERNEL);
 	max = NODE_DATA(node)->node_present_pages + 500;
-	objects = kvcalloc(max, sizeof(*objects), GFP_KERNEL);
-	KUNIT_ASSERT_TRUE(test, pages && objects);
-	for (count = 0; count < max; count++)
-		if (object_on(pool, &objects[count], PAGE_SIZE, count, node))
+	objects.object = kvcalloc(max, sizeof(*objects.object), GFP_KERNEL);
+	KUNIT_ASSERT_TRUE(test, pages && objects.object);
+	for (; objects.count < max; objects.count++)
+		if (zs_object_new_on(pool, &objects.object[objects.count],
+				     PAGE_SIZE, objects.count, node))
 			break;
-	KUNIT_EXPECT_EQ(test, count, max);
+	KUNIT_EXPECT_EQ(test, objects.count, max);
 	counts_are_right(test, pool, pages);
-	kunit_info(test, "zs-test: of %u pages %u are on node %d\n", count,
-		   pages[node], node);
+	kunit_info(test, "zs-test: of %u pages %u are on node %d\n",
+		   objects.count, pages[node], node);
 	KUNIT_EXPECT_GT(test, pages[node], 500);
-	KUNIT_EXPECT_LT(test, pages[node], count);
-	for (i = 0; i < count; i++) {
-		if (!zs_object_ok(pool, &objects[i])) {
-			KUNIT_FAIL(test, "object %u differs", i);
-			break;
-		}
-	}
-	for (i = 0; i < count; i++)
-		zs_object_free(pool, &objects[i]);
-	kvfree(objects);
+	KUNIT_EXPECT_LT(test, pages[node], objects.count);
+	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
+	zs_objects_free(pool, &objects);
+	kvfree(objects.object);
 	all_are_free(test, pool);
 }
 
