@@ -67,7 +67,7 @@ impl Compactor<'_> {
         let mut kept = None;
         let mut no_page = false;
         let last = loop {
-            if self.class().freeable_pages() == 0 {
+            if self.is_done() {
                 break kept;
             }
             let destination = match kept.take() {
@@ -113,7 +113,7 @@ impl Compactor<'_> {
     fn pack(&mut self, zspage: &Zspage) {
         let class = self.class();
         for position in (1..usize::from(class.shape().pages)).rev() {
-            if class.freeable_pages() == 0 {
+            if self.is_done() {
                 return;
             }
             // An object that begins on the previous page keeps this page in use, so move it too.

@@ -4,8 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-use core::ops::Range;
-
 use super::class::{ClassGuard, SizeClass};
 use super::isolated::IsolatedZspage;
 use super::object::Object;
@@ -14,7 +12,7 @@ use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep;
-use crate::sys::page::{DetachedPage, OwnedPage};
+use crate::sys::page::{DetachedPage, OwnedPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::sched;
 
@@ -37,9 +35,30 @@ struct Freed<'c> {
     pages: PageBatch<'c>,
     // Pages detached from sources minus pages added to destinations.
     balance: isize,
+    // The balance at which no page of the class can be freed. Valid while the lock is held.
+    goal: isize,
 }
 
-impl Freed<'_> {
+impl<'c> Freed<'c> {
+    fn new(class: &'c SizeClass) -> Self {
+        let mut freed = Self {
+            pages: PageBatch::new(class),
+            balance: 0,
+            goal: 0,
+        };
+        freed.set_goal(class);
+        freed
+    }
+
+    fn set_goal(&mut self, class: &SizeClass) {
+        let freeable = class.freeable_pages().try_into().unwrap_or(isize::MAX);
+        self.goal = self.balance.saturating_add(freeable);
+    }
+
+    fn is_done(&self) -> bool {
+        self.balance >= self.goal
+    }
+
     fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
         self.balance = self.balance.saturating_add(1);
         self.pages.add(guard, page);
@@ -61,6 +80,7 @@ impl Freed<'_> {
 
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
         self.pages.free_unlocked(guard, sched::cond_resched);
+        self.set_goal(guard.class());
     }
 }
 
@@ -84,19 +104,22 @@ pub(super) struct Compactor<'c> {
 impl<'c> Compactor<'c> {
     /// Takes the class lock.
     pub(super) fn new(pool: &'c Pool, class: &'c SizeClass) -> Self {
+        let guard = class.lock();
         Self {
             pool,
-            guard: class.lock(),
-            freed: Freed {
-                pages: PageBatch::new(class),
-                balance: 0,
-            },
+            guard,
+            freed: Freed::new(class),
             moved: 0,
         }
     }
 
     pub(super) fn class(&self) -> &'c SizeClass {
         self.guard.class()
+    }
+
+    /// Returns whether no page of the class can be freed.
+    pub(super) fn is_done(&self) -> bool {
+        self.freed.is_done()
     }
 
     /// Drops the class lock and frees the detached pages. Returns what the compactor did.
@@ -129,28 +152,35 @@ impl<'c> Compactor<'c> {
         let Self { guard, freed, .. } = self;
         let class = guard.class();
         let objs = usize::from(class.shape().objs);
+        // Slots after `from` have no objects except those left behind. Nobody else allocates
+        // in an isolated source, and slots before `split` are not in `from`.
         let mut from = split.unwrap_or(0)..objs;
-        let to = 0..split.unwrap_or(objs);
+        let to_end = split.unwrap_or(objs);
+        // Pages from the last to the first that has no slot before `from`.
+        let first = class.layout().offset(from.start).div_ceil(PAGE_SIZE);
+        let mut pages = first as u32..class.shape().pages.into();
         let mut moved = 0usize;
         let mut busy = 0usize;
-        // Slots of `from` at or above `end` hold no objects except those left behind. Nobody else
-        // allocates in an isolated source, and `to` does not overlap `from`.
-        let mut end = from.end;
         while !destination.is_full() {
             if freed.is_batch() {
                 freed.unlocked(guard);
             }
-            let came_free = freed.balance;
-            let last = guard.detach_tail(source, &from, end, |page| freed.add(guard, page));
-            if freed.balance != came_free && class.freeable_pages() == 0 {
-                break;
-            }
-            let Some(last) = last else {
+            let Some(position) = source.last_position(pages.clone()) else {
                 break;
             };
-            end = last.wrapping_add(1);
-            match step(guard, freed, source, last, destination, &to) {
+            let Some(last) = source.last_used_on(position, &from) else {
+                pages.end = position;
+                if let Some(page) = guard.detach_unused(source, position) {
+                    freed.add(guard, page);
+                    if freed.is_done() {
+                        break;
+                    }
+                }
+                continue;
+            };
+            match step(guard, freed, source, last, destination, to_end) {
                 Step::Moved => {
+                    from.end = last;
                     moved = moved.saturating_add(1);
                     if guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
@@ -163,7 +193,6 @@ impl<'c> Compactor<'c> {
                     if busy > BUSY_RETRIES {
                         // Leave it behind.
                         from.end = last;
-                        end = last;
                     }
                     freed.unlocked(guard);
                 }
@@ -184,20 +213,22 @@ impl<'c> Compactor<'c> {
             return;
         }
         // A page may have been locked when its last object was freed.
-        let objs = usize::from(guard.class().shape().objs);
-        guard.detach_tail(&isolated, &(0..objs), objs, |page| freed.add(guard, page));
+        isolated.detach_all(guard, |page, free_slots| {
+            guard.page_gone(free_slots);
+            freed.add(guard, page);
+        });
         self.pool.putback_empty_zspage(guard, isolated);
     }
 }
 
-// Moves the object in slot `last` to a free slot in `to`, adding pages as needed.
+// Moves the object in slot `last` to a free slot below `to_end`, adding pages as needed.
 fn step(
     guard: &ClassGuard<'_>,
     freed: &mut Freed<'_>,
     source: &Zspage,
     last: usize,
     destination: &Zspage,
-    to: &Range<usize>,
+    to_end: usize,
 ) -> Step {
     let Some(old) = Object::at(guard, source, last) else {
         return Step::Busy;
@@ -213,12 +244,12 @@ fn step(
     };
     lockdep::entry_acquired();
     let new = loop {
-        if let Some(new) = Object::take_in(guard, destination, to) {
+        if let Some(new) = Object::take_first_below(guard, destination, to_end) {
             break new;
         }
-        // One page is not enough if every slot in `to` spans pages.
+        // One page is not enough if every slot below `to_end` spans pages.
         let page = destination
-            .absent_position(to)
+            .absent_position(to_end)
             .and_then(|position| Some((position, freed.take()?)));
         let Some((position, page)) = page else {
             lockdep::entry_released();

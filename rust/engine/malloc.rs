@@ -95,7 +95,7 @@ impl ClassGuard<'_> {
             self.fix_fullness_group(zspage);
             return Err(Missing::Corrupt);
         };
-        let Some(object) = Object::take_first(self, zspage) else {
+        let Some(object) = Object::take_first_below(self, zspage, usize::MAX) else {
             // The counts say that there is a free slot, but the bitmap has none.
             self.handles().push(handle, entry);
             self.fix_fullness_group(zspage);

@@ -2,8 +2,6 @@
 
 //! An object: a slot of a zspage, and the handle stored after the object.
 
-use core::ops::Range;
-
 use super::class::{ClassGuard, SizeClass};
 use super::geometry::HANDLE_SIZE;
 use super::handle_entry::ObjLocation;
@@ -26,25 +24,15 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Takes the first free slot of `zspage`. Returns its object, which has no handle yet.
+    /// Takes the first free slot of `zspage` below `end`. Returns its object, which has no handle yet.
     #[inline]
-    pub(super) fn take_first(guard: &'a ClassGuard<'_>, zspage: &'a Zspage) -> Option<Self> {
-        let chain = zspage.chain(guard)?;
-        let object = Self::in_slot(guard, zspage, chain, zspage.take_first()?)?;
-        zspage.object_allocated();
-        Some(object)
-    }
-
-    /// Takes a free slot among `slots`. Returns its object, which has no handle yet.
-    pub(super) fn take_in(
+    pub(super) fn take_first_below(
         guard: &'a ClassGuard<'_>,
         zspage: &'a Zspage,
-        slots: &Range<usize>,
+        end: usize,
     ) -> Option<Self> {
         let chain = zspage.chain(guard)?;
-        let index = zspage.first_free_in(slots)?;
-        let object = Self::in_slot(guard, zspage, chain, index)?;
-        zspage.take(index);
+        let object = Self::in_slot(guard, zspage, chain, zspage.take_first_below(end)?)?;
         zspage.object_allocated();
         Some(object)
     }

@@ -10,8 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-use core::ops::Range;
-
 use super::class::{ClassGuard, SizeClass};
 use super::events::BadHandle;
 use super::fullness::Group;
@@ -24,22 +22,13 @@ use crate::sys::page::{DetachedPage, PinnedPage};
 use crate::sys::work::WorkItem;
 
 impl<'c> ClassGuard<'c> {
-    /// Returns the last slot in use in `slots` and below `end`. Detaches the unused pages after it
-    /// that hold no part of a slot outside `slots`, and passes each to `release`. Skips pages that
-    /// are locked.
+    /// Detaches the page at `position` if it holds no object and is not locked.
     ///
     /// The caller must then call [`ClassGuard::fix_fullness_group`] or put the zspage back.
-    pub(super) fn detach_tail(
-        &self,
-        zspage: &Zspage,
-        slots: &Range<usize>,
-        end: usize,
-        mut release: impl FnMut(DetachedPage),
-    ) -> Option<usize> {
-        zspage.detach_tail(self, slots, end, |page, free_slots| {
-            self.page_gone(free_slots);
-            release(page);
-        })
+    pub(super) fn detach_unused(&self, zspage: &Zspage, position: u32) -> Option<DetachedPage> {
+        let (page, free_slots) = zspage.detach_unused(self, position)?;
+        self.page_gone(free_slots);
+        Some(page)
     }
 
     // Frees the zspages without pages on the `ZS_INUSE_RATIO_0` list. Returns whether zspages with

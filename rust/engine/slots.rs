@@ -36,16 +36,20 @@ impl SlotMap {
         }
     }
 
-    /// Takes the first free slot and returns its index.
+    /// Takes the first free slot below `end` and returns its index.
     #[inline]
-    pub fn take_first(&self) -> Option<usize> {
+    pub fn take_first_below(&self, end: usize) -> Option<usize> {
         let mut first = 0usize;
         for word in &self.words {
             let bits = word.load(Relaxed);
             if bits != u64::MAX {
+                let index = first.wrapping_add(bits.trailing_ones() as usize);
+                if index >= end {
+                    return None;
+                }
                 // Sets the lowest bit that is clear.
                 word.store(bits | bits.wrapping_add(1), Relaxed);
-                return Some(first.wrapping_add(bits.trailing_ones() as usize));
+                return Some(index);
             }
             first = first.wrapping_add(WORD_BITS);
         }
@@ -63,20 +67,9 @@ impl SlotMap {
         bits & bit != 0
     }
 
-    /// Takes a slot. Returns false if it was taken or does not exist.
-    #[inline]
-    pub fn clear_free(&self, index: usize) -> bool {
-        let Some(word) = self.words.get(index / WORD_BITS) else {
-            return false;
-        };
-        let (bits, bit) = (word.load(Relaxed), 1 << (index % WORD_BITS));
-        word.store(bits | bit, Relaxed);
-        bits & bit == 0
-    }
-
     /// Frees all slots in a range. Skips slots that do not exist.
     pub fn set_free_range(&self, range: Range<usize>) {
-        for (_, word, mask) in self.masks(range) {
+        for (word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) & !mask, Relaxed);
         }
     }
@@ -84,7 +77,7 @@ impl SlotMap {
     /// Takes all slots in a range. Skips slots that do not exist.
     #[inline]
     pub fn take_range(&self, range: Range<usize>) {
-        for (_, word, mask) in self.masks(range) {
+        for (word, mask) in self.masks(range) {
             word.store(word.load(Relaxed) | mask, Relaxed);
         }
     }
@@ -93,26 +86,17 @@ impl SlotMap {
     #[inline]
     pub fn any_taken(&self, range: Range<usize>) -> bool {
         self.masks(range)
-            .any(|(_, word, mask)| word.load(Relaxed) & mask != 0)
+            .any(|(word, mask)| word.load(Relaxed) & mask != 0)
     }
 
-    /// Returns the first free slot in the range.
-    pub fn first_free_in(&self, range: Range<usize>) -> Option<usize> {
-        self.masks(range).find_map(|(first, word, mask)| {
-            let free = !word.load(Relaxed) & mask;
-            (free != 0).then(|| first.wrapping_add(free.trailing_zeros() as usize))
-        })
-    }
-
-    // Returns the words that a range covers, each with the slot of its lowest bit and a mask.
+    // Returns the words that a range covers, each with a mask.
     #[inline]
-    fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (usize, &AtomicU64, u64)> + '_ {
+    fn masks(&self, range: Range<usize>) -> impl Iterator<Item = (&AtomicU64, u64)> + '_ {
         let mut start = range.start;
         core::iter::from_fn(move || {
             if start >= range.end {
                 return None;
             }
-            let first = start & !(WORD_BITS - 1);
             let word = self.words.get(start / WORD_BITS)?;
             let next = (start | (WORD_BITS - 1)).wrapping_add(1);
             // From 1 to 64 bits, shifted to their place.
@@ -120,7 +104,7 @@ impl SlotMap {
             let mask = (u64::MAX >> (WORD_BITS.wrapping_sub(count) & (WORD_BITS - 1)))
                 << (start & (WORD_BITS - 1));
             start = next;
-            Some((first, word, mask))
+            Some((word, mask))
         })
     }
 

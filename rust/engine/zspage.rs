@@ -165,13 +165,18 @@ impl Zspage {
         (position < u32::from(self.class().shape().pages)).then_some(position)
     }
 
-    /// Returns the first position without a page among the positions that `slots` touch.
-    pub(super) fn absent_position(&self, slots: &Range<usize>) -> Option<u32> {
-        let positions = self.class().layout().positions(slots);
-        let meant =
-            positions_below(positions.end as u32) & !positions_below(positions.start as u32);
-        let absent = meant & !u32::from(self.present.load(Relaxed));
-        (absent != 0).then_some(absent.trailing_zeros())
+    /// Returns the first position without a page among those that the slots below `end` touch.
+    pub(super) fn absent_position(&self, end: usize) -> Option<u32> {
+        let pages = self.class().layout().offset(end).div_ceil(PAGE_SIZE);
+        let position = self.present.load(Relaxed).trailing_ones();
+        ((position as usize) < pages).then_some(position)
+    }
+
+    /// Returns the last position with a page among `positions`.
+    #[inline]
+    pub(super) fn last_position(&self, positions: Range<u32>) -> Option<u32> {
+        let last = self.present_below(positions.end).checked_ilog2()?;
+        (last >= positions.start).then_some(last)
     }
 
     /// Returns whether the page at `position` is present.
@@ -222,20 +227,10 @@ impl Zspage {
         core::ptr::eq(self.class.as_ptr(), class)
     }
 
-    /// Takes the first free slot, and returns its index.
+    /// Takes the first free slot below `end`, and returns its index.
     #[inline]
-    pub(super) fn take_first(&self) -> Option<usize> {
-        self.slots.take_first()
-    }
-
-    /// Returns the first free slot among `slots`.
-    pub(super) fn first_free_in(&self, slots: &Range<usize>) -> Option<usize> {
-        self.slots.first_free_in(slots.clone())
-    }
-
-    /// Takes the free slot `index`.
-    pub(super) fn take(&self, index: usize) {
-        self.slots.clear_free(index);
+    pub(super) fn take_first_below(&self, end: usize) -> Option<usize> {
+        self.slots.take_first_below(end)
     }
 
     /// Counts an object in a slot that was taken.
@@ -269,50 +264,13 @@ impl Zspage {
         );
     }
 
-    // Returns the last object in use among `slots`.
+    /// Returns the last object in use that is on the page at `position`, in one of `slots`. The page
+    /// is present.
     #[inline]
-    fn last_used(&self, slots: Range<usize>) -> Option<usize> {
-        let last = self.slots.prev_taken(slots.end)?;
-        if last < slots.start || self.is_backed(last) {
-            return (last >= slots.start).then_some(last);
-        }
-        // Search by page, from the last. The slots of missing pages are taken, and may be many.
-        let end = self.class().layout().positions(&slots).end;
-        let mut present = self.present_below(end as u32);
-        while let Some(position) = present.checked_ilog2() {
-            let backed = self.backed_slots(position as usize);
-            let last = self.slots.prev_taken(backed.end.min(slots.end));
-            if last.is_some_and(|last| last >= backed.start.max(slots.start)) {
-                return last;
-            }
-            present &= !(1 << position);
-        }
-        None
-    }
-
-    /// Returns the last slot in use in `slots` and below `end`. Detaches the unused pages after it
-    /// that hold no part of a slot outside `slots`. Skips pages that are locked. Passes each page
-    /// to `release`, with the number of free slots that went with it.
-    pub(super) fn detach_tail(
-        &self,
-        guard: &ClassGuard<'_>,
-        slots: &Range<usize>,
-        end: usize,
-        release: impl FnMut(DetachedPage, usize),
-    ) -> Option<usize> {
-        let layout = guard.class().layout();
-        let last = self.last_used(slots.start..end);
-        let unused = last.map_or(slots.start, |last| last.wrapping_add(1));
-        let from = layout.offset(unused).div_ceil(PAGE_SIZE);
-        let mut tail = u32::from(self.present.load(Relaxed)) & !positions_below(from as u32);
-        // Keep the pages of the slots after `slots`.
-        if tail != 0 && slots.end < guard.class().shape().objs.into() {
-            tail &= positions_below((layout.offset(slots.end) >> PAGE_SHIFT) as u32);
-        }
-        if tail != 0 {
-            let _ = self.detach_pages(guard, tail, release);
-        }
-        last
+    pub(super) fn last_used_on(&self, position: u32, slots: &Range<usize>) -> Option<usize> {
+        let backed = self.backed_slots(position as usize);
+        let last = self.slots.prev_taken(backed.end.min(slots.end))?;
+        (last >= backed.start.max(slots.start)).then_some(last)
     }
 
     /// Detaches all unused pages except those that are locked. Passes each to `release`, with the
@@ -320,24 +278,13 @@ impl Zspage {
     pub(super) fn detach_all<'a>(
         &'a self,
         guard: &'a ClassGuard<'_>,
-        release: impl FnMut(DetachedPage, usize),
-    ) -> Option<ZsPage<'a>> {
-        let all = u32::from(self.present.load(Relaxed));
-        self.detach_pages(guard, all, release)
-    }
-
-    // Detaches unused pages that are neighbours in the chain. Bit n of `positions` stands for the
-    // page at position n. Skips pages that are locked, and returns the last of these.
-    fn detach_pages<'a>(
-        &'a self,
-        guard: &'a ClassGuard<'_>,
-        positions: u32,
         mut release: impl FnMut(DetachedPage, usize),
     ) -> Option<ZsPage<'a>> {
         let chain = self.chain(guard)?;
         let mut contended = None;
-        let mut prev = self.prev_page(chain, positions.trailing_zeros())?;
-        for _ in 0..positions.count_ones() {
+        // The last page is the previous one of the first.
+        let mut prev = self.prev_page(chain, 0)?;
+        for _ in 0..self.page_count() {
             let page = chain.next(prev)?;
             let backed = self.backed_slots(page.position() as usize);
             if self.slots.any_taken(backed.clone()) {

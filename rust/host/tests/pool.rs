@@ -1008,12 +1008,12 @@ fn malloc_survives_any_failure() {
 #[test]
 fn compaction_survives_any_failure() {
     let mut failures = 0;
-    for pass in 0..60 {
+    for (seed, pass) in (0..40).flat_map(|seed| (0..3).map(move |pass| (seed, pass))) {
         let machine = boot(Config::default());
         let pool = pool(16);
         let mut handles: Vec<(usize, Handle)> =
             (0..400).map(|i| (i, store(&pool, 1353, i))).collect();
-        let mut random = Random::new(7);
+        let mut random = Random::new(seed);
         for _ in 0..300 {
             let (_, handle) = handles.swap_remove(random.below(handles.len()));
             pool.free(handle).unwrap();
@@ -1031,7 +1031,8 @@ fn compaction_survives_any_failure() {
             pool.free(handle).unwrap();
         }
     }
-    assert!(failures > 0, "no allocation failed");
+    println!("{failures} allocations failed");
+    assert!(failures > 10, "{failures} allocations failed");
 }
 
 #[test]

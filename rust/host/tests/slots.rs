@@ -29,8 +29,11 @@ fn compare(slots: &SlotMap, taken: &[bool]) {
         for &end in &ranges {
             let any = (from..end).any(|index| taken[index]);
             assert_eq!(slots.any_taken(from..end), any, "from {from} to {end}");
-            let free = (from..end).find(|&index| !taken[index]);
-            assert_eq!(slots.first_free_in(from..end), free, "from {from} to {end}");
+        }
+        let free = (0..from).find(|&index| !taken[index]);
+        assert_eq!(slots.take_first_below(from), free, "below {from}");
+        if let Some(index) = free {
+            assert!(slots.set_free(index), "slot {index} was not taken");
         }
         let last = (0..from).rev().find(|&index| taken[index]);
         assert_eq!(slots.prev_taken(from), last, "before {from}");
@@ -41,7 +44,7 @@ fn compare(slots: &SlotMap, taken: &[bool]) {
 fn no_slot_is_free_at_first() {
     let slots = SlotMap::new();
     compare(&slots, &vec![true; capacity()]);
-    assert_eq!(slots.take_first(), None);
+    assert_eq!(slots.take_first_below(usize::MAX), None);
 }
 
 #[test]
@@ -60,13 +63,10 @@ fn random_changes() {
                     slots.set_free(index),
                     std::mem::replace(&mut taken[index], false)
                 ),
-                2 => assert_eq!(
-                    slots.clear_free(index),
-                    !std::mem::replace(&mut taken[index], true)
-                ),
-                _ => {
-                    let first = taken.iter().position(|taken| !taken);
-                    assert_eq!(slots.take_first(), first);
+                action => {
+                    let end = if action == 2 { index } else { usize::MAX };
+                    let first = taken.iter().take(end).position(|taken| !taken);
+                    assert_eq!(slots.take_first_below(end), first);
                     if let Some(first) = first {
                         taken[first] = true;
                     }
@@ -87,16 +87,17 @@ fn every_pair_of_slots() {
     for a in (0..capacity()).step_by(3) {
         for b in (a + 1..capacity() - 2).step_by(7) {
             assert!(slots.set_free(a) && slots.set_free(b));
-            assert_eq!(slots.first_free_in(0..capacity()), Some(a));
+            assert_eq!(slots.take_first_below(a), None);
             assert!(!slots.any_taken(a..a + 1) && !slots.any_taken(b..b + 1));
             assert!(slots.any_taken(a..b + 2));
             assert_eq!(
                 slots.prev_taken(b + 1),
                 (0..b).rev().find(|&index| index != a)
             );
-            assert_eq!(slots.take_first(), Some(a));
-            assert_eq!(slots.take_first(), Some(b));
-            assert_eq!(slots.take_first(), None);
+            assert_eq!(slots.take_first_below(a + 1), Some(a));
+            assert_eq!(slots.take_first_below(b), None);
+            assert_eq!(slots.take_first_below(capacity()), Some(b));
+            assert_eq!(slots.take_first_below(capacity()), None);
         }
     }
 }
@@ -105,9 +106,9 @@ fn every_pair_of_slots() {
 fn slots_out_of_range_are_never_free() {
     let slots = SlotMap::new();
     for index in [1 << 20, usize::MAX] {
-        assert!(!slots.set_free(index) && !slots.clear_free(index) && slots.is_taken(index));
+        assert!(!slots.set_free(index) && slots.is_taken(index));
     }
-    assert_eq!(slots.first_free_in(0..usize::MAX), None);
+    assert_eq!(slots.take_first_below(usize::MAX), None);
 }
 
 #[test]
@@ -141,12 +142,10 @@ fn ranges_match_their_slots() {
             let middle = (start + end) / 2;
             // Some slots are allocated already.
             if start < middle {
-                assert!(slots.clear_free(start));
+                assert_eq!(slots.take_first_below(middle), Some(start));
                 taken[start] = true;
             }
-            for slot in 0..middle {
-                slots.clear_free(slot);
-            }
+            slots.take_range(0..middle);
             taken[..middle].fill(true);
             for (index, &taken) in taken.iter().enumerate() {
                 assert_eq!(slots.is_taken(index), taken, "{start}..{end}: {index}");
