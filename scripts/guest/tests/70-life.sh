@@ -90,7 +90,7 @@ inject() {
 	[ ! -e min-order ] || echo 0 >min-order
 	local errors=0 failed
 	# A page fault that gets no page is retried.
-	allow_begin '^(Huh VM_FAULT_OOM leaked out to the #PF handler|pagefault_out_of_memory: \d+ callbacks)'
+	allow_begin '^(Huh VM_FAULT_OOM leaked out to the #PF handler|pagefault_out_of_memory: \d+ callbacks|SLUB: Unable to allocate memory on CPU|  cache: \w+, object size:|  node \d+: slabs:)'
 	echo 20 >probability
 	for seed in 11 12 13; do
 		# dd stops at the first error; continue behind it.
