@@ -162,6 +162,11 @@ impl SizeClass {
         self.objs_allocated.get()
     }
 
+    /// Returns the number of objects in use. Any context.
+    pub(super) fn objs_inuse(&self) -> usize {
+        self.objs_inuse.get()
+    }
+
     /// Returns the number of objects that were freed and are kept for `malloc`. Takes the class lock.
     pub fn in_sheaf(&self) -> usize {
         self.lock().sheaf().len()

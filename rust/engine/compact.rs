@@ -14,12 +14,33 @@
 
 #![forbid(unsafe_code)]
 
+use core::cell::Cell;
+
 use super::class::SizeClass;
 pub use super::compactor::Compacted;
 use super::compactor::Compactor;
 use super::pool::Pool;
 use super::zspage::Zspage;
-use crate::sys::atomic::Ordering::Relaxed;
+use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::trace;
+
+/// Who compacts a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// A user: zram, when its `compact` is written to.
+    User,
+    /// The kernel, when it needs memory.
+    Shrinker,
+    /// The work of [`super::background`].
+    Background,
+}
+
+/// The claim of the running compaction.
+pub(super) struct Compaction<'a> {
+    pool: &'a Pool,
+    by: By,
+    done: Cell<Compacted>,
+}
 
 impl Pool {
     /// Compacts every class until no page can be freed. Does nothing and returns zeros if a
@@ -27,36 +48,80 @@ impl Pool {
     ///
     /// Context: may sleep between two objects. Takes class locks.
     pub fn compact(&self) -> Compacted {
-        let mut total = Compacted::default();
-        let Some(_compacting) = self.begin_compaction() else {
-            return total;
-        };
-        for class in self.classes() {
-            let done = self.compact_class(class);
-            total.pages = total.pages.saturating_add(done.pages);
-            total.objects = total.objects.saturating_add(done.objects);
-        }
-        let events = self.events();
-        events.pages_compacted.fetch_add(total.pages, Relaxed);
-        events.objects_moved.fetch_add(total.objects, Relaxed);
-        total
+        self.compact_all(By::User)
     }
 
-    fn compact_class(&self, class: &SizeClass) -> Compacted {
-        if class.freeable_pages() == 0 {
+    /// Like [`Pool::compact`], for the shrinker of the pool.
+    pub fn shrink(&self) -> Compacted {
+        self.compact_all(By::Shrinker)
+    }
+
+    fn compact_all(&self, by: By) -> Compacted {
+        let Some(compaction) = self.begin_compaction(by) else {
             return Compacted::default();
+        };
+        for class in self.classes() {
+            compaction.compact_class(class, usize::MAX);
         }
-        let released = self
+        compaction.done.get()
+    }
+
+    /// Claims the compaction of the pool. Returns `None` if one is running.
+    pub(super) fn begin_compaction(&self, by: By) -> Option<Compaction<'_>> {
+        trace::compact_start(self.name(), by as u8, || self.freeable_pages());
+        if self.compacting().swap(true, Acquire) {
+            trace::compact_end(self.name(), by as u8, 0, 0);
+            return None;
+        }
+        Some(Compaction {
+            pool: self,
+            by,
+            done: Cell::default(),
+        })
+    }
+}
+
+impl Compaction<'_> {
+    /// Compacts a class until no page can be freed, or `most` were. Returns how many.
+    ///
+    /// Context: may sleep between two objects. Takes the class lock.
+    pub(super) fn compact_class(&self, class: &SizeClass, most: usize) -> usize {
+        if class.freeable_pages() == 0 {
+            return 0;
+        }
+        let pool = self.pool;
+        let released = pool
             .release_sheaf(class, true)
-            .saturating_add(self.release_empty(class));
-        let mut compactor = Compactor::new(self, class);
+            .saturating_add(pool.release_empty(class));
+        let mut compactor = Compactor::new(pool, class, most);
         compactor.empty_zspages();
-        let handles = compactor.guard.take_handles(self.table());
+        let handles = compactor.guard.take_handles(pool.table());
         compactor.guard.open_sheaf();
-        let mut done = compactor.finish();
-        self.give_back_handles(handles);
-        done.pages = done.pages.saturating_add(released);
-        done
+        let Compacted { pages, objects } = compactor.finish();
+        pool.give_back_handles(handles);
+        let pages = pages.saturating_add(released);
+        let done = self.done.get();
+        self.done.set(Compacted {
+            pages: done.pages.saturating_add(pages),
+            objects: done.objects.saturating_add(objects),
+        });
+        pages
+    }
+}
+
+impl Drop for Compaction<'_> {
+    fn drop(&mut self) {
+        let Compacted { pages, objects } = self.done.get();
+        let events = self.pool.events();
+        events.objects_moved.fetch_add(objects, Relaxed);
+        match self.by {
+            By::User => &events.pages_compacted_user,
+            By::Shrinker => &events.pages_compacted_shrinker,
+            By::Background => &events.pages_compacted_background,
+        }
+        .fetch_add(pages, Relaxed);
+        trace::compact_end(self.pool.name(), self.by as u8, pages, objects);
+        self.pool.compacting().store(false, Release);
     }
 }
 

@@ -35,16 +35,19 @@ struct Freed<'c> {
     pages: PageBatch<'c>,
     // Pages detached from sources minus pages added to destinations.
     balance: isize,
-    // The balance at which no page of the class can be freed. Valid while the lock is held.
+    // The balance at which no page of the class can be freed, but not more than `most`. Valid while
+    // the lock is held.
     goal: isize,
+    most: isize,
 }
 
 impl<'c> Freed<'c> {
-    fn new(class: &'c SizeClass) -> Self {
+    fn new(class: &'c SizeClass, most: usize) -> Self {
         let mut freed = Self {
             pages: PageBatch::new(class),
             balance: 0,
             goal: 0,
+            most: most.try_into().unwrap_or(isize::MAX),
         };
         freed.set_goal(class);
         freed
@@ -52,7 +55,7 @@ impl<'c> Freed<'c> {
 
     fn set_goal(&mut self, class: &SizeClass) {
         let freeable = class.freeable_pages().try_into().unwrap_or(isize::MAX);
-        self.goal = self.balance.saturating_add(freeable);
+        self.goal = self.balance.saturating_add(freeable).min(self.most);
     }
 
     fn is_done(&self) -> bool {
@@ -102,13 +105,13 @@ pub(super) struct Compactor<'c> {
 }
 
 impl<'c> Compactor<'c> {
-    /// Takes the class lock.
-    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass) -> Self {
+    /// Takes the class lock, to free `most` pages.
+    pub(super) fn new(pool: &'c Pool, class: &'c SizeClass, most: usize) -> Self {
         let guard = class.lock();
         Self {
             pool,
             guard,
-            freed: Freed::new(class),
+            freed: Freed::new(class, most),
             moved: 0,
         }
     }
@@ -117,7 +120,7 @@ impl<'c> Compactor<'c> {
         self.guard.class()
     }
 
-    /// Returns whether no page of the class can be freed.
+    /// Returns whether no page of the class can be freed, or as many were as were asked for.
     pub(super) fn is_done(&self) -> bool {
         self.freed.is_done()
     }

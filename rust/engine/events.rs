@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::handle_entry::Refused;
-use crate::sys::atomic::AtomicUsize;
+use crate::sys::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Why a handle was refused. The pool warns and changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,18 @@ impl From<Refused> for BadHandle {
 /// Event counters, since the pool was created. Updated by compaction, migration and deferred frees.
 #[derive(Default)]
 pub struct Events {
-    /// Pages that compaction freed.
-    pub pages_compacted: AtomicUsize,
+    /// Pages that compaction freed for [`super::pool::Pool::compact`].
+    pub pages_compacted_user: AtomicUsize,
+    /// Pages that it freed because the kernel needed memory.
+    pub pages_compacted_shrinker: AtomicUsize,
+    /// Pages that it freed in the background.
+    pub pages_compacted_background: AtomicUsize,
+    /// How often the pool was compacted in the background.
+    pub background_runs: AtomicUsize,
+    /// How often that was put off because the number of objects changed fast.
+    pub background_deferred: AtomicUsize,
+    /// How long all of these runs took, in microseconds.
+    pub background_us: AtomicUsize,
     /// Objects that compaction moved.
     pub objects_moved: AtomicUsize,
     /// How often compaction found an object mapped, being freed, or with its handle overwritten.
@@ -68,4 +78,14 @@ pub struct Events {
     pub migrations_refused: AtomicUsize,
     /// How often freeing a zspage was left to the worker because one of its pages was locked.
     pub deferred_frees: AtomicUsize,
+}
+
+impl Events {
+    /// Returns the number of pages that compaction freed, whoever asked for it.
+    pub fn pages_compacted(&self) -> usize {
+        self.pages_compacted_user
+            .load(Relaxed)
+            .wrapping_add(self.pages_compacted_shrinker.load(Relaxed))
+            .wrapping_add(self.pages_compacted_background.load(Relaxed))
+    }
 }

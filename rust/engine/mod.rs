@@ -18,6 +18,7 @@
 //! that change slots and `listed` of a zspage, and those that change an entry.
 
 pub mod access;
+pub mod background;
 pub mod class;
 pub mod compact;
 mod compactor;

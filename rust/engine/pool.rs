@@ -11,6 +11,7 @@
 //!
 //! `malloc`, `free` and readers write data that classes share only when pages or handles come or go.
 
+use super::background::{Background, BACKGROUND};
 use super::class::{ClassGuard, ClassStats, SizeClass};
 use super::events::{BadHandle, Events};
 use super::fullness::{Group, NR_GROUPS};
@@ -22,10 +23,7 @@ use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
 use super::shared::Shared;
 use crate::sys::array::{try_array_from_fn, try_init_with};
-use crate::sys::atomic::{
-    spin_loop, AtomicBool,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use crate::sys::atomic::{spin_loop, AtomicBool, Ordering::Relaxed};
 use crate::sys::page::{OwnedPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
@@ -53,6 +51,9 @@ pub struct Pool {
     compacting: AtomicBool,
     #[pin]
     deferred_free: Work<Pool>,
+    background: Background,
+    #[pin]
+    background_work: Work<Pool, BACKGROUND>,
 }
 
 impl Pool {
@@ -70,6 +71,9 @@ impl Pool {
                 compacting: AtomicBool::new(false),
                 // SAFETY: The pool is pinned, and its `drop` flushes the work.
                 deferred_free <- unsafe { Work::new(this) },
+                background: Background::default(),
+                // SAFETY: The pool is pinned, and its `drop` cancels the work.
+                background_work <- unsafe { Work::new(this) },
             }? Error))
         })
     }
@@ -97,6 +101,14 @@ impl Pool {
     /// Returns all classes, the largest size first.
     pub fn classes(&self) -> impl Iterator<Item = &SizeClass> {
         self.classes.iter().rev().filter_map(Option::as_deref)
+    }
+
+    /// Returns all classes, the one with `index` or the next smaller one first.
+    pub(super) fn classes_from(&self, index: usize) -> impl Iterator<Item = &SizeClass> {
+        let after = index.saturating_add(1).min(MAX_CLASSES);
+        let (smaller, larger) = self.classes.split_at_checked(after).unwrap_or_default();
+        let order = smaller.iter().rev().chain(larger.iter().rev());
+        order.filter_map(Option::as_deref)
     }
 
     /// Returns where an object is, if the handle names one. It may move at any time.
@@ -281,10 +293,19 @@ impl Pool {
         self.deferred_free.schedule();
     }
 
-    /// Claims the compaction of the pool. Returns `None` if one is running.
-    pub(super) fn begin_compaction(&self) -> Option<Compacting<'_>> {
-        // Not `then_some`: dropping an unwanted guard would end the running compaction.
-        (!self.compacting.swap(true, Acquire)).then(|| Compacting(self))
+    /// Returns the state of the background compaction.
+    #[inline]
+    pub(super) fn background(&self) -> &Background {
+        &self.background
+    }
+
+    pub(super) fn run_background_after(&self, ms: u32) {
+        self.background_work.schedule_after(ms);
+    }
+
+    /// Returns whether a compaction of the pool is running.
+    pub(super) fn compacting(&self) -> &AtomicBool {
+        &self.compacting
     }
 
     /// Returns the number of pages that compaction can free. Any context. An estimate.
@@ -304,15 +325,6 @@ impl Pool {
     #[inline(never)]
     pub(super) fn report(&self, handle: Handle, call: &str, why: BadHandle) {
         report::bad_handle(&self.name, handle.into_raw(), call, why.reason());
-    }
-}
-
-/// The claim of the running compaction.
-pub(super) struct Compacting<'a>(&'a Pool);
-
-impl Drop for Compacting<'_> {
-    fn drop(&mut self) {
-        self.0.compacting.store(false, Release);
     }
 }
 
@@ -354,6 +366,7 @@ fn new_classes(
 #[pinned_drop]
 impl PinnedDrop for Pool {
     fn drop(self: Pin<&mut Self>) {
+        self.background_work.cancel();
         self.deferred_free.flush();
         for class in self.classes() {
             self.release_sheaf(class, true);

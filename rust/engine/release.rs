@@ -59,6 +59,7 @@ impl Pool {
         guard: ClassGuard<'_>,
         handle: Handle,
     ) -> Result<(), BadHandle> {
+        let class = guard.class();
         let count = guard.flush_count(guard.entries(self.table()), handle);
         let mut result = Ok(());
         self.flush_sheaf(guard, count, |refused| {
@@ -68,6 +69,7 @@ impl Pool {
                 self.report(refused, "zs_free", BadHandle::Mismatch);
             }
         });
+        self.arm_background(class);
         result
     }
 

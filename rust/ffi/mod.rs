@@ -3,7 +3,6 @@
 //! The C interface: conversions between C and [`crate::engine::pool`].
 
 mod registration;
-mod trace;
 pub mod zs_pool;
 
 pub(crate) use registration::{DebugfsRoot, ZpoolDriver};

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use kernel::prelude::*;
 
-use super::{check_prototype, trace};
+use super::check_prototype;
 use crate::bindings::{self, zs_rs_pool};
 use crate::engine::fullness::NR_GROUPS;
 use crate::engine::geometry::{DEFAULT_CHAIN_LIMIT, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
@@ -30,6 +30,7 @@ use crate::sys::prelude::Gfp;
 use crate::sys::raw_page::RawPage;
 use crate::sys::scatterlist::ScatterList;
 use crate::sys::shrinker::{Shrinkable, Shrinker};
+use crate::sys::trace;
 
 // The numbers that C has, too.
 const _: () = {
@@ -98,16 +99,8 @@ impl Shrinkable for Pool {
     }
 
     fn scan(&self) -> usize {
-        compact(self)
+        self.shrink().pages
     }
-}
-
-// Compacts a pool and returns the number of pages freed. All compactions of a pool are traced here.
-fn compact(pool: &Pool) -> usize {
-    trace::compact_start(pool);
-    let done = pool.compact();
-    trace::compact_end(pool, &done);
-    done.pages
 }
 
 /// Returns the pool of a C pointer: the address of the `pool` field, as most calls need only that.
@@ -154,8 +147,8 @@ pub unsafe extern "C" fn zs_rs_create_pool(name: *const c_char) -> *mut zs_rs_po
 
 /// Destroys a pool. Objects still in it are lost. Reports each fullness group with zspages.
 ///
-/// Context: may sleep. Waits for the shrinker, for readers of the debugfs files, for the
-/// deferred-free work, and for page locks.
+/// Context: may sleep. Waits for the shrinker, for readers of the debugfs files, for the pool's
+/// work items, and for page locks.
 ///
 /// # Safety
 ///
@@ -192,7 +185,7 @@ pub unsafe extern "C" fn zs_rs_malloc(
     match pool.malloc(size, Gfp::from_raw(gfp, nid)) {
         Ok(handle) => handle.into_raw() as c_ulong,
         Err(error) => {
-            trace::malloc_fail(pool, size, gfp, error);
+            trace::malloc_fail(pool.name(), size, gfp, error);
             error_handle(error)
         }
     }
@@ -389,7 +382,7 @@ pub unsafe extern "C" fn zs_rs_get_total_pages(raw: *mut zs_rs_pool) -> c_ulong 
 #[no_mangle]
 pub unsafe extern "C" fn zs_rs_compact(raw: *mut zs_rs_pool) -> c_ulong {
     // SAFETY: `raw` is a live pool (safety requirement).
-    compact(unsafe { pool(raw) }) as c_ulong
+    unsafe { pool(raw) }.compact().pages as c_ulong
 }
 
 /// Returns the class index for requests of `size` bytes. Any context.
@@ -412,7 +405,7 @@ pub unsafe extern "C" fn zs_rs_lookup_class_index(raw: *mut zs_rs_pool, size: c_
 pub unsafe extern "C" fn zs_rs_pages_compacted(raw: *mut zs_rs_pool) -> c_ulong {
     // SAFETY: `raw` is a live pool (safety requirement).
     let events = unsafe { pool(raw) }.events();
-    events.pages_compacted.load(Relaxed) as c_ulong
+    events.pages_compacted() as c_ulong
 }
 
 /// Migrates a page for the kernel; see [`migrate_page`]. Returns 0 or a negative error number.
@@ -486,7 +479,13 @@ pub unsafe extern "C" fn zs_rs_event_counts(
     let filled = bindings::zs_event_counts {
         pages: pool.total_pages() as c_ulong,
         handle_pages: pool.handle_pages() as c_ulong,
-        pages_compacted: get(&events.pages_compacted),
+        pages_compacted: events.pages_compacted() as c_ulong,
+        pages_compacted_user: get(&events.pages_compacted_user),
+        pages_compacted_shrinker: get(&events.pages_compacted_shrinker),
+        pages_compacted_background: get(&events.pages_compacted_background),
+        background_runs: get(&events.background_runs),
+        background_deferred: get(&events.background_deferred),
+        background_us: get(&events.background_us),
         objects_moved: get(&events.objects_moved),
         objects_busy: get(&events.objects_busy),
         pages_migrated: get(&events.pages_migrated),

@@ -62,6 +62,13 @@ static int zs_stats_show(struct seq_file *s, void *v)
 	seq_printf(s, "pages %lu\n", counts.pages);
 	seq_printf(s, "handle_pages %lu\n", counts.handle_pages);
 	seq_printf(s, "pages_compacted %lu\n", counts.pages_compacted);
+	seq_printf(s, "pages_compacted_shrinker %lu\n",
+		   counts.pages_compacted_shrinker);
+	seq_printf(s, "pages_compacted_background %lu\n",
+		   counts.pages_compacted_background);
+	seq_printf(s, "background_runs %lu\n", counts.background_runs);
+	seq_printf(s, "background_deferred %lu\n", counts.background_deferred);
+	seq_printf(s, "background_us %lu\n", counts.background_us);
 	seq_printf(s, "objects_moved %lu\n", counts.objects_moved);
 	seq_printf(s, "objects_busy %lu\n", counts.objects_busy);
 	seq_printf(s, "pages_migrated %lu\n", counts.pages_migrated);

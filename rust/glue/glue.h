@@ -15,6 +15,7 @@ struct zs_rs_pool;
 #define ZS_CHAIN_MIN 4
 #define ZS_CHAIN_MAX 16
 #define ZS_CHAIN_DEFAULT 16
+#define ZS_PROACTIVENESS_DEFAULT 80
 
 /* A row of the debugfs file classes. */
 struct zs_class_row {
@@ -33,11 +34,24 @@ struct zs_event_counts {
 	unsigned long pages;
 	unsigned long handle_pages;
 	unsigned long pages_compacted;
+	unsigned long pages_compacted_user;
+	unsigned long pages_compacted_shrinker;
+	unsigned long pages_compacted_background;
+	unsigned long background_runs;
+	unsigned long background_deferred;
+	unsigned long background_us;
 	unsigned long objects_moved;
 	unsigned long objects_busy;
 	unsigned long pages_migrated;
 	unsigned long migrations_refused;
 	unsigned long deferred_frees;
+};
+
+/* Who compacts: enum By in rust/engine/compact.rs. */
+enum zs_compact_by {
+	ZS_COMPACT_USER,
+	ZS_COMPACT_SHRINKER,
+	ZS_COMPACT_BACKGROUND,
 };
 
 /* Rust functions that C calls. */
@@ -54,11 +68,14 @@ void zs_glue_debugfs_remove(struct dentry *dentry);
 void zs_glue_zpool_init(void);
 int zs_glue_zpool_exit(void);
 unsigned int zs_glue_chain_limit(void);
+unsigned int zs_glue_compaction_proactiveness(void);
 void zs_glue_trace_malloc_fail(const char *pool, size_t size, gfp_t gfp,
 			       int error);
 bool zs_glue_trace_compact_start_enabled(void);
-void zs_glue_trace_compact_start(const char *pool, unsigned long pages_freeable);
-void zs_glue_trace_compact_end(const char *pool, unsigned long pages_compacted,
+void zs_glue_trace_compact_start(const char *pool, unsigned int by,
+				 unsigned long pages_freeable);
+void zs_glue_trace_compact_end(const char *pool, unsigned int by,
+			       unsigned long pages_compacted,
 			       unsigned long objects_moved);
 
 #endif /* ZS_GLUE_H */

@@ -26,3 +26,26 @@ unsigned int zs_glue_chain_limit(void)
 {
 	return READ_ONCE(chain_size);
 }
+
+static unsigned int compaction_proactiveness = ZS_PROACTIVENESS_DEFAULT;
+
+static int zs_proactiveness_set(const char *value, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(value, kp, 0, 100);
+}
+
+static const struct kernel_param_ops zs_proactiveness_ops = {
+	.set = zs_proactiveness_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(compaction_proactiveness, &zs_proactiveness_ops,
+		&compaction_proactiveness, 0644);
+__MODULE_PARM_TYPE(compaction_proactiveness, "uint");
+MODULE_PARM_DESC(compaction_proactiveness,
+		 "How readily pools are compacted in the background, 0 (never) to 100");
+
+unsigned int zs_glue_compaction_proactiveness(void)
+{
+	return READ_ONCE(compaction_proactiveness);
+}

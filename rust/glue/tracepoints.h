@@ -34,40 +34,50 @@ TRACE_EVENT(zs_malloc_fail,
 		  __entry->size, show_gfp_flags(__entry->gfp), __entry->error)
 );
 
+#define ZS_SHOW_BY(by)							\
+	__print_symbolic(by, { ZS_COMPACT_USER, "user" },		\
+			 { ZS_COMPACT_SHRINKER, "shrinker" },		\
+			 { ZS_COMPACT_BACKGROUND, "background" })
+
 /* A compaction starts. pages_freeable is an estimate of what it can free. */
 TRACE_EVENT(zs_compact_start,
-	TP_PROTO(const char *pool, unsigned long pages_freeable),
-	TP_ARGS(pool, pages_freeable),
+	TP_PROTO(const char *pool, unsigned int by,
+		 unsigned long pages_freeable),
+	TP_ARGS(pool, by, pages_freeable),
 	TP_STRUCT__entry(
 		__string(pool, pool)
+		__field(unsigned int, by)
 		__field(unsigned long, pages_freeable)
 	),
 	TP_fast_assign(
 		__assign_str(pool);
+		__entry->by = by;
 		__entry->pages_freeable = pages_freeable;
 	),
-	TP_printk("pool %s: pages_freeable=%lu", __get_str(pool),
-		  __entry->pages_freeable)
+	TP_printk("pool %s: pages_freeable=%lu by=%s", __get_str(pool),
+		  __entry->pages_freeable, ZS_SHOW_BY(__entry->by))
 );
 
 /* A compaction ended. */
 TRACE_EVENT(zs_compact_end,
-	TP_PROTO(const char *pool, unsigned long pages_compacted,
-		 unsigned long objects_moved),
-	TP_ARGS(pool, pages_compacted, objects_moved),
+	TP_PROTO(const char *pool, unsigned int by,
+		 unsigned long pages_compacted, unsigned long objects_moved),
+	TP_ARGS(pool, by, pages_compacted, objects_moved),
 	TP_STRUCT__entry(
 		__string(pool, pool)
+		__field(unsigned int, by)
 		__field(unsigned long, pages_compacted)
 		__field(unsigned long, objects_moved)
 	),
 	TP_fast_assign(
 		__assign_str(pool);
+		__entry->by = by;
 		__entry->pages_compacted = pages_compacted;
 		__entry->objects_moved = objects_moved;
 	),
-	TP_printk("pool %s: pages_compacted=%lu objects_moved=%lu",
+	TP_printk("pool %s: pages_compacted=%lu objects_moved=%lu by=%s",
 		  __get_str(pool), __entry->pages_compacted,
-		  __entry->objects_moved)
+		  __entry->objects_moved, ZS_SHOW_BY(__entry->by))
 );
 
 #endif /* ZS_TRACEPOINTS_H */

@@ -122,6 +122,7 @@ __zs_inline void zs_helper_preempt_enable(void);
 __zs_inline bool zs_helper_need_resched(void);
 void zs_helper_cond_resched(void);
 void zs_helper_sleep_a_tick(void);
+u64 zs_helper_clock_ns(void);
 
 /* scatterlist.c */
 __zs_inline void zs_helper_sg_init(struct scatterlist *sg, unsigned int count);
@@ -148,7 +149,7 @@ __zs_inline bool zs_helper_spin_is_contended(spinlock_t *lock);
 
 /* work.c */
 struct zs_work {
-	struct work_struct work;
+	struct delayed_work work;
 	void (*run)(void *target);
 	void *target;
 };
@@ -156,6 +157,8 @@ struct zs_work {
 void zs_helper_work_init(struct zs_work *work, void (*run)(void *target),
 			 void *target);
 void zs_helper_work_schedule(struct zs_work *work);
+void zs_helper_work_schedule_after(struct zs_work *work, u32 ms);
+void zs_helper_work_cancel(struct zs_work *work);
 void zs_helper_work_flush(struct zs_work *work);
 
 #endif /* ZS_HELPERS_H */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/ktime.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
@@ -26,4 +27,9 @@ void zs_helper_cond_resched(void)
 void zs_helper_sleep_a_tick(void)
 {
 	schedule_timeout_uninterruptible(1);
+}
+
+u64 zs_helper_clock_ns(void)
+{
+	return ktime_get_ns();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preemption, RCU read-side sections and rescheduling.
+//! Preemption, RCU read-side sections, rescheduling and the time.
 
 use core::marker::PhantomData;
 
@@ -60,6 +60,12 @@ impl RcuRead<'_> {
 pub fn need_resched() -> bool {
     // SAFETY: The helper may be called in any context.
     unsafe { bindings::zs_helper_need_resched() }
+}
+
+/// Returns the time since boot in nanoseconds. Any context.
+pub fn clock_ns() -> u64 {
+    // SAFETY: The helper may be called in any context but an NMI.
+    unsafe { bindings::zs_helper_clock_ns() }
 }
 
 /// Sleeps for one tick of the timer. No lock may be held.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work items on the system workqueue.
+//! Work items on the system workqueues, at once or after a delay.
 //!
-//! `kernel::workqueue` of 6.12 requires an `Arc`, and has no flush.
+//! `kernel::workqueue` of 6.12 requires an `Arc`, and has neither a flush nor a delay.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -14,8 +14,8 @@ use kernel::types::Opaque;
 use super::prelude::*;
 use crate::bindings;
 
-/// A type with work to do later.
-pub trait WorkItem: Sync {
+/// A type with work to do later. `ID` tells its work items apart.
+pub trait WorkItem<const ID: u64 = 0>: Sync {
     /// Does the work. May sleep.
     fn run(&self);
 }
@@ -26,23 +26,24 @@ pub trait WorkItem: Sync {
 ///
 /// `raw` is initialised. The target is valid whenever the work runs.
 #[pin_data]
-pub struct Work<T: WorkItem> {
+pub struct Work<T: WorkItem<ID>, const ID: u64 = 0> {
     #[pin]
     raw: Opaque<bindings::zs_work>,
     _target: core::marker::PhantomData<T>,
 }
 
 // SAFETY: A worker uses the target from another context. Targets are `Sync`.
-unsafe impl<T: WorkItem> Send for Work<T> {}
+unsafe impl<T: WorkItem<ID>, const ID: u64> Send for Work<T, ID> {}
 // SAFETY: Work items may be scheduled and flushed from any context, concurrently.
-unsafe impl<T: WorkItem> Sync for Work<T> {}
+unsafe impl<T: WorkItem<ID>, const ID: u64> Sync for Work<T, ID> {}
 
-impl<T: WorkItem> Work<T> {
+impl<T: WorkItem<ID>, const ID: u64> Work<T, ID> {
     /// Creates a work item that calls [`WorkItem::run`] of `target`.
     ///
     /// # Safety
     ///
-    /// `target` must be valid whenever the work runs: it must flush the work before it is dropped.
+    /// `target` must be valid whenever the work runs: it must flush or cancel the work before it is
+    /// dropped.
     pub unsafe fn new(target: NonNull<T>) -> impl PinInit<Self> {
         // INVARIANT: `raw` is initialised here. `target` is valid when the work runs (requirement).
         pin_init!(Self {
@@ -68,6 +69,19 @@ impl<T: WorkItem> Work<T> {
     pub fn schedule(&self) {
         // SAFETY: By the type invariants `raw` is initialised.
         unsafe { bindings::zs_helper_work_schedule(self.raw.get()) };
+    }
+
+    /// Schedules the work in `ms` milliseconds, unless it is pending. It does not run while tasks are
+    /// frozen. Any context.
+    pub fn schedule_after(&self, ms: u32) {
+        // SAFETY: By the type invariants `raw` is initialised.
+        unsafe { bindings::zs_helper_work_schedule_after(self.raw.get(), ms) };
+    }
+
+    /// Cancels scheduled work, and waits until running work has finished. May sleep.
+    pub fn cancel(&self) {
+        // SAFETY: By the type invariants `raw` is initialised.
+        unsafe { bindings::zs_helper_work_cancel(self.raw.get()) };
     }
 
     /// Waits until scheduled work has finished. May sleep.

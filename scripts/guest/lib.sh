@@ -253,6 +253,11 @@ load_allocator() {
 	fi
 }
 
+# The same, without compaction in the background: for tests that count what others free.
+load_without_background() {
+	load_allocator compaction_proactiveness=0
+}
+
 # Load zram on the allocator that is loaded. modprobe would load the drop-in, even
 # with ALLOC=c.
 load_zram() {

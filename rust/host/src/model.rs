@@ -202,6 +202,7 @@ impl Model {
             } else {
                 Placement::Scattered
             },
+            proactiveness: 100,
             ..Config::default()
         });
         let pool = pin_box(Pool::new(NAME, setup.chain)).unwrap();
@@ -241,6 +242,7 @@ impl Model {
         let events = self.pool().events();
         let reads = self.state().borrow().reads_done;
         Happened::from([
+            ("background runs", events.background_runs.load(Relaxed)),
             ("deferred frees", events.deferred_frees.load(Relaxed)),
             (
                 "migrations refused",
@@ -248,7 +250,7 @@ impl Model {
             ),
             ("objects busy", events.objects_busy.load(Relaxed)),
             ("objects moved", events.objects_moved.load(Relaxed)),
-            ("pages compacted", events.pages_compacted.load(Relaxed)),
+            ("pages compacted", events.pages_compacted()),
             ("pages migrated", events.pages_migrated.load(Relaxed)),
             ("reads lent", reads[0]),
             ("reads copied", reads[1]),
@@ -379,12 +381,17 @@ impl Model {
             }
             Op::EndIsolation(which, migrate) => self.end_isolation(which, migrate),
             Op::Work => {
-                // The work waits for page locks.
-                self.state().borrow_mut().locked.clear();
-                self.machine.run_work();
+                self.let_work_run();
                 assert!(!self.machine.has_work());
             }
         }
+    }
+
+    fn let_work_run(&self) {
+        // The work waits for page locks.
+        self.state().borrow_mut().locked.clear();
+        // Time enough to compact all that is freeable in the background.
+        self.machine.pass(20_000);
     }
 
     /// Allocates and writes an object. Returns false if there was no memory.
@@ -731,18 +738,12 @@ impl Model {
     fn compact_counting(&self, amid: &mut dyn FnMut(), most: usize) {
         let pool = self.pool();
         let events = pool.events();
-        let before = (
-            events.pages_compacted.load(Relaxed),
-            events.objects_moved.load(Relaxed),
-        );
+        let before = (events.pages_compacted(), events.objects_moved.load(Relaxed));
         let pages = pool.total_pages();
         let quiet = self.is_quiet();
         let done = sched::with_hook(amid, || pool.compact());
         assert_eq!(
-            (
-                events.pages_compacted.load(Relaxed),
-                events.objects_moved.load(Relaxed)
-            ),
+            (events.pages_compacted(), events.objects_moved.load(Relaxed)),
             (before.0 + done.pages, before.1 + done.objects)
         );
         assert!(
@@ -770,11 +771,14 @@ impl Model {
             turn += 1;
             if turn % 2 == 0 {
                 if let Some(op) = amid.next() {
-                    if !matches!(op, Op::Compact | Op::CompactAmid(_)) {
-                        self.apply(op);
-                    } else {
+                    match op {
                         // The pool is being compacted already.
-                        assert_eq!(self.pool().compact(), Default::default());
+                        Op::Compact | Op::CompactAmid(_) => {
+                            assert_eq!(self.pool().compact(), Default::default());
+                        }
+                        // The background waits for that.
+                        Op::Work => self.let_work_run(),
+                        op => self.apply(op),
                     }
                     self.compare(true);
                 }

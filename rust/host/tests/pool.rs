@@ -378,7 +378,7 @@ fn a_second_compactor_is_refused_and_stays_refused() {
         || pool.compact(),
     );
     assert!(turns > 10 && done.pages > 0 && done.objects > 0, "{done:?}");
-    assert_eq!(pool.events().pages_compacted.load(Relaxed), done.pages);
+    assert_eq!(pool.events().pages_compacted(), done.pages);
     assert_eq!(pool.events().objects_moved.load(Relaxed), done.objects);
     for handle in handles {
         pool.free(handle).unwrap();

@@ -223,6 +223,7 @@ fn stress(placement: Placement, chain: usize) {
         placement,
         seed,
         chaos: true,
+        proactiveness: 100,
     });
     let pool = pin_box(Pool::new(c"threads", chain)).unwrap();
     let (pool_ref, stop) = (&*pool, &AtomicBool::new(false));
@@ -244,7 +245,7 @@ fn stress(placement: Placement, chain: usize) {
         let shared_machine = machine.share();
         start(scope, machine.share(), stop, move || {
             while !stop.load(Relaxed) {
-                shared_machine.run_work();
+                shared_machine.pass(100);
                 std::thread::yield_now();
             }
         });
@@ -273,12 +274,15 @@ fn stress(placement: Placement, chain: usize) {
         (0, 0, 0)
     );
     println!(
-        "{stored} objects stored, {} left, {} moved, {} pages migrated, {} not migrated, {} frees deferred",
+        "{stored} objects stored, {} left, {} moved, {} pages migrated, {} not migrated, \
+         {} frees deferred, {} runs in the background, {} deferred",
         objects.len(),
         counts.moved.load(Relaxed),
         counts.migrated.load(Relaxed),
         counts.refused.load(Relaxed),
         pool.events().deferred_frees.load(Relaxed),
+        pool.events().background_runs.load(Relaxed),
+        pool.events().background_deferred.load(Relaxed),
     );
     assert!(stored > rounds, "only {stored} objects were stored");
     assert!(counts.moved.load(Relaxed) > 0 && counts.migrated.load(Relaxed) > 0);

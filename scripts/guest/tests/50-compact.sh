@@ -5,7 +5,7 @@
 BYTES=$((48 << 20))
 
 fragmented() {
-	load_allocator
+	load_without_background
 	load_zram 1
 	zram_setup zram0 $BYTES
 	blk copy /dev/zram0 $BYTES

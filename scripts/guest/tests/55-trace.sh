@@ -46,7 +46,7 @@ same() {
 }
 
 two_pools() {
-	load_allocator
+	load_without_background
 	load_zram 2
 	local z
 	for z in zram0 zram1; do
@@ -135,7 +135,7 @@ kunit_traced() {
 
 test_failed_malloc_is_traced() {
 	needs_rust
-	load_allocator
+	load_without_background
 	faults_possible || :
 	# One request for no bytes, six for more than a page.
 	kunit_traced "zsmalloc_objects.sizes_that_are_none"

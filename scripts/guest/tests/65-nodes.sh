@@ -33,7 +33,7 @@ nodes_add_up() {
 
 test_kunit() {
 	needs_nodes
-	load_allocator
+	load_without_background
 	kunit "zsmalloc_nodes*"
 	grep -q 'zs-test: nodes: [2-9]' $WORK/ktap || fail "there were no nodes"
 	grep -q 'zs-test: pages moved: [1-9]' $WORK/ktap || fail "no page was moved"
@@ -48,7 +48,7 @@ crowded() {
 
 test_zram_counts_add_up() {
 	needs_nodes
-	load_allocator
+	load_without_background
 	load_zram 1
 	zram_setup zram0 $BYTES
 	blk copy /dev/zram0 $BYTES

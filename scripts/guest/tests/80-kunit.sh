@@ -23,6 +23,6 @@ kunit() {
 }
 
 test_suites() {
-	load_allocator
+	load_without_background
 	kunit "${ZS_KUNIT:-zsmalloc_*}"
 }

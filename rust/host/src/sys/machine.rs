@@ -10,7 +10,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::alloc::Layout;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::cpu_area;
@@ -53,6 +53,8 @@ pub struct Config {
     pub seed: u64,
     /// Whether threads yield at random points.
     pub chaos: bool,
+    /// The module parameter `compaction_proactiveness`.
+    pub proactiveness: usize,
 }
 
 impl Default for Config {
@@ -62,6 +64,7 @@ impl Default for Config {
             placement: Placement::Scattered,
             seed: 1,
             chaos: false,
+            proactiveness: 0,
         }
     }
 }
@@ -125,7 +128,12 @@ pub struct Machine {
     memory: Memory,
     faults: Mutex<Faults>,
     log: Mutex<Vec<Report>>,
-    work: Mutex<VecDeque<Queued>>,
+    // Each with the time when it is due.
+    work: Mutex<VecDeque<(u64, Queued)>>,
+    // Nanoseconds since the machine booted, and how many of them each look at the clock takes.
+    clock: AtomicU64,
+    tick: AtomicU64,
+    proactiveness: AtomicUsize,
     graves: Mutex<VecDeque<Grave>>,
     retired: Mutex<Vec<Retired>>,
     slabs: AtomicUsize,
@@ -171,6 +179,9 @@ pub fn boot(config: Config) -> Booted {
         faults: Mutex::default(),
         log: Mutex::default(),
         work: Mutex::default(),
+        clock: AtomicU64::new(0),
+        tick: AtomicU64::new(0),
+        proactiveness: AtomicUsize::new(config.proactiveness),
         graves: Mutex::default(),
         retired: Mutex::default(),
         slabs: AtomicUsize::new(0),
@@ -309,14 +320,57 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs all scheduled work. Returns whether there was any. May wait for page locks.
+    /// Runs all work that is due. Returns whether there was any. May wait for page locks.
     pub fn run_work(&self) -> bool {
         let mut any = false;
-        while let Some(queued) = self.take_work(|_| true) {
+        loop {
+            let now = self.clock_ns();
+            let due = {
+                let mut work = held(&self.work);
+                let position = work.iter().position(|&(due, _)| due <= now);
+                position.and_then(|position| work.remove(position))
+            };
+            let Some((_, queued)) = due else {
+                return any;
+            };
             queued.run();
             any = true;
         }
-        any
+    }
+
+    /// Lets time pass, and runs the work that becomes due meanwhile. Returns how often it ran.
+    pub fn pass(&self, ms: u64) -> usize {
+        let end = self.clock_ns() + ms * 1_000_000;
+        let mut runs = 0;
+        loop {
+            let next = held(&self.work).iter().map(|&(due, _)| due).min();
+            let Some(next) = next.filter(|&next| next <= end) else {
+                self.clock.fetch_max(end, Ordering::Relaxed);
+                return runs;
+            };
+            self.clock.fetch_max(next, Ordering::Relaxed);
+            runs += usize::from(self.run_work());
+        }
+    }
+
+    /// Returns the time since the machine booted in nanoseconds.
+    pub fn clock_ns(&self) -> u64 {
+        self.clock
+            .fetch_add(self.tick.load(Ordering::Relaxed), Ordering::Relaxed)
+    }
+
+    /// Sets how long each look at the clock takes: what happens between two looks takes that long.
+    pub fn set_tick(&self, ns: u64) {
+        self.tick.store(ns, Ordering::Relaxed);
+    }
+
+    pub(super) fn proactiveness(&self) -> usize {
+        self.proactiveness.load(Ordering::Relaxed)
+    }
+
+    /// Sets the module parameter `compaction_proactiveness`.
+    pub fn set_proactiveness(&self, proactiveness: usize) {
+        self.proactiveness.store(proactiveness, Ordering::Relaxed);
     }
 
     /// Returns whether work is scheduled.
@@ -324,14 +378,15 @@ impl Machine {
         !held(&self.work).is_empty()
     }
 
-    pub(super) fn queue_work(&self, work: Queued) {
-        held(&self.work).push_back(work);
+    pub(super) fn queue_work(&self, work: Queued, ms: u32) {
+        let due = self.clock_ns() + u64::from(ms) * 1_000_000;
+        held(&self.work).push_back((due, work));
     }
 
     pub(super) fn take_work(&self, wanted: impl Fn(&Queued) -> bool) -> Option<Queued> {
         let mut work = held(&self.work);
-        let position = work.iter().position(wanted)?;
-        work.remove(position)
+        let position = work.iter().position(|(_, queued)| wanted(queued))?;
+        work.remove(position).map(|(_, queued)| queued)
     }
 
     fn counter(&self, kind: Point) -> &AtomicUsize {

@@ -29,6 +29,7 @@ pub mod machine;
 pub mod mm;
 #[path = "../../../sys/page.rs"]
 pub mod page;
+pub mod param;
 pub mod prelude;
 pub mod raw_page;
 pub mod report;
@@ -36,6 +37,7 @@ pub mod scatterlist;
 pub mod sched;
 pub mod slab;
 pub mod spinlock;
+pub mod trace;
 #[cfg(loom)]
 pub mod watch;
 pub mod work;

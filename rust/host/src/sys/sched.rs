@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preemption, RCU read-side sections and rescheduling, with hooks for tests.
+//! Preemption, RCU read-side sections, rescheduling and the time, with hooks for tests.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -61,6 +61,11 @@ impl Drop for NoPreemption {
 /// Returns whether this thread should reschedule, that is, whether a test has a hook.
 pub fn need_resched() -> bool {
     HOOK.get().is_some()
+}
+
+/// Returns the time since boot in nanoseconds.
+pub fn clock_ns() -> u64 {
+    super::machine::current().clock_ns()
 }
 
 /// Lets other threads run.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work items, which run when a test calls [`Machine::run_work`] or when they are flushed.
+//! Work items, which run when a test calls [`Machine::run_work`] or when they are flushed. Delayed
+//! ones run when [`Machine::pass`] lets the time pass.
 //!
 //! [`Machine::run_work`]: super::machine::Machine::run_work
+//! [`Machine::pass`]: super::machine::Machine::pass
 
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
@@ -13,8 +15,8 @@ use super::machine;
 use super::prelude::*;
 use super::sched::might_sleep;
 
-/// A type with work to do later.
-pub trait WorkItem: Sync {
+/// A type with work to do later. `ID` tells its work items apart.
+pub trait WorkItem<const ID: u64 = 0>: Sync {
     /// Does the work. May sleep.
     fn run(&self);
 }
@@ -40,7 +42,7 @@ struct State {
 /// # Invariants
 ///
 /// The target is valid whenever the work runs.
-pub struct Work<T: WorkItem> {
+pub struct Work<T: WorkItem<ID>, const ID: u64 = 0> {
     target: NonNull<T>,
     state: Arc<State>,
     // Like the kernel's, it must not move.
@@ -48,16 +50,17 @@ pub struct Work<T: WorkItem> {
 }
 
 // SAFETY: A worker uses the target from another thread. Targets are `Sync`.
-unsafe impl<T: WorkItem> Send for Work<T> {}
+unsafe impl<T: WorkItem<ID>, const ID: u64> Send for Work<T, ID> {}
 // SAFETY: The state is atomic, and the target is `Sync`.
-unsafe impl<T: WorkItem> Sync for Work<T> {}
+unsafe impl<T: WorkItem<ID>, const ID: u64> Sync for Work<T, ID> {}
 
-impl<T: WorkItem> Work<T> {
+impl<T: WorkItem<ID>, const ID: u64> Work<T, ID> {
     /// Creates a work item that calls [`WorkItem::run`] of `target`.
     ///
     /// # Safety
     ///
-    /// `target` must be valid whenever the work runs: it must flush the work before it is dropped.
+    /// `target` must be valid whenever the work runs: it must flush or cancel the work before it is
+    /// dropped.
     pub unsafe fn new(target: NonNull<T>) -> impl PinInit<Self> {
         // INVARIANT: `target` is valid whenever the work runs (safety requirement).
         let work = Self {
@@ -85,12 +88,31 @@ impl<T: WorkItem> Work<T> {
 
     /// Schedules the work unless it is pending. Any context.
     pub fn schedule(&self) {
+        self.schedule_after(0);
+    }
+
+    /// Schedules the work in `ms` milliseconds, unless it is pending. Any context.
+    pub fn schedule_after(&self, ms: u32) {
         if !self.state.pending.swap(true, Ordering::AcqRel) {
-            machine::current().queue_work(Queued {
+            let queued = Queued {
                 run: Self::run,
                 target: self.target.cast(),
                 state: self.state.clone(),
-            });
+            };
+            machine::current().queue_work(queued, ms);
+        }
+    }
+
+    /// Cancels scheduled work, and waits until running work has finished. May sleep.
+    pub fn cancel(&self) {
+        might_sleep("cancel_delayed_work_sync()");
+        let state = &self.state;
+        while !self.is_idle() {
+            let mine = |queued: &Queued| Arc::ptr_eq(&queued.state, state);
+            match machine::current().take_work(mine) {
+                Some(_) => state.pending.store(false, Ordering::Release),
+                None => spin_loop(),
+            }
         }
     }
 
@@ -108,7 +130,7 @@ impl<T: WorkItem> Work<T> {
     }
 }
 
-impl<T: WorkItem> Drop for Work<T> {
+impl<T: WorkItem<ID>, const ID: u64> Drop for Work<T, ID> {
     fn drop(&mut self) {
         check!(self.is_idle(), "BUG: work item dropped while pending");
     }

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Compaction in the background: freed memory comes back without anybody asking for it.
+//!
+//! The module parameter `compaction_proactiveness` controls it, from 0, never, to 100. It is named
+//! after `vm.compaction_proactiveness`, and like that one sets two watermarks: a pool is compacted
+//! when more than `(100 - proactiveness) / 10` percent of its pages could be freed, until that is
+//! halved.
+//!
+//! There is no polling. A flush of freed objects that leaves a class with pages to spare *arms* the
+//! work, which then looks at the pool every [`LOOK_MS`]. As long as the number of objects changes
+//! fast, it only looks: a pool that grows is about to use its free slots, and of one that shrinks
+//! fast the objects that it would move are about to be freed. When there is nothing to do, the work
+//! disarms itself, and looks once more: a `free` may not have seen that.
+//!
+//! A run ends after [`RUN_NS`], and the next one starts so much later that all of them use at most
+//! one [`SHARE`]th of a CPU.
+
+#![forbid(unsafe_code)]
+
+use super::class::SizeClass;
+use super::compact::By;
+use super::pool::Pool;
+use crate::sys::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use crate::sys::page::PAGE_SIZE;
+use crate::sys::param;
+use crate::sys::sched;
+use crate::sys::work::WorkItem;
+
+/// Milliseconds between two looks at a pool.
+pub const LOOK_MS: u32 = 500;
+
+/// Nanoseconds after which a run ends, with the batch of pages that it is freeing.
+pub const RUN_NS: u64 = 2_000_000;
+
+/// The work uses at most one in `SHARE` of the time of a CPU.
+pub const SHARE: u64 = 10;
+
+/// The number of pages in a batch. The work looks at the time after each.
+const BATCH_PAGES: usize = 64;
+
+/// The number of objects changes fast if more than one in `FAST` come or go between two looks.
+const FAST: usize = 32;
+
+/// Tells the work from the other work item of a pool.
+pub(super) const BACKGROUND: u64 = 1;
+
+// The work is not armed: it is not scheduled, or for a last look.
+const IDLE: u8 = 0;
+// The work will look at the pool. A `free` need not arm it.
+const ARMED: u8 = 1;
+// The pool is being compacted down to the lower watermark.
+const COMPACTING: u8 = 2;
+
+/// What the work knows about its pool.
+#[derive(Default)]
+pub(super) struct Background {
+    state: AtomicU8,
+    // The number of objects at the last look, or zero.
+    objs: AtomicUsize,
+    // The index of the class that the next run begins with.
+    next_class: AtomicUsize,
+}
+
+/// What a look at a pool sees.
+#[derive(Default)]
+struct Seen {
+    pages: usize,
+    freeable: usize,
+    objs: usize,
+}
+
+impl Seen {
+    // Returns whether more than `tenths` of a percent of the pages could be freed.
+    fn exceeds(&self, tenths: usize) -> bool {
+        self.freeable.saturating_mul(1000) > self.pages.saturating_mul(tenths)
+    }
+}
+
+impl SizeClass {
+    // Returns whether free slots take a part of the pages that is worth a look: a page, and a 32nd.
+    #[inline]
+    fn is_worth_a_look(&self) -> bool {
+        let free = self.objs_allocated().saturating_sub(self.objs_inuse());
+        let bytes = free.saturating_mul(self.shape().size as usize);
+        bytes / PAGE_SIZE > self.pages() / 32
+    }
+
+    // Returns whether more than `tenths` of a percent of the pages of the class could be freed.
+    fn has_to_spare(&self, tenths: usize) -> bool {
+        let seen = Seen {
+            pages: self.pages(),
+            freeable: self.freeable_pages(),
+            objs: 0,
+        };
+        seen.exceeds(tenths)
+    }
+}
+
+impl Pool {
+    /// Arms the background compaction after objects of `class` were freed, if it is worth it.
+    ///
+    /// Context: any but an interrupt. No lock may be held.
+    #[inline]
+    pub(super) fn arm_background(&self, class: &SizeClass) {
+        if self.background().state.load(Relaxed) == IDLE && class.is_worth_a_look() {
+            self.arm();
+        }
+    }
+
+    #[cold]
+    fn arm(&self) {
+        if param::compaction_proactiveness() == 0 {
+            return;
+        }
+        let state = &self.background().state;
+        let armed = state.compare_exchange(IDLE, ARMED, Relaxed, Relaxed);
+        if armed.is_ok() {
+            self.run_background_after(LOOK_MS);
+        }
+    }
+
+    // Returns true if the work was armed.
+    fn disarm(&self) -> bool {
+        self.background().objs.store(0, Relaxed);
+        self.background().state.swap(IDLE, Relaxed) != IDLE
+    }
+
+    fn look(&self) -> Seen {
+        let mut seen = Seen::default();
+        for class in self.classes() {
+            seen.pages = seen.pages.saturating_add(class.pages());
+            seen.freeable = seen.freeable.saturating_add(class.freeable_pages());
+            seen.objs = seen.objs.saturating_add(class.objs_inuse());
+        }
+        seen
+    }
+
+    // Returns whether the number of objects changes fast. Called once for each look.
+    fn changes_fast(&self, objs: usize) -> bool {
+        let before = self.background().objs.load(Relaxed);
+        let fast = objs.abs_diff(before).saturating_mul(FAST) > objs;
+        if fast {
+            self.background().objs.store(objs, Relaxed);
+            if before != 0 {
+                self.events().background_deferred.fetch_add(1, Relaxed);
+            }
+        }
+        fast
+    }
+
+    // Compacts classes that have more than `tenths` of a percent of their pages to spare, until the
+    // time is over. Returns the number of pages that it freed, and the time that it took in
+    // nanoseconds. Returns `None` if the pool is being compacted.
+    fn compact_for_a_while(&self, tenths: usize) -> Option<(usize, u64)> {
+        let compaction = self.begin_compaction(By::Background)?;
+        let background = self.background();
+        let begin = sched::clock_ns();
+        let (mut freed, mut elapsed) = (0usize, 0);
+        // Each class once, from the one where the last run ended.
+        let first = background.next_class.load(Relaxed);
+        for class in self.classes_from(first) {
+            while elapsed < RUN_NS && class.has_to_spare(tenths) {
+                let pages = compaction.compact_class(class, BATCH_PAGES);
+                freed = freed.saturating_add(pages);
+                elapsed = sched::clock_ns().saturating_sub(begin);
+                if pages == 0 {
+                    break;
+                }
+            }
+            if elapsed >= RUN_NS {
+                let index = usize::from(class.shape().index);
+                background.next_class.store(index, Relaxed);
+                break;
+            }
+        }
+        let events = self.events();
+        events.background_runs.fetch_add(1, Relaxed);
+        events
+            .background_us
+            .fetch_add((elapsed / 1000) as usize, Relaxed);
+        Some((freed, elapsed))
+    }
+}
+
+impl WorkItem<BACKGROUND> for Pool {
+    fn run(&self) {
+        let state = &self.background().state;
+        // The watermarks, in tenths of a percent.
+        let proactiveness = param::compaction_proactiveness();
+        let high = 100usize.saturating_sub(proactiveness);
+        let low = high / 2;
+        let mark = match state.load(Relaxed) {
+            COMPACTING => low,
+            _ => high,
+        };
+        let seen = self.look();
+        if proactiveness == 0 || !seen.exceeds(mark) {
+            if self.disarm() {
+                self.run_background_after(LOOK_MS);
+            }
+            return;
+        }
+        if self.changes_fast(seen.objs) {
+            state.store(ARMED, Relaxed);
+            self.run_background_after(LOOK_MS);
+            return;
+        }
+        state.store(COMPACTING, Relaxed);
+        match self.compact_for_a_while(low) {
+            // Somebody else compacts the pool.
+            None => self.run_background_after(LOOK_MS),
+            // What could move is being read. The next `free` arms the work again.
+            Some((0, _)) => {
+                self.disarm();
+            }
+            Some((_, elapsed)) => {
+                let pause = elapsed.saturating_mul(SHARE - 1) / 1_000_000;
+                self.run_background_after(pause.try_into().unwrap_or(LOOK_MS));
+            }
+        }
+    }
+}
