@@ -36,7 +36,7 @@ module_by!(authors: ["The zsmalloc-rs developers"]);
 // cache comes last: pools use it.
 struct ZsmallocModule {
     _zpool: ffi::ZpoolDriver,
-    _debugfs: ffi::DebugfsRoot,
+    _directories: ffi::Directories,
     _areas: CpuAreas,
     _cache: SlabCache<Zspage>,
 }
@@ -49,10 +49,10 @@ impl kernel::Module for ZsmallocModule {
         // SAFETY: Called once per module. Only objects in pools are mapped. The module is unloaded
         // after all pools are gone: see `cache`.
         let areas = unsafe { CpuAreas::new() }?;
-        let debugfs = ffi::DebugfsRoot::new();
+        let directories = ffi::Directories::new();
         Ok(Self {
             _zpool: ffi::ZpoolDriver::register(),
-            _debugfs: debugfs,
+            _directories: directories,
             _areas: areas,
             _cache: cache,
         })

@@ -22,6 +22,7 @@ use super::isolated::NewZspage;
 use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
 use super::shared::Shared;
+use super::zspage::Zspage;
 use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{spin_loop, AtomicBool, Ordering::Relaxed};
 use crate::sys::page::{OwnedPage, PAGE_SIZE};
@@ -126,6 +127,30 @@ impl Pool {
     /// Returns the size of the handle table in 4-KiB pages. Any context.
     pub fn handle_pages(&self) -> usize {
         self.table().pages()
+    }
+
+    /// Returns the number of objects. Any context. An estimate.
+    pub fn objects(&self) -> usize {
+        self.classes()
+            .map(SizeClass::objs_inuse)
+            .fold(0, usize::saturating_add)
+    }
+
+    /// Returns the size of the metadata in bytes: the handle table, zspages and classes. Takes each
+    /// class lock for a moment.
+    pub fn metadata_bytes(&self) -> usize {
+        let zspages = |class: &SizeClass| {
+            let counts = class.lock().lists().counts();
+            let zspages = counts.into_iter().fold(0, usize::saturating_add);
+            zspages.saturating_mul(size_of::<Zspage>())
+        };
+        self.classes()
+            .map(|class| zspages(class).saturating_add(size_of::<SizeClass>()))
+            .fold(
+                self.handle_pages().saturating_mul(4096),
+                usize::saturating_add,
+            )
+            .saturating_add(size_of::<Self>())
     }
 
     /// Returns the smallest request in bytes that gets a page of its own.

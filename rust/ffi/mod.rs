@@ -5,7 +5,7 @@
 mod registration;
 pub mod zs_pool;
 
-pub(crate) use registration::{DebugfsRoot, ZpoolDriver};
+pub(crate) use registration::{Directories, ZpoolDriver};
 
 /// Checks at compile time that Rust functions have the types of their C declarations: both branches
 /// of an `if` must have one type.

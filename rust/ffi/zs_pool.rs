@@ -17,6 +17,7 @@ use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use kernel::prelude::*;
 
 use super::check_prototype;
+use super::registration::PoolDirectories;
 use crate::bindings::{self, zs_rs_pool};
 use crate::engine::fullness::NR_GROUPS;
 use crate::engine::geometry::{DEFAULT_CHAIN_LIMIT, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
@@ -43,13 +44,13 @@ const _: () = {
     assert!(bindings::zs_mapmode_ZS_MM_WO == MapMode::WriteOnly.number() as c_uint);
 };
 
-/// A pool with its shrinker and its debugfs directory.
+/// A pool with its shrinker and its directories in debugfs and sysfs.
 ///
 /// Fields are dropped in order: the pool is last, when nobody else can reach it.
 #[pin_data]
 struct ZsPool {
     _shrinker: Option<Shrinker>,
-    _debugfs: Option<DebugfsDirectory>,
+    _directories: PoolDirectories,
     #[pin]
     pool: Pool,
 }
@@ -61,8 +62,8 @@ impl ZsPool {
         KBox::pin_init(
             try_pin_init!(&this in Self {
                 pool <- Pool::new(name, chain_limit),
-                // Optional: the pool works without them. They are dropped before it.
-                _debugfs: DebugfsDirectory::new(pool_of(this).cast(), name),
+                // SAFETY: The pool is initialised, pinned, and dropped after its directories.
+                _directories: unsafe { PoolDirectories::new(pool_of(this).cast(), name) },
                 // SAFETY: The pool is initialised, pinned, and dropped after the shrinker.
                 _shrinker: unsafe { Shrinker::register(name, pool_of(this)) }.ok(),
             }),
@@ -74,23 +75,6 @@ impl ZsPool {
 fn pool_of(this: NonNull<ZsPool>) -> NonNull<Pool> {
     // SAFETY: `this` is allocated, so the address of a field is not null.
     unsafe { NonNull::new_unchecked(&raw mut (*this.as_ptr()).pool) }
-}
-
-struct DebugfsDirectory(NonNull<kernel::bindings::dentry>);
-
-impl DebugfsDirectory {
-    fn new(pool: NonNull<zs_rs_pool>, name: &CStr) -> Option<Self> {
-        // SAFETY: `name` is NUL-terminated. The directory is dropped before the pool.
-        let raw = unsafe { bindings::zs_glue_debugfs_add(pool.as_ptr(), name.as_char_ptr()) };
-        NonNull::new(raw).map(Self)
-    }
-}
-
-impl Drop for DebugfsDirectory {
-    fn drop(&mut self) {
-        // SAFETY: `zs_glue_debugfs_add` returned the directory, and this removes it once.
-        unsafe { bindings::zs_glue_debugfs_remove(self.0.as_ptr()) };
-    }
 }
 
 impl Shrinkable for Pool {
@@ -123,7 +107,7 @@ fn is_no_handle(handle: c_ulong) -> bool {
     handle == 0 || handle >= (-4095isize) as c_ulong
 }
 
-/// Creates a pool, its shrinker and its debugfs directory. Returns null if memory ran out.
+/// Creates a pool, its shrinker and its directories in debugfs and sysfs. Returns null if memory ran out.
 ///
 /// The pool gets the current chain limit of the module parameter `chain_size`. Context: may sleep.
 ///
@@ -147,8 +131,8 @@ pub unsafe extern "C" fn zs_rs_create_pool(name: *const c_char) -> *mut zs_rs_po
 
 /// Destroys a pool. Objects still in it are lost. Reports each fullness group with zspages.
 ///
-/// Context: may sleep. Waits for the shrinker, for readers of the debugfs files, for the pool's
-/// work items, and for page locks.
+/// Context: may sleep. Waits for the shrinker, for readers of the files in debugfs and sysfs, for the
+/// pool's work items, and for page locks.
 ///
 /// # Safety
 ///
@@ -462,7 +446,8 @@ pub unsafe extern "C" fn zs_rs_class_row(
     true
 }
 
-/// Fills in the event counters since the pool was created. Any context.
+/// Fills in the numbers of a pool, and its event counters since it was created. Takes each class
+/// lock for a moment. Context: any but an interrupt.
 ///
 /// # Safety
 ///
@@ -479,6 +464,9 @@ pub unsafe extern "C" fn zs_rs_event_counts(
     let filled = bindings::zs_event_counts {
         pages: pool.total_pages() as c_ulong,
         handle_pages: pool.handle_pages() as c_ulong,
+        pages_freeable: pool.freeable_pages() as c_ulong,
+        objects: pool.objects() as c_ulong,
+        metadata_bytes: pool.metadata_bytes() as c_ulong,
         pages_compacted: events.pages_compacted() as c_ulong,
         pages_compacted_user: get(&events.pages_compacted_user),
         pages_compacted_shrinker: get(&events.pages_compacted_shrinker),

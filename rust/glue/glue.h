@@ -8,6 +8,7 @@
 struct dentry;
 struct page;
 struct zs_rs_pool;
+struct zs_sysfs_pool;
 
 /* rust/ffi/zs_pool.rs asserts that the engine has the same numbers. */
 #define ZS_NR_GROUPS 12
@@ -29,10 +30,13 @@ struct zs_class_row {
 	unsigned long freeable;
 };
 
-/* The contents of the debugfs file stats. */
+/* The contents of the debugfs file stats, and of sysfs. */
 struct zs_event_counts {
 	unsigned long pages;
 	unsigned long handle_pages;
+	unsigned long pages_freeable;
+	unsigned long objects;
+	unsigned long metadata_bytes;
 	unsigned long pages_compacted;
 	unsigned long pages_compacted_user;
 	unsigned long pages_compacted_shrinker;
@@ -65,6 +69,11 @@ void zs_glue_debugfs_init(void);
 void zs_glue_debugfs_exit(void);
 struct dentry *zs_glue_debugfs_add(struct zs_rs_pool *pool, const char *name);
 void zs_glue_debugfs_remove(struct dentry *dentry);
+void zs_glue_sysfs_init(void);
+void zs_glue_sysfs_exit(void);
+struct zs_sysfs_pool *zs_glue_sysfs_add(struct zs_rs_pool *pool,
+					const char *name);
+void zs_glue_sysfs_remove(struct zs_sysfs_pool *pool);
 void zs_glue_zpool_init(void);
 int zs_glue_zpool_exit(void);
 unsigned int zs_glue_chain_limit(void);
