@@ -111,6 +111,8 @@ void zb_note_span(struct zb_object *o, bool spans, bool copied, bool ref);
 void zb_print_spans(struct zb_bench *b);
 int zb_select(struct zb_bench *b, const char *args, u32 min_size, u32 *rounds);
 int zb_cmd_churn(struct zb_bench *b, const char *args);
+int zb_cmd_room(struct zb_bench *b, const char *args);
+int zb_cmd_refill(struct zb_bench *b, const char *args);
 
 /* map.c or read.c, by what the kernel has */
 int zb_cmd_classify(struct zb_bench *b, const char *args);

@@ -39,6 +39,8 @@ static const struct {
 	{ "map", zb_cmd_map },
 #endif
 	{ "churn", zb_cmd_churn },
+	{ "room", zb_cmd_room },
+	{ "refill", zb_cmd_refill },
 	{ "punch", zb_cmd_punch },
 	{ "compact", zb_cmd_compact },
 	{ "mixed", zb_cmd_mixed },

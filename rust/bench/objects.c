@@ -207,6 +207,72 @@ int zb_cmd_fill(struct zb_bench *b, const char *args)
 	return zb_time(b, args, zb_fill, zb_fill_loop, b->nr);
 }
 
+/* room n=N: frees all objects, and makes room for N. */
+int zb_cmd_room(struct zb_bench *b, const char *args)
+{
+	u32 nr = zb_arg(args, "n", 0);
+
+	return b->pool && nr ? zb_resize(b, nr) : -EINVAL;
+}
+
+static int zb_refill(struct zb_bench *b, u32 from, u32 to)
+{
+	u32 i;
+
+	for (i = from; i < to; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+
+		o->size = b->new_sizes[i];
+		o->handle = zb_malloc(b, o->size);
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int zb_refill_loop(struct zb_bench *b, u32 from, u32 to)
+{
+	u32 i;
+
+	for (i = from; i < to; i++) {
+		struct zb_object *o = &b->objects[b->order[i]];
+		unsigned long handle = b->new_sizes[i];
+
+		OPTIMIZER_HIDE_VAR(handle);
+		WRITE_ONCE(o->size, handle);
+		WRITE_ONCE(o->handle, 0);
+		if (IS_ERR_VALUE(handle))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* refill n=N seed=S [lap=N]: allocates N objects where there are none. */
+int zb_cmd_refill(struct zb_bench *b, const char *args)
+{
+	u32 i, n = 0, nr = zb_arg(args, "n", 0);
+	struct zb_random r;
+	int ret;
+
+	if (!b->pool || !nr || !zb_sizes_known())
+		return -EINVAL;
+	ret = zb_order_resize(b, nr);
+	if (ret)
+		return ret;
+	zb_seed(&r, zb_arg(args, "seed", 1));
+	for (i = 0; i < b->nr && n < nr; i++) {
+		if (!b->objects[i].handle) {
+			b->order[n] = i;
+			b->new_sizes[n++] = zb_sizes_draw(&r);
+		}
+	}
+	if (n < nr)
+		return -ENOSPC;
+	return zb_time(b, args, zb_refill, zb_refill_loop, n);
+}
+
 /* The contents of an object depend on its number and its size. */
 static u64 zb_word(u32 i, u16 size, u32 at)
 {

@@ -9,6 +9,8 @@ matplotlib.use("svg")
 # pylint: disable=wrong-import-position
 from matplotlib import pyplot  # noqa: E402
 
+import memory as memory_part  # noqa: E402
+
 COLORS = {"c": "#8a8f98", "rust": "#c2542d"}
 NAMES = {"c": "C", "rust": "Rust"}
 OPERATIONS = {"churn": "free + malloc", "malloc": "malloc,\nempty pool",
@@ -114,6 +116,33 @@ def smp(results, figure):
     gain.set_title("Operations a second on one pool,\nemulated CPUs")
 
 
+def memory(results, figure):
+    """The pool over what is stored, step by step, and the instructions beside it."""
+    rows = figure.subplots(len(results), 2, width_ratios=(3, 1), squeeze=False)
+    for (axes, cost), (workload, of) in zip(rows, results.items()):
+        default = of["proactiveness"][str(memory_part.DEFAULT)]
+        lives = (("C", of["c"], COLORS["c"]), ("Rust", of["rust"], "#e0a58e"),
+                 ("Rust, background", default, COLORS["rust"]))
+        for name, life, color in lives:
+            axes.plot([s["pool"] / 2**20 for s in life["samples"]], color=color, label=name)
+        axes.plot([s["stored"] / 2**20 for s in of["c"]["samples"]], color="black",
+                  linestyle=":", label="stored")
+        at = 0
+        for phase, steps in memory_part.PHASES:
+            axes.axvline(at, color="black", linewidth=0.3)
+            axes.text(at + 0.3, 0, phase, fontsize=8)
+            at += steps
+        axes.set_ylim(bottom=0)
+        axes.set_title(f"Pool, MiB, {workload}")
+        axes.legend(frameon=False)
+        for i, (_, life, color) in enumerate(lives):
+            cost.bar(i, life["operations"] / 1e6, 0.6, color=color)
+            cost.bar(i, life["background"] / 1e6, 0.6, color=color, alpha=0.5,
+                     bottom=life["operations"] / 1e6, hatch="//")
+        cost.set_xticks(range(3), ["C", "Rust", "background"])
+        cost.set_title("Million instructions; hatched: background")
+
+
 def histograms(results, figure):
     """Smoothed: a bar of 64 bytes."""
     for axes, (data, of) in zip(figure.subplots(1, len(results)), results.items()):
@@ -132,7 +161,7 @@ def histograms(results, figure):
 # Of a part of the results: file, width, height in inches.
 PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
          "compaction": (compaction, 12, 4.5), "density": (density, 12, 11),
-         "growth": (growth, 15, 4), "smp": (smp, 13, 4), "histograms": (histograms, 14, 3.5)}
+         "growth": (growth, 15, 4), "memory": (memory, 13, 10), "smp": (smp, 13, 4), "histograms": (histograms, 14, 3.5)}
 
 
 def draw(results, folder):

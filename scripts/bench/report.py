@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The table: what was measured, C and Rust, and the goal."""
 
+import memory as memory_part
+
 
 class Table:
     """Rows of measure, C, Rust, ratio, goal, met, note; a goal is the most that the
@@ -104,6 +106,28 @@ def compaction(table, results, workloads):
         moved = {b: of["moved"][b] / of["pages"][b] for b in ("c", "rust")}
         table.ratio(f"objects moved per page freed, {pattern}", moved, None)
         table.ratio(f"pages after compaction, {pattern}", of["pages_after"], None)
+
+
+def memory(table, results):
+    """A churn, compacted in the background as the module does by default."""
+    for measure, name, goal in (
+            ("excess of pool bytes, on average", "excess", 0.35),
+            ("excess of pool bytes, 5 s after freeing", "excess_after_pause", None),
+            ("instructions of malloc, free and the background", "instructions", 1.0)):
+        for workload, of in results.items():
+            for label, rust, limit in (("", of["rust"], None),
+                                       (" in the background", default(of), goal)):
+                met = None
+                if name == "excess_after_pause" and label:
+                    # Of what is stored, not of C's.
+                    limit, met = 0.05, rust[name] <= 0.05
+                table.row(f"churn{label}, {measure}, {workload}", of["c"][name], rust[name],
+                          rust[name] / of["c"][name], limit, met=met)
+
+
+def default(of):
+    """The life of a pool with the module's default."""
+    return of["proactiveness"][str(memory_part.DEFAULT)]
 
 
 def native(table, results):
