@@ -32,6 +32,16 @@ classes() {
 HAS_ZSWAP=
 [ ! -d $ZSWAP ] || HAS_ZSWAP=1
 
+number() {
+	cat "/sys/kernel/zsmalloc_rs/zram0/$1"
+}
+
+# Less than the lower watermark of the background, at 80.
+# shellcheck disable=SC2317 # called by wait_for
+little_is_freeable() {
+	[ $(($(number pages_freeable) * 100)) -le "$(number pages)" ]
+}
+
 # The process whose memory is in zswap.
 zswap() {
 	[ -n "$HAS_ZSWAP" ] || return 0
@@ -43,7 +53,8 @@ nr_start=$(vmstat nr_zspages)
 migrate_start=$(vmstat pgmigrate_success)
 
 say "loading the modules ($ALLOC)"
-load_allocator
+# Each kind of compaction has its turn.
+load_without_background
 load_zram 1
 if [ "$ALLOC" = rust ]; then
 	backend=$(cat $BACKEND)
@@ -110,8 +121,27 @@ moved_sysfs=$(rs_stat objects_moved)
 zs_blk verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 >$WORK/zram.out 2>&1 ||
 	fail "zram, after compaction: $(cat $WORK/zram.out)"
 
+freed_background='' seconds_background=''
+if [ "$ALLOC" = rust ]; then
+	say "fragmenting again, and waiting for what the background gives back"
+	proactiveness=/sys/module/zsmalloc_rs/parameters/compaction_proactiveness
+	echo 80 >$proactiveness
+	zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
+		fail "zram: $(cat $WORK/zram.out)"
+	seconds_background=$EPOCHREALTIME
+	wait_for 10 little_is_freeable || fail "$(number pages_freeable) pages can still be freed"
+	seconds_background=$(awk -v a="$seconds_background" -v b="$EPOCHREALTIME" \
+		'BEGIN { printf "%.1f", b - a }')
+	echo 0 >$proactiveness
+	freed_background=$(number pages_compacted_background)
+	[ "$freed_background" -gt 0 ] || fail "the background gave nothing back"
+else
+	zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
+		fail "zram: $(cat $WORK/zram.out)"
+fi
+
 say "fragmenting again, then taking memory until the shrinker compacts"
-zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
+zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 3:40:10 >$WORK/zram.out 2>&1 ||
 	fail "zram: $(cat $WORK/zram.out)"
 # Reclaim begins early, long before the guest is out of memory.
 echo 65536 >/proc/sys/vm/min_free_kbytes
@@ -124,7 +154,7 @@ press=$(
 echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
 freed_press=${press% *} press_mib=${press#* }
 say "checking zram, moving pages under it"
-zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10
+zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10 3:40:10
 migrated=$(rs_stat pages_migrated) pg=$(vmstat pgmigrate_success)
 echo 1 >/proc/sys/vm/compact_memory
 zram_end
@@ -138,7 +168,7 @@ move_pages() {
 		put 0 /proc/sys/vm/nr_hugepages
 }
 noise move_pages move_pages
-zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10
+zram_begin verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 2:40:10 3:40:10
 zswap verify
 zram_end
 noise_off
@@ -197,6 +227,8 @@ ratio() {
 	one "zram, after fragmenting" "$(mib "$frag_compr") in $(mib "$frag_used")"
 	one "zram, after compacting" "$(mib "$frag_compr") in $(mib "$comp_used")"
 	one "pages freed, sysfs" "$freed_sysfs"
+	[ -z "$freed_background" ] ||
+		one "pages freed, background" "$freed_background (in $seconds_background s, nobody asked)"
 	one "pages freed, memory pressure" "$freed_press (under $press_mib MiB of pressure)"
 	if [ "$ALLOC" = rust ]; then
 		one "objects moved" "$moved ($moved_sysfs of them by the sysfs compaction)"
