@@ -79,7 +79,7 @@ test_under_load() {
 	echo 100 >$PROACTIVENESS
 	local round rounds=()
 	for round in 1 2 3 4 5 6; do
-		rounds+=($round:40:20)
+		rounds+=("$round:40:20")
 		blk scatter /dev/zram0 $BYTES $round:40:20
 		sleep 1.5
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
