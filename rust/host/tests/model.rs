@@ -10,6 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use std::cell::RefCell;
 use zsmalloc_host::model::{Happened, Model, Op, Setup};
+use zsmalloc_host::sys::page::PAGE_SIZE;
+
+// How much larger pages are than 4 KiB.
+const SCALE: usize = PAGE_SIZE / 4096;
 
 fn config(cases: u32) -> Config {
     let mut config = Config::default();
@@ -37,11 +41,11 @@ impl std::fmt::Debug for Script {
 fn setups() -> impl Strategy<Value = Setup> {
     // Small, spanning pages, huge, and two to a page.
     let size = prop_oneof![
-        3 => 1usize..=4096,
+        3 => 1usize..=PAGE_SIZE,
         1 => 24usize..=128,
-        2 => 1000usize..=3300,
-        1 => 3600usize..=4096,
-        1 => prop::sample::select(vec![1, 24, 25, 2040, 2041, 3256, 3257, 3625, 4088, 4089, 4096]),
+        2 => 1000 * SCALE..=3300 * SCALE,
+        1 => 3600 * SCALE..=PAGE_SIZE,
+        1 => prop::sample::select(vec![1, 24, 25, 2040, 2041, 3256, 3257, 3625, 4088, 4089, PAGE_SIZE]),
     ];
     (
         prop_oneof![Just(4usize), Just(8), 4usize..=16, Just(16)],
@@ -61,7 +65,7 @@ fn op() -> impl Strategy<Value = Op> {
     let which = any::<usize>;
     prop_oneof![
         24 => which().prop_map(Op::Malloc),
-        2 => prop_oneof![0usize..=4200, Just(usize::MAX)].prop_map(Op::MallocBytes),
+        2 => prop_oneof![0usize..=PAGE_SIZE + 104, Just(usize::MAX)].prop_map(Op::MallocBytes),
         3 => (which(), which()).prop_map(|(size, pass)| Op::MallocFailing(size, pass)),
         16 => which().prop_map(Op::Free),
         1 => which().prop_map(Op::FreeAgain),
@@ -95,9 +99,11 @@ fn fragmented() -> impl Strategy<Value = Script> {
     (malloc, free, rest).prop_map(|(malloc, free, rest)| Script([malloc, free, rest].concat()))
 }
 
-// Runs `cases` random scripts. Together they must have caused every event.
+// Runs `cases` random scripts, and more with larger pages, where some events are rarer. Together they
+// must have caused every event.
 fn run(cases: u32, scripts: impl Strategy<Value = Script>) {
     let total = RefCell::new(Happened::new());
+    let cases = cases * SCALE.min(8) as u32;
     TestRunner::new(config(cases))
         .run(&(setups(), scripts), |(setup, script)| {
             for (what, count) in Model::run(setup, &script.0) {

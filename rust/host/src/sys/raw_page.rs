@@ -23,7 +23,13 @@ use super::sched::might_sleep;
 /// Bytes in a page.
 pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
 /// Number of bits of an offset in a page.
-pub const PAGE_SHIFT: usize = 12;
+pub const PAGE_SHIFT: usize = if cfg!(zs_pages = "64k") {
+    16
+} else if cfg!(zs_pages = "16k") {
+    14
+} else {
+    12
+};
 /// Number of bits of a page frame number.
 pub const PFN_BITS: u32 = 48 - PAGE_SHIFT as u32;
 
