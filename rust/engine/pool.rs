@@ -70,7 +70,7 @@ impl Pool {
                 classes <- new_classes(shared.clone()),
                 shared,
                 compacting: AtomicBool::new(false),
-                // SAFETY: The pool is pinned, and its `drop` flushes the work.
+                // SAFETY: The pool is pinned, and the last thing that its `drop` does is cancel the work.
                 deferred_free <- unsafe { Work::new(this) },
                 background: Background::default(),
                 // SAFETY: The pool is pinned, and its `drop` cancels the work.
@@ -406,5 +406,7 @@ impl PinnedDrop for Pool {
             }
             self.release_group(class, Group::EMPTY, true);
         }
+        // Entries that were given back, and pages that were locked, schedule it again.
+        self.deferred_free.cancel();
     }
 }

@@ -1146,3 +1146,20 @@ fn zspages_are_small() {
         std::mem::size_of::<Zspage>()
     );
 }
+
+// The last free entries are given back when the pool is destroyed, which is when the table can be
+// trimmed. That is left to the work, which must not outlive the pool.
+#[test]
+fn work_scheduled_by_destruction_is_cancelled() {
+    let machine = boot(Config::default());
+    let pool = pool(16);
+    let handles: Vec<Handle> = (0..1000).map(|i| store(&pool, 100, i)).collect();
+    // A class without an object keeps the entries that it took before its zspage failed.
+    machine.fail_nth(0, &[Point::Slab]);
+    assert_eq!(pool.malloc(2000, Gfp::KERNEL), Err(ENOMEM));
+    for handle in handles {
+        pool.free(handle).unwrap();
+    }
+    assert!(!machine.has_work(), "all entries were given back before");
+    drop(pool);
+}
