@@ -4,17 +4,17 @@
 //!
 //! The module parameter `compaction_proactiveness` controls it, from 0, never, to 100. It is named
 //! after `vm.compaction_proactiveness`, and like that one sets two watermarks: a pool is compacted
-//! when more than `(100 - proactiveness) / 10` percent of its pages could be freed, until that is
-//! halved.
+//! when more than `(100 - proactiveness) / 10` percent of its pages could be freed, until at most
+//! half of that can.
 //!
-//! There is no polling. A flush of freed objects that leaves a class with pages to spare *arms* the
-//! work, which then looks at the pool every [`LOOK_MS`]. As long as the number of objects changes
+//! There is no polling. A flush of freed objects that leaves a class above the upper watermark *arms*
+//! the work, which then looks at the pool every [`LOOK_MS`]. As long as the number of objects changes
 //! fast, it only looks: a pool that grows is about to use its free slots, and of one that shrinks
 //! fast the objects that it would move are about to be freed. When there is nothing to do, the work
 //! disarms itself, and looks once more: a `free` may not have seen that.
 //!
-//! A run ends after [`RUN_NS`], and the next one starts so much later that all of them use at most
-//! one [`SHARE`]th of a CPU.
+//! A run ends after [`RUN_NS`], and the next one starts so much later that the runs of a pool use at
+//! most one [`SHARE`]th of a CPU.
 
 #![forbid(unsafe_code)]
 
@@ -39,13 +39,13 @@ pub const SHARE: u64 = 10;
 /// The number of pages in a batch. The work looks at the time after each.
 const BATCH_PAGES: usize = 64;
 
-/// The number of objects changes fast if more than one in `FAST` come or go between two looks.
+/// The number of objects changes fast if it differs by more than one in `FAST` between two looks.
 const FAST: usize = 32;
 
 /// Tells the work from the other work item of a pool.
 pub(super) const BACKGROUND: u64 = 1;
 
-// The work is not armed: it is not scheduled, or for a last look.
+// The work is not armed: it is not scheduled, or only for a last look.
 const IDLE: u8 = 0;
 // The work will look at the pool. A `free` need not arm it.
 const ARMED: u8 = 1;
@@ -56,10 +56,17 @@ const COMPACTING: u8 = 2;
 #[derive(Default)]
 pub(super) struct Background {
     state: AtomicU8,
-    // The number of objects at the last look, or zero.
+    // The number of objects at the last look, or when the compaction began. Zero before the first.
     objs: AtomicUsize,
     // The index of the class that the next run begins with.
     next_class: AtomicUsize,
+    // Whether the work has, or is about to claim, the compaction of the pool.
+    in_run: AtomicU8,
+}
+
+// The upper watermark, in tenths of a percent.
+fn high_mark(proactiveness: usize) -> usize {
+    100usize.saturating_sub(proactiveness)
 }
 
 /// What a look at a pool sees.
@@ -78,12 +85,11 @@ impl Seen {
 }
 
 impl SizeClass {
-    // Returns whether free slots take a part of the pages that is worth a look: a page, and a 32nd.
+    // Returns false if no page could be freed. True does not mean that one could.
     #[inline]
-    fn is_worth_a_look(&self) -> bool {
-        let free = self.objs_allocated().saturating_sub(self.objs_inuse());
-        let bytes = free.saturating_mul(self.shape().size as usize);
-        bytes / PAGE_SIZE > self.pages() / 32
+    fn may_have_to_spare(&self) -> bool {
+        let stored = self.objs_inuse().saturating_mul(self.shape().size as usize);
+        self.pages() > stored.div_ceil(PAGE_SIZE)
     }
 
     // Returns whether more than `tenths` of a percent of the pages of the class could be freed.
@@ -98,19 +104,20 @@ impl SizeClass {
 }
 
 impl Pool {
-    /// Arms the background compaction after objects of `class` were freed, if it is worth it.
+    /// Arms the background compaction after objects of `class` were freed, if it has much to spare.
     ///
     /// Context: any but an interrupt. No lock may be held.
     #[inline]
     pub(super) fn arm_background(&self, class: &SizeClass) {
-        if self.background().state.load(Relaxed) == IDLE && class.is_worth_a_look() {
-            self.arm();
+        if self.background().state.load(Relaxed) == IDLE && class.may_have_to_spare() {
+            self.arm(class);
         }
     }
 
     #[cold]
-    fn arm(&self) {
-        if param::compaction_proactiveness() == 0 {
+    fn arm(&self, class: &SizeClass) {
+        let proactiveness = param::compaction_proactiveness();
+        if proactiveness == 0 || !class.has_to_spare(high_mark(proactiveness)) {
             return;
         }
         let state = &self.background().state;
@@ -118,6 +125,11 @@ impl Pool {
         if armed.is_ok() {
             self.run_background_after(LOOK_MS);
         }
+    }
+
+    /// Returns whether the background compacts the pool, or is about to.
+    pub(super) fn in_background_run(&self) -> bool {
+        self.background().in_run.load(Relaxed) != 0
     }
 
     // Returns true if the work was armed.
@@ -138,13 +150,14 @@ impl Pool {
 
     // Returns whether the number of objects changes fast. Called once for each look.
     fn changes_fast(&self, objs: usize) -> bool {
-        let before = self.background().objs.load(Relaxed);
+        let background = self.background();
+        let before = background.objs.load(Relaxed);
         let fast = objs.abs_diff(before).saturating_mul(FAST) > objs;
-        if fast {
-            self.background().objs.store(objs, Relaxed);
-            if before != 0 {
-                self.events().background_deferred.fetch_add(1, Relaxed);
-            }
+        if fast || background.state.load(Relaxed) != COMPACTING {
+            background.objs.store(objs, Relaxed);
+        }
+        if fast && before != 0 {
+            self.events().background_deferred.fetch_add(1, Relaxed);
         }
         fast
     }
@@ -153,13 +166,18 @@ impl Pool {
     // time is over. Returns the number of pages that it freed, and the time that it took in
     // nanoseconds. Returns `None` if the pool is being compacted.
     fn compact_for_a_while(&self, tenths: usize) -> Option<(usize, u64)> {
-        let compaction = self.begin_compaction(By::Background)?;
         let background = self.background();
         let begin = sched::clock_ns();
+        let compaction = self.begin_compaction(By::Background)?;
         let (mut freed, mut elapsed) = (0usize, 0);
         // Each class once, from the one where the last run ended.
         let first = background.next_class.load(Relaxed);
         for class in self.classes_from(first) {
+            if elapsed >= RUN_NS {
+                let index = usize::from(class.shape().index);
+                background.next_class.store(index, Relaxed);
+                break;
+            }
             while elapsed < RUN_NS && class.has_to_spare(tenths) {
                 let pages = compaction.compact_class(class, BATCH_PAGES);
                 freed = freed.saturating_add(pages);
@@ -167,11 +185,6 @@ impl Pool {
                 if pages == 0 {
                     break;
                 }
-            }
-            if elapsed >= RUN_NS {
-                let index = usize::from(class.shape().index);
-                background.next_class.store(index, Relaxed);
-                break;
             }
         }
         let events = self.events();
@@ -188,7 +201,7 @@ impl WorkItem<BACKGROUND> for Pool {
         let state = &self.background().state;
         // The watermarks, in tenths of a percent.
         let proactiveness = param::compaction_proactiveness();
-        let high = 100usize.saturating_sub(proactiveness);
+        let high = high_mark(proactiveness);
         let low = high / 2;
         let mark = match state.load(Relaxed) {
             COMPACTING => low,
@@ -207,15 +220,23 @@ impl WorkItem<BACKGROUND> for Pool {
             return;
         }
         state.store(COMPACTING, Relaxed);
-        match self.compact_for_a_while(low) {
+        self.background().in_run.store(1, Relaxed);
+        let done = self.compact_for_a_while(low);
+        self.background().in_run.store(0, Relaxed);
+        match done {
             // Somebody else compacts the pool.
             None => self.run_background_after(LOOK_MS),
-            // What could move is being read. The next `free` arms the work again.
-            Some((0, _)) => {
+            // What could move is being read, in all classes. The next `free` arms the work again. One
+            // that was meanwhile did not.
+            Some((0, elapsed)) if elapsed < RUN_NS => {
                 self.disarm();
+                if self.look().freeable > seen.freeable {
+                    state.store(ARMED, Relaxed);
+                    self.run_background_after(LOOK_MS);
+                }
             }
             Some((_, elapsed)) => {
-                let pause = elapsed.saturating_mul(SHARE - 1) / 1_000_000;
+                let pause = elapsed.saturating_mul(SHARE - 1).div_ceil(1_000_000);
                 self.run_background_after(pause.try_into().unwrap_or(LOOK_MS));
             }
         }

@@ -22,11 +22,11 @@ use super::compactor::Compactor;
 use super::pool::Pool;
 use super::zspage::Zspage;
 use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sys::trace;
+use crate::sys::{sched, trace};
 
 /// Who compacts a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub enum By {
     /// A user: zram, when its `compact` is written to.
     User,
     /// The kernel, when it needs memory.
@@ -43,15 +43,18 @@ pub(super) struct Compaction<'a> {
 }
 
 impl Pool {
-    /// Compacts every class until no page can be freed. Does nothing and returns zeros if a
-    /// compaction of the pool is running.
+    /// Compacts every class until no page can be freed. Does nothing and returns zeros if another
+    /// user or the shrinker compacts the pool. Waits for the background to end its run.
     ///
     /// Context: may sleep between two objects. Takes class locks.
     pub fn compact(&self) -> Compacted {
+        while self.in_background_run() {
+            sched::sleep_a_tick();
+        }
         self.compact_all(By::User)
     }
 
-    /// Like [`Pool::compact`], for the shrinker of the pool.
+    /// Like [`Pool::compact`], for the shrinker of the pool. Does not wait for the background.
     pub fn shrink(&self) -> Compacted {
         self.compact_all(By::Shrinker)
     }

@@ -15,7 +15,7 @@ use zsmalloc_host::sys::machine::{boot, Booted, Config, Random};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 
-// The default of the module parameter.
+// Of the module parameter, where a test does not say otherwise.
 const PROACTIVENESS: usize = 50;
 // The watermarks that follow from it, in tenths of a percent.
 const HIGH: usize = 50;
@@ -164,6 +164,36 @@ fn more_proactive_leaves_less() {
     assert_eq!(left[3], 0);
 }
 
+// However little that is: the default of the module is 80.
+#[test]
+fn more_than_the_upper_watermark_comes_back() {
+    for proactiveness in [50, 80, 95, 100] {
+        let high = 100 - proactiveness;
+        let mut pool = fill(proactiveness);
+        pool.pass(5000);
+        while pool.tenths() <= high {
+            pool.free_at_random(1);
+        }
+        // Enough that sheaves are flushed.
+        pool.free_at_random(100);
+        let before = pool.tenths();
+        pool.pass(20_000);
+        println!(
+            "{proactiveness}: from {before} tenths of a percent to {}",
+            pool.tenths()
+        );
+        assert!(
+            pool.tenths() <= high,
+            "{} at {proactiveness}",
+            pool.tenths()
+        );
+        assert!(
+            pool.runs() > 0 && !pool.machine.has_work(),
+            "{proactiveness}"
+        );
+    }
+}
+
 #[test]
 fn a_pool_that_grows_is_left_alone() {
     let mut pool = fill(PROACTIVENESS);
@@ -267,6 +297,90 @@ fn it_gives_up_on_what_is_being_read() {
     pool.free_at_random(200);
     pool.pass(5000);
     assert!(pool.tenths() <= HIGH / 2, "{}", pool.tenths());
+}
+
+// Objects that are freed while a run finds nothing to move, after it has been at their class.
+#[test]
+fn objects_freed_during_a_fruitless_run_are_seen() {
+    let mut pool = fill(PROACTIVENESS);
+    pool.free_at_random(6000);
+    let begin_read = |handle| {
+        let mut buffer = [0u8; 100];
+        // SAFETY: The buffer has this many bytes, and outlives the copy.
+        let copy = unsafe { Destination::new(NonNull::from(&mut buffer).cast(), 100) };
+        assert!(pool.obj_read_begin(handle, 100, Some(copy)).is_some());
+    };
+    // SAFETY: Each object has been read once by `begin_read`, and this ends that.
+    let end_read = |handle| unsafe { pool.obj_read_end(handle, "zs_obj_read_end") };
+    let mut victims: Vec<_> = (0..2000)
+        .map(|_| pool.malloc(1100, Gfp::KERNEL).unwrap())
+        .collect();
+    let mut random = Random::new(2);
+    for i in 0..victims.len() {
+        victims.swap(i, random.below(2000));
+    }
+    let all: Vec<_> = pool.handles.iter().chain(&victims).copied().collect();
+    all.iter().for_each(|&handle| begin_read(handle));
+    // How often it waits for readers. One more run frees nothing.
+    let mut waits = 0usize;
+    sched::with_hook(&mut || waits += 1, || pool.pass(2 * LOOK_MS + LOOK_MS / 2));
+    assert!(pool.runs() > 0 && !pool.machine.has_work());
+    // Arm it again, and free the others when it has waited almost as often as it did in a run.
+    let mut free = |count: usize| {
+        for handle in victims.drain(..count) {
+            end_read(handle);
+            pool.free(handle).unwrap();
+        }
+    };
+    free(300);
+    assert!(pool.machine.has_work());
+    let before = pool.runs();
+    let mut left = waits / before * 9 / 10;
+    let mut hook = || {
+        left = left.saturating_sub(1);
+        if left == 1 {
+            free(700);
+        }
+    };
+    sched::with_hook(&mut hook, || pool.pass(2 * LOOK_MS + LOOK_MS / 2));
+    assert_eq!((pool.runs(), victims.len()), (before + 1, 1000));
+    let rest = pool.handles.iter().chain(&victims);
+    rest.for_each(|&handle| end_read(handle));
+    // Nobody frees an object any more.
+    pool.pass(5000);
+    println!(
+        "{} runs, {} tenths of a percent left",
+        pool.runs(),
+        pool.tenths()
+    );
+    assert!(pool.tenths() <= HIGH / 2, "{} stay", pool.tenths());
+    pool.handles.append(&mut victims);
+}
+
+#[test]
+fn a_user_waits_for_the_background() {
+    let mut pool = fill(PROACTIVENESS);
+    pool.free_at_random(6000);
+    let in_run = AtomicUsize::new(0);
+    let filled = &pool;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _entered = filled.machine.enter();
+            let mut stay = || {
+                in_run.store(1, Relaxed);
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            };
+            sched::with_hook(&mut stay, || filled.pass(2 * LOOK_MS));
+        });
+        while in_run.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        // The shrinker does not wait.
+        let _ = filled.shrink();
+        filled.compact();
+        assert_eq!(filled.freeable_pages(), 0, "the compaction did nothing");
+    });
+    assert!(pool.events().pages_compacted_background.load(Relaxed) > 0);
 }
 
 #[test]
