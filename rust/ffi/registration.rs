@@ -66,7 +66,8 @@ impl PoolDirectories {
     ///
     /// # Safety
     ///
-    /// `pool` must outlive them.
+    /// `pool` must be the address of an initialised pool, as `zs_rs_create_pool` returns it. It must
+    /// outlive the directories.
     pub(super) unsafe fn new(pool: NonNull<bindings::zs_rs_pool>, name: &CStr) -> Self {
         let (pool, name) = (pool.as_ptr(), name.as_char_ptr());
         // SAFETY: `name` is NUL-terminated. The pool outlives the directories (safety requirement).

@@ -19,6 +19,7 @@ use kernel::prelude::*;
 use super::check_prototype;
 use super::registration::PoolDirectories;
 use crate::bindings::{self, zs_rs_pool};
+use crate::engine::compact::By;
 use crate::engine::fullness::NR_GROUPS;
 use crate::engine::geometry::{DEFAULT_CHAIN_LIMIT, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
 use crate::engine::handle_table::Handle;
@@ -39,6 +40,9 @@ const _: () = {
     assert!(bindings::ZS_CHAIN_MIN as usize == MIN_CHAIN_LIMIT);
     assert!(bindings::ZS_CHAIN_MAX as usize == MAX_CHAIN_LIMIT);
     assert!(bindings::ZS_CHAIN_DEFAULT as usize == DEFAULT_CHAIN_LIMIT);
+    assert!(bindings::zs_compact_by_ZS_COMPACT_USER == By::User as c_uint);
+    assert!(bindings::zs_compact_by_ZS_COMPACT_SHRINKER == By::Shrinker as c_uint);
+    assert!(bindings::zs_compact_by_ZS_COMPACT_BACKGROUND == By::Background as c_uint);
     assert!(bindings::zs_mapmode_ZS_MM_RW == MapMode::ReadWrite.number() as c_uint);
     assert!(bindings::zs_mapmode_ZS_MM_RO == MapMode::ReadOnly.number() as c_uint);
     assert!(bindings::zs_mapmode_ZS_MM_WO == MapMode::WriteOnly.number() as c_uint);
@@ -446,8 +450,7 @@ pub unsafe extern "C" fn zs_rs_class_row(
     true
 }
 
-/// Fills in the numbers of a pool, and its event counters since it was created. Takes each class
-/// lock for a moment. Context: any but an interrupt.
+/// Fills in the numbers of a pool, and its event counters since it was created. Any context.
 ///
 /// # Safety
 ///
@@ -466,7 +469,6 @@ pub unsafe extern "C" fn zs_rs_event_counts(
         handle_pages: pool.handle_pages() as c_ulong,
         pages_freeable: pool.freeable_pages() as c_ulong,
         objects: pool.objects() as c_ulong,
-        metadata_bytes: pool.metadata_bytes() as c_ulong,
         pages_compacted: events.pages_compacted() as c_ulong,
         pages_compacted_user: get(&events.pages_compacted_user),
         pages_compacted_shrinker: get(&events.pages_compacted_shrinker),
@@ -482,6 +484,19 @@ pub unsafe extern "C" fn zs_rs_event_counts(
     };
     // SAFETY: `counts` is valid for writes (safety requirement).
     unsafe { counts.write(filled) };
+}
+
+/// Returns the size of a pool's metadata in bytes. Takes each class lock for a moment.
+///
+/// Context: any but an interrupt.
+///
+/// # Safety
+///
+/// `raw` must be a pool that has not been destroyed.
+#[no_mangle]
+pub unsafe extern "C" fn zs_rs_metadata_bytes(raw: *mut zs_rs_pool) -> usize {
+    // SAFETY: `raw` is a live pool (safety requirement).
+    unsafe { pool(raw) }.metadata_bytes()
 }
 
 check_prototype!(
@@ -504,4 +519,5 @@ check_prototype!(
     zs_rs_migrate_page,
     zs_rs_class_row,
     zs_rs_event_counts,
+    zs_rs_metadata_bytes,
 );

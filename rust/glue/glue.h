@@ -36,7 +36,6 @@ struct zs_event_counts {
 	unsigned long handle_pages;
 	unsigned long pages_freeable;
 	unsigned long objects;
-	unsigned long metadata_bytes;
 	unsigned long pages_compacted;
 	unsigned long pages_compacted_user;
 	unsigned long pages_compacted_shrinker;
@@ -63,6 +62,7 @@ int zs_rs_migrate_page(struct page *newpage, struct page *page);
 bool zs_rs_class_row(struct zs_rs_pool *pool, unsigned int index,
 		     struct zs_class_row *row);
 void zs_rs_event_counts(struct zs_rs_pool *pool, struct zs_event_counts *counts);
+size_t zs_rs_metadata_bytes(struct zs_rs_pool *pool);
 
 /* C functions that Rust calls. */
 void zs_glue_debugfs_init(void);

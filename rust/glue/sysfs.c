@@ -15,7 +15,7 @@
 struct zs_sysfs_pool {
 	struct kobject kobj;
 	struct zs_rs_pool *pool;
-	/* The kobject was released: a reader may have held it. */
+	/* The kobject was released: who looks for a name may have held it. */
 	struct completion released;
 };
 
@@ -24,7 +24,7 @@ static struct kset *zs_kset;
 /* Two pools may have one name, but a directory may not. */
 static DEFINE_MUTEX(zs_names);
 
-#define ZS_POOL_ATTR(_name, _value)					\
+#define ZS_POOL_ATTR(_name)						\
 static ssize_t _name##_show(struct kobject *kobj,			\
 			    struct kobj_attribute *attr, char *buf)	\
 {									\
@@ -33,22 +33,34 @@ static ssize_t _name##_show(struct kobject *kobj,			\
 	struct zs_event_counts counts;					\
 									\
 	zs_rs_event_counts(this->pool, &counts);			\
-	return sysfs_emit(buf, "%lu\n", counts._value);			\
+	return sysfs_emit(buf, "%lu\n", counts._name);			\
 }									\
 static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
 
-ZS_POOL_ATTR(pages, pages);
-ZS_POOL_ATTR(pages_freeable, pages_freeable);
-ZS_POOL_ATTR(objects, objects);
-ZS_POOL_ATTR(metadata_bytes, metadata_bytes);
-ZS_POOL_ATTR(objects_moved, objects_moved);
-ZS_POOL_ATTR(pages_compacted_user, pages_compacted_user);
-ZS_POOL_ATTR(pages_compacted_shrinker, pages_compacted_shrinker);
-ZS_POOL_ATTR(pages_compacted_background, pages_compacted_background);
-ZS_POOL_ATTR(pages_migrated, pages_migrated);
-ZS_POOL_ATTR(background_runs, background_runs);
-ZS_POOL_ATTR(background_deferred, background_deferred);
-ZS_POOL_ATTR(background_us, background_us);
+ZS_POOL_ATTR(pages);
+ZS_POOL_ATTR(pages_freeable);
+ZS_POOL_ATTR(objects);
+ZS_POOL_ATTR(objects_moved);
+ZS_POOL_ATTR(pages_compacted_user);
+ZS_POOL_ATTR(pages_compacted_shrinker);
+ZS_POOL_ATTR(pages_compacted_background);
+ZS_POOL_ATTR(pages_migrated);
+ZS_POOL_ATTR(background_runs);
+ZS_POOL_ATTR(background_deferred);
+ZS_POOL_ATTR(background_us);
+
+/* This takes the lock of each class, the others take none. */
+static ssize_t metadata_bytes_show(struct kobject *kobj,
+				   struct kobj_attribute *attr, char *buf)
+{
+	struct zs_sysfs_pool *this =
+		container_of(kobj, struct zs_sysfs_pool, kobj);
+
+	return sysfs_emit(buf, "%zu\n", zs_rs_metadata_bytes(this->pool));
+}
+
+static struct kobj_attribute metadata_bytes_attr =
+	__ATTR(metadata_bytes, 0400, metadata_bytes_show, NULL);
 
 static struct attribute *zs_pool_attrs[] = {
 	&pages_attr.attr,
@@ -118,7 +130,7 @@ static void zs_sysfs_free(struct zs_sysfs_pool *this)
 	kfree(this);
 }
 
-/* Returns NULL if memory ran out, or the name is empty. */
+/* Returns NULL if the directory cannot be created. The pool works without it. */
 struct zs_sysfs_pool *zs_glue_sysfs_add(struct zs_rs_pool *pool,
 					const char *name)
 {
