@@ -107,7 +107,8 @@ impl Pool {
     /// Returns all classes, the one with `index` or the next smaller one first.
     pub(super) fn classes_from(&self, index: usize) -> impl Iterator<Item = &SizeClass> {
         let after = index.saturating_add(1).min(MAX_CLASSES);
-        let (smaller, larger) = self.classes.split_at_checked(after).unwrap_or_default();
+        let smaller = self.classes.get(..after).unwrap_or_default();
+        let larger = self.classes.get(after..).unwrap_or_default();
         let order = smaller.iter().rev().chain(larger.iter().rev());
         order.filter_map(Option::as_deref)
     }
