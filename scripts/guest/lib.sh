@@ -403,6 +403,17 @@ hog_start() {
 	exec 7<>$WORK/hog.in 8<>$WORK/hog.out
 }
 
+# hog_start in a cgroup of LIMIT bytes that swaps to zram0, filled. usage: hog_on_zram
+# DISKSIZE LIMIT BYTES
+hog_on_zram() {
+	load_zram 1
+	zram_setup zram0 "$1"
+	swap_on /dev/zram0
+	cgroup_make zs-t "$2"
+	hog_start zs-t "$3"
+	hog fill
+}
+
 hog() {
 	local answer='' part=''
 	echo "$*" >&7

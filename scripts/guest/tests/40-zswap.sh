@@ -99,12 +99,7 @@ test_writeback_to_swap() {
 
 test_swap_on_zram() {
 	load_allocator
-	load_zram 1
-	zram_setup zram0 $((96 << 20))
-	swap_on /dev/zram0
-	cgroup_make zs-t $((12 << 20))
-	hog_start zs-t $((48 << 20))
-	hog fill
+	hog_on_zram $((96 << 20)) $((12 << 20)) $((48 << 20))
 	[ "$(mm_stat zram0 orig)" -gt $((24 << 20)) ] || fail "little reached zram"
 	hog verify
 	hog punch 3 50

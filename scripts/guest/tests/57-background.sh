@@ -55,12 +55,7 @@ test_discarded_blocks_come_back() {
 test_swap_comes_back() {
 	needs_rust
 	load_allocator
-	load_zram 1
-	zram_setup zram0 $((128 << 20))
-	swap_on /dev/zram0
-	cgroup_make zs-t $((32 << 20))
-	hog_start zs-t $((96 << 20))
-	hog fill
+	hog_on_zram $((128 << 20)) $((32 << 20)) $((96 << 20))
 	[ "$(mm_stat zram0 orig)" -gt $((60 << 20)) ] ||
 		fail "only $(mib "$(mm_stat zram0 orig)") are swapped"
 	hog punch 1 50

@@ -83,12 +83,7 @@ test_page_allocations_fail_while_swapping() {
 		return
 	fi
 	load_allocator
-	load_zram 1
-	zram_setup zram0 $((96 << 20))
-	swap_on /dev/zram0
-	cgroup_make zs-t $((12 << 20))
-	hog_start zs-t $((48 << 20))
-	hog fill
+	hog_on_zram $((96 << 20)) $((12 << 20)) $((48 << 20))
 	cd $DEBUGFS/fail_page_alloc || fail "no fault injection"
 	echo Y >task-filter
 	echo 0 >verbose
