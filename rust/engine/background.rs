@@ -42,6 +42,9 @@ const BATCH_PAGES: usize = 64;
 /// The number of objects changes fast if it differs by more than one in `FAST` between two looks.
 const FAST: usize = 32;
 
+/// How often in a row a run may free nothing before the work gives up.
+const FRUITLESS: u8 = 8;
+
 /// Tells the work from the other work item of a pool.
 pub(super) const BACKGROUND: u64 = 1;
 
@@ -60,6 +63,8 @@ pub(super) struct Background {
     objs: AtomicUsize,
     // The index of the class that the next run begins with.
     next_class: AtomicUsize,
+    // The number of runs in a row that freed nothing.
+    fruitless: AtomicU8,
     // Whether the work has, or is about to claim, the compaction of the pool.
     in_run: AtomicU8,
 }
@@ -125,6 +130,11 @@ impl Pool {
         if armed.is_ok() {
             self.run_background_after(LOOK_MS);
         }
+    }
+
+    // Counts a run that freed nothing. Returns whether there were enough in a row.
+    fn is_fruitless(&self) -> bool {
+        self.background().fruitless.fetch_add(1, Relaxed) >= FRUITLESS
     }
 
     /// Returns whether the background compacts the pool, or is about to.
@@ -226,16 +236,20 @@ impl WorkItem<BACKGROUND> for Pool {
         match done {
             // Somebody else compacts the pool.
             None => self.run_background_after(LOOK_MS),
-            // What could move is being read, in all classes. The next `free` arms the work again. One
-            // that was meanwhile did not.
-            Some((0, elapsed)) if elapsed < RUN_NS => {
+            // What could move is being read, in all classes or in several. The next `free` arms the
+            // work again. One that was meanwhile did not.
+            Some((0, elapsed)) if elapsed < RUN_NS || self.is_fruitless() => {
+                self.background().fruitless.store(0, Relaxed);
                 self.disarm();
                 if self.look().freeable > seen.freeable {
                     state.store(ARMED, Relaxed);
                     self.run_background_after(LOOK_MS);
                 }
             }
-            Some((_, elapsed)) => {
+            Some((freed, elapsed)) => {
+                if freed != 0 {
+                    self.background().fruitless.store(0, Relaxed);
+                }
                 let pause = elapsed.saturating_mul(SHARE - 1).div_ceil(1_000_000);
                 self.run_background_after(pause.try_into().unwrap_or(LOOK_MS));
             }

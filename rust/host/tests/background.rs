@@ -299,6 +299,28 @@ fn it_gives_up_on_what_is_being_read() {
     assert!(pool.tenths() <= HIGH / 2, "{}", pool.tenths());
 }
 
+#[test]
+fn it_gives_up_on_a_slow_machine_as_well() {
+    let mut pool = fill(PROACTIVENESS);
+    pool.free_at_random(6000);
+    let mut buffer = [0u8; 100];
+    for &handle in &pool.handles {
+        // SAFETY: The buffer has this many bytes, and outlives the copy.
+        let copy = unsafe { Destination::new(NonNull::from(&mut buffer).cast(), 100) };
+        assert!(pool.obj_read_begin(handle, 100, Some(copy)).is_some());
+    }
+    // A run ends after one class, whose objects cannot move.
+    pool.machine.set_tick(3_000_000);
+    pool.pass(600_000);
+    assert!(!pool.machine.has_work(), "it tries again and again");
+    println!("{} runs", pool.runs());
+    assert!(pool.runs() >= 5, "{} runs", pool.runs());
+    for &handle in &pool.handles {
+        // SAFETY: Each object has been read once since the loop above, and this ends that.
+        unsafe { pool.obj_read_end(handle, "zs_obj_read_end") };
+    }
+}
+
 // Objects that are freed while a run finds nothing to move, after it has been at their class.
 #[test]
 fn objects_freed_during_a_fruitless_run_are_seen() {
