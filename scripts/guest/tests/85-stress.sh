@@ -29,17 +29,22 @@ stress() {
 	unload zsmalloc_stress
 }
 
-noisy_stress() {
+# With noise, of which each has to do something. It may take a second or less, in which one
+# of them gets no round, so this is repeated.
+stress_amid_noise() {
 	local runs=1
-	load_allocator
 	noise_on
 	stress "$@"
-	# It may take a second, in which a busy machine gives one of them no round.
-	until noise_did || [ $runs -ge 10 ]; do
+	until noise_did || [ $runs -ge 20 ]; do
 		stress "$@"
 		runs=$((runs + 1))
 	done
 	noise_off
+}
+
+noisy_stress() {
+	load_allocator
+	stress_amid_noise "$@"
 }
 
 test_one_pool() {
@@ -91,9 +96,7 @@ test_same_seed_same_steps() {
 	stress seed=5 ops=4000
 	grep -o 'seed .*' $WORK/stress | tail -n 1 >$WORK/steps
 	[ -s $WORK/steps ] || fail "no steps"
-	noise_on
-	stress seed=5 ops=4000
-	noise_off
+	stress_amid_noise seed=5 ops=4000
 	grep -o 'seed .*' $WORK/stress | tail -n 1 | diff $WORK/steps - ||
 		fail "the steps differ"
 	stress seed=6 ops=4000

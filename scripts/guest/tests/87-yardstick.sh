@@ -25,9 +25,7 @@ threads_on() {
 	local ops=12000
 	! is_slow || ops=4000
 	load_allocator
-	noise_on
-	stress seed=20251130 workers=24 pools=$1 ops=$ops objects=200 compactors=2
-	noise_off
+	stress_amid_noise seed=20251130 workers=24 pools=$1 ops=$ops objects=200 compactors=2
 	grep -o '24 workers, .*' $WORK/stress >$WORK/said || fail "no 24 workers"
 	note "$(cat $WORK/said)"
 }
