@@ -74,19 +74,9 @@ fn high_mark(proactiveness: usize) -> usize {
     100usize.saturating_sub(proactiveness)
 }
 
-/// What a look at a pool sees.
-#[derive(Default)]
-struct Seen {
-    pages: usize,
-    freeable: usize,
-    objs: usize,
-}
-
-impl Seen {
-    // Returns whether more than `tenths` of a percent of the pages could be freed.
-    fn exceeds(&self, tenths: usize) -> bool {
-        self.freeable.saturating_mul(1000) > self.pages.saturating_mul(tenths)
-    }
+// Returns whether `freeable` is more than `tenths` of a percent of `pages`.
+fn exceeds(freeable: usize, pages: usize, tenths: usize) -> bool {
+    freeable.saturating_mul(1000) > pages.saturating_mul(tenths)
 }
 
 impl SizeClass {
@@ -99,12 +89,7 @@ impl SizeClass {
 
     // Returns whether more than `tenths` of a percent of the pages of the class could be freed.
     fn has_to_spare(&self, tenths: usize) -> bool {
-        let seen = Seen {
-            pages: self.pages(),
-            freeable: self.freeable_pages(),
-            objs: 0,
-        };
-        seen.exceeds(tenths)
+        exceeds(self.freeable_pages(), self.pages(), tenths)
     }
 }
 
@@ -146,16 +131,6 @@ impl Pool {
     fn disarm(&self) -> bool {
         self.background().objs.store(0, Relaxed);
         self.background().state.swap(IDLE, Relaxed) != IDLE
-    }
-
-    fn look(&self) -> Seen {
-        let mut seen = Seen::default();
-        for class in self.classes() {
-            seen.pages = seen.pages.saturating_add(class.pages());
-            seen.freeable = seen.freeable.saturating_add(class.freeable_pages());
-            seen.objs = seen.objs.saturating_add(class.objs_inuse());
-        }
-        seen
     }
 
     // Returns whether the number of objects changes fast. Called once for each look.
@@ -217,14 +192,14 @@ impl WorkItem<BACKGROUND> for Pool {
             COMPACTING => low,
             _ => high,
         };
-        let seen = self.look();
-        if proactiveness == 0 || !seen.exceeds(mark) {
+        let freeable = self.freeable_pages();
+        if proactiveness == 0 || !exceeds(freeable, self.total_pages(), mark) {
             if self.disarm() {
                 self.run_background_after(LOOK_MS);
             }
             return;
         }
-        if self.changes_fast(seen.objs) {
+        if self.changes_fast(self.objects()) {
             state.store(ARMED, Relaxed);
             self.run_background_after(LOOK_MS);
             return;
@@ -241,7 +216,7 @@ impl WorkItem<BACKGROUND> for Pool {
             Some((0, elapsed)) if elapsed < RUN_NS || self.is_fruitless() => {
                 self.background().fruitless.store(0, Relaxed);
                 self.disarm();
-                if self.look().freeable > seen.freeable {
+                if self.freeable_pages() > freeable {
                     state.store(ARMED, Relaxed);
                     self.run_background_after(LOOK_MS);
                 }
