@@ -106,24 +106,21 @@ impl<T: WorkItem<ID>, const ID: u64> Work<T, ID> {
     /// Cancels scheduled work, and waits until running work has finished. May sleep.
     pub fn cancel(&self) {
         might_sleep("cancel_delayed_work_sync()");
-        let state = &self.state;
-        while !self.is_idle() {
-            let mine = |queued: &Queued| Arc::ptr_eq(&queued.state, state);
-            match machine::current().take_work(mine) {
-                Some(_) => state.pending.store(false, Ordering::Release),
-                None => spin_loop(),
-            }
-        }
+        self.finish(|_| self.state.pending.store(false, Ordering::Release));
     }
 
     /// Waits until scheduled work has finished. Runs it unless another thread does. May sleep.
     pub fn flush(&self) {
         might_sleep("flush_work()");
-        let state = &self.state;
+        self.finish(Queued::run);
+    }
+
+    // Passes scheduled work to `end`, and waits until running work has finished.
+    fn finish(&self, end: impl Fn(Queued)) {
         while !self.is_idle() {
-            let mine = |queued: &Queued| Arc::ptr_eq(&queued.state, state);
+            let mine = |queued: &Queued| Arc::ptr_eq(&queued.state, &self.state);
             match machine::current().take_work(mine) {
-                Some(queued) => queued.run(),
+                Some(queued) => end(queued),
                 None => spin_loop(),
             }
         }
