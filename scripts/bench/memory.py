@@ -88,3 +88,8 @@ def run(sizes, workloads):
         "c": lives[workload, "c"].result(), "rust": lives[workload, "rust"].result(),
         "proactiveness": {str(n): lives[workload, n].result() for n in PROACTIVENESS},
     } for workload in workloads}
+
+
+def default(of):
+    """Of the result of a workload, the life of a pool with the module's default."""
+    return of["proactiveness"][str(DEFAULT)]

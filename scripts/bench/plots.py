@@ -120,9 +120,8 @@ def memory(results, figure):
     """The pool over what is stored, step by step, and the instructions beside it."""
     rows = figure.subplots(len(results), 2, width_ratios=(3, 1), squeeze=False)
     for (axes, cost), (workload, of) in zip(rows, results.items()):
-        default = of["proactiveness"][str(memory_part.DEFAULT)]
         lives = (("C", of["c"], COLORS["c"]), ("Rust", of["rust"], "#e0a58e"),
-                 ("Rust, background", default, COLORS["rust"]))
+                 ("Rust, background", memory_part.default(of), COLORS["rust"]))
         for name, life, color in lives:
             axes.plot([s["pool"] / 2**20 for s in life["samples"]], color=color, label=name)
         axes.plot([s["stored"] / 2**20 for s in of["c"]["samples"]], color="black",
@@ -161,7 +160,8 @@ def histograms(results, figure):
 # Of a part of the results: file, width, height in inches.
 PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
          "compaction": (compaction, 12, 4.5), "density": (density, 12, 11),
-         "growth": (growth, 15, 4), "memory": (memory, 13, 10), "smp": (smp, 13, 4), "histograms": (histograms, 14, 3.5)}
+         "growth": (growth, 15, 4), "memory": (memory, 13, 10), "smp": (smp, 13, 4),
+         "histograms": (histograms, 14, 3.5)}
 
 
 def draw(results, folder):

@@ -118,18 +118,13 @@ def memory(table, results):
             ("instructions of malloc, free and the background", "instructions", 1.0)):
         for workload, of in results.items():
             for label, rust, limit in (("", of["rust"], None),
-                                       (" in the background", default(of), goal)):
+                                       (" in the background", memory_part.default(of), goal)):
                 met = None
                 if name == "excess_after_pause" and label:
                     # Of what is stored, not of C's.
                     limit, met = 0.05, rust[name] <= 0.05
                 table.row(f"churn{label}, {measure}, {workload}", of["c"][name], rust[name],
                           rust[name] / of["c"][name], limit, met=met)
-
-
-def default(of):
-    """The life of a pool with the module's default."""
-    return of["proactiveness"][str(memory_part.DEFAULT)]
 
 
 def native(table, results):
