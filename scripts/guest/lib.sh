@@ -186,6 +186,11 @@ rs_stat() {
 		awk -v n="$1" '$1 == n { s += $2 } END { print s + 0 }'
 }
 
+# A number of a pool of ours in sysfs. usage: number FILE [POOL]
+number() {
+	cat "/sys/kernel/zsmalloc_rs/${2:-zram0}/$1"
+}
+
 zswap_stat() {
 	cat "$DEBUGFS/zswap/$1"
 }

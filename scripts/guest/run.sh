@@ -32,10 +32,6 @@ classes() {
 HAS_ZSWAP=
 [ ! -d $ZSWAP ] || HAS_ZSWAP=1
 
-number() {
-	cat "/sys/kernel/zsmalloc_rs/zram0/$1"
-}
-
 # Less than the lower watermark of the background, at 80.
 # shellcheck disable=SC2317 # called by wait_for
 little_is_freeable() {
@@ -122,12 +118,14 @@ zs_blk verify $DATA /dev/zram0 $DATA_BYTES 1:40:10 >$WORK/zram.out 2>&1 ||
 	fail "zram, after compaction: $(cat $WORK/zram.out)"
 
 freed_background='' seconds_background=''
+proactiveness=/sys/module/zsmalloc_rs/parameters/compaction_proactiveness
 if [ "$ALLOC" = rust ]; then
 	say "fragmenting again, and waiting for what the background gives back"
-	proactiveness=/sys/module/zsmalloc_rs/parameters/compaction_proactiveness
 	echo 80 >$proactiveness
-	zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
-		fail "zram: $(cat $WORK/zram.out)"
+fi
+zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
+	fail "zram: $(cat $WORK/zram.out)"
+if [ "$ALLOC" = rust ]; then
 	seconds_background=$EPOCHREALTIME
 	wait_for 10 little_is_freeable || fail "$(number pages_freeable) pages can still be freed"
 	seconds_background=$(awk -v a="$seconds_background" -v b="$EPOCHREALTIME" \
@@ -135,9 +133,6 @@ if [ "$ALLOC" = rust ]; then
 	echo 0 >$proactiveness
 	freed_background=$(number pages_compacted_background)
 	[ "$freed_background" -gt 0 ] || fail "the background gave nothing back"
-else
-	zs_blk scatter $DATA /dev/zram0 $DATA_BYTES 2:40:10 >$WORK/zram.out 2>&1 ||
-		fail "zram: $(cat $WORK/zram.out)"
 fi
 
 say "fragmenting again, then taking memory until the shrinker compacts"

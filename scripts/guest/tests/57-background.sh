@@ -6,11 +6,6 @@ BYTES=$((48 << 20))
 PROACTIVENESS=/sys/module/zsmalloc_rs/parameters/compaction_proactiveness
 POOLS=/sys/kernel/zsmalloc_rs
 
-# A number of a pool. usage: number FILE [POOL]
-number() {
-	cat $POOLS/${2:-zram0}/$1
-}
-
 # By how many tenths of a percent zram's pool is larger than what it stores.
 excess() {
 	local used
