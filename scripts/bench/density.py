@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that a pool takes for what is stored in it: its pages, and the slab
-pages and tables behind its handles and zspages."""
+"""Memory of a pool compared with the bytes stored in it. This counts the pool's pages, and
+the slab pages and tables for its handles and zspages."""
 
 from guest import MODULES, Guest
 from icount import BACKENDS, recorder
 
 PAGE = 4096
-# Empty pools made at once, to see what one costs.
+# Empty pools that are created together, to measure the cost of one.
 POOLS = 64
 
 
 def measure(guest, backend, put):
-    """What there is now: bytes stored, pages of objects, pages of metadata."""
+    """Records the bytes stored, the pages of objects and the pages of metadata."""
     got = {}
 
     def stat(fields):
@@ -54,8 +54,8 @@ def pool(guest, backend, objects, put):
 
 
 def run(sizes, more, pools, how="plain", modules=MODULES):
-    """{workload: {objects: {state_measure: {backend: number}}}}: of sizes pools of
-    all those numbers of objects, of more the largest."""
+    """Returns {workload: {objects: {state_measure: {backend: number}}}}. For the workloads in
+    sizes it measures all pools, for those in more only the largest."""
     results = {}
     guest = Guest(how, "density" if how == "plain" else how + "-density", {**sizes, **more}, "2G",
                   modules)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How cost grows with the number of objects in a pool: instructions."""
+"""Instructions per operation for different numbers of objects in a pool."""
 
 from guest import Guest
 from icount import BACKENDS, per_op, recorder
 
 POOLS = (1000, 10000, 100000, 1000000)
-# Of each operation, in pools that have as many objects.
+# Of each operation. Smaller pools get fewer.
 ROUNDS = 20000
-# Filling and looking at a million objects takes the guest minutes.
+# Writing and verifying a million objects takes minutes in the guest.
 MOST_VERIFIED = 100000
 
 
@@ -33,7 +33,7 @@ def pool(guest, backend, objects, put):
 
 
 def run(sizes, workload):
-    """{objects: {measure: {backend: instructions}}}"""
+    """Returns {objects: {measure: {backend: instructions}}}."""
     results = {}
     guest = Guest("icount", "growth", sizes, "4G")
     guest.do(f"sizes {workload}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The bench guest: a kernel, our modules, a busybox and a plan. Boots it and
-returns what it answered."""
+"""The bench guest: a kernel, our modules, busybox and a plan, which is a list of commands.
+This boots the guest and passes its answers on."""
 
 import io
 import os
@@ -12,24 +12,24 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, "build")
 HERE = os.path.join(ROOT, "scripts", "bench")
 MODULES = ("zsmalloc_rs", "zsmalloc_c", "zsmalloc", "zsmalloc_bench")
-# Where the kernel has the C allocator built in.
+# For kernels with CONFIG_ZSMALLOC=y.
 TAKEOVER_MODULES = ("zsmalloc_rs", "zsmalloc_takeover", "zsmalloc_bench")
 
 WORDS = [
     "console=ttyS0", "loglevel=7", "oops=panic", "panic=-1",
-    # The emulated TSC is the clock, from the first moment on.
+    # Use the emulated TSC as the clock from the start.
     "tsc=reliable",
-    # Caches of the allocators under their own names in /proc/slabinfo.
+    # /proc/slabinfo shows the caches of the allocators under their own names.
     "slab_nomerge",
 ]
 
 
 class Failed(Exception):
-    """The guest did not do what it was told."""
+    """A command failed, or the guest did not run it."""
 
 
 def cpio(files):
-    """An initramfs (newc): files is {path: (mode, bytes)}, a directory has no bytes."""
+    """Returns an initramfs (newc). files is {path: (mode, bytes)}; directories have no bytes."""
     out = io.BytesIO()
 
     def entry(number, name, mode, data):
@@ -67,7 +67,7 @@ def initramfs(folder, modules, plan, sizes, path):
 
 
 IMAGE = os.path.join(BUILD, "kernel", "bench", "arch/x86/boot/bzImage")
-# Debian's, without zswap: zsmalloc is a module there.
+# Debian's cloud kernel has no zswap, so zsmalloc is a module.
 STOCK_IMAGE = os.path.join(BUILD, "stock", "cloud", "vmlinuz")
 STOCK_7_3_IMAGE = os.path.join(BUILD, "stock", "7.3", "vmlinuz")
 ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
@@ -88,26 +88,26 @@ def uml(initrd, mem):
             "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]
 
 
-# How the guest runs: folder of the modules, and the command.
+# How the guest runs: the folder of our modules, and a function that returns the command.
 HOW = {
-    # One instruction is one nanosecond of the guest's time.
+    # An instruction takes one nanosecond of guest time.
     "icount": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT, 1)),
     "stock": ("cloud", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_IMAGE)),
     "stock-7.3": ("stock-7.3", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_7_3_IMAGE)),
-    # What is not timed.
+    # For counting memory. Nothing is timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
     # Two CPUs in turns, and a plugin that sees what they write.
     "watch": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT + [
         "-plugin", f"{os.path.join(BUILD, 'bench', 'watch.so')},out={c}.watch"], 2)),
     "uml": ("uml", lambda i, c, m: uml(i, m)),
-    # The modules with the locks of a kernel for several CPUs.
+    # The same with the locks of an SMP kernel in our modules.
     "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),
 }
 
 
 def parse(answer):
-    """key=value words, numbers as numbers."""
+    """Parses words of the form key=value. Numbers become int."""
     fields = {}
     for word in answer.split():
         key, _, value = word.partition("=")
@@ -116,7 +116,7 @@ def parse(answer):
 
 
 class Guest:
-    """Collects a plan, then runs it in one boot."""
+    """Collects the commands of a plan, then runs them in one boot."""
 
     def __init__(self, how, name, sizes, mem="1G", modules=MODULES, disks=()):
         self.how, self.name, self.sizes, self.mem = how, name, sizes, mem
@@ -125,7 +125,7 @@ class Guest:
         self.handlers = []
 
     def do(self, line, handler=None):
-        """Adds a command; the handler gets the fields of the answer."""
+        """Adds a command. The handler gets the fields of its answer."""
         self.plan.append(line)
         self.handlers.append(handler)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Histograms of what real pages compress to: histograms/DATA.csv, in the
-repository. `scripts/bench/main --histograms` makes them anew, of this machine's
-files and processes, with the compressors of the guest's kernel."""
+"""Histograms of the compressed sizes of real pages: histograms/DATA.csv in the
+repository. `scripts/bench/main --histograms` writes them, from this machine's files and
+processes, with the compressors of the guest's kernel."""
 
 import glob
 import os
@@ -28,7 +28,7 @@ def spread(pages):
 
 
 def paged(data):
-    """Its pages, the last one with zeroes behind, as in a page cache."""
+    """Splits data into pages. The last one is padded with zeroes, as in the page cache."""
     data += bytes(-len(data) % PAGE)
     return [data[at:at + PAGE] for at in range(0, len(data), PAGE)]
 
@@ -54,7 +54,7 @@ def elf():
 
 
 def anonymous(process, least):
-    """The anonymous pages of a process at the moment when it has that many bytes
+    """Returns the anonymous pages of a process at the moment when it has that many bytes
     of them; then it is stopped for good. Pages of zeroes are left out: there is
     no telling those that were never touched."""
     try:
@@ -129,7 +129,7 @@ def path_of(data):
 
 
 def keep(data, fields):
-    """Writes histograms/DATA.csv out of what the guest answered."""
+    """Writes histograms/DATA.csv from the answer of the guest."""
     same = fields.pop("same")
     lines = ["# SPDX-License-Identifier: GPL-2.0",
              f"# {PAGES} pages: {' '.join(DATA[data].__doc__.split())}",
@@ -141,7 +141,7 @@ def keep(data, fields):
 
 
 def make(say):
-    """All of them."""
+    """Writes all histograms."""
     os.makedirs(FOLDER, exist_ok=True)
     folder = os.path.join(BUILD, "bench", "pages")
     os.makedirs(folder, exist_ok=True)
@@ -162,7 +162,7 @@ def make(say):
 
 
 def load():
-    """{data: {compressor: {size: count}}}"""
+    """Returns {data: {compressor: {size: count}}}."""
     results = {}
     for data in DATA:
         with open(path_of(data), encoding="ascii") as f:

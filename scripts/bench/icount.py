@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Instructions per operation: QEMU counts them, so one run is enough."""
+"""Instructions per operation. QEMU counts them exactly, so one run is enough."""
 
 from guest import TAKEOVER_MODULES, Guest
 
@@ -9,12 +9,12 @@ BACKENDS = ("c", "rust")
 
 
 def per_op(fields):
-    """Of the median lap."""
+    """Returns the cost of an operation in the median lap."""
     return (fields["lap_ns"] - fields["lap_loop_ns"]) / fields["lap"]
 
 
 def maps(guest, objects, put, reference, lap):
-    """Mappings; put(measure, value) as of operations()."""
+    """Measures map + unmap. For put() see operations()."""
     kinds = ("all", "in", "span") + (("ref_in", "ref_span") if reference else ())
     for kind in kinds:
         guest.do(f"map n={objects} set={kind} seed=2 lap={lap}",
@@ -24,12 +24,12 @@ def maps(guest, objects, put, reference, lap):
                  lambda f: put("map_in_read", per_op(f)))
 
 
-# Bytes.
+# Bytes per obj_write.
 WRITTEN = 2000
 
 
 def reads(guest, objects, put, reference, lap):
-    """The same for kernels that have no mappings, but reads and writes."""
+    """Measures reads and writes, on kernels that have these instead of mappings."""
     kinds = ("all", "in", "span", "copied") + (("ref_in", "ref_span") if reference else ())
     for kind in kinds:
         def read(fields, kind=kind):
@@ -51,9 +51,9 @@ def reads(guest, objects, put, reference, lap):
 
 
 def operations(guest, backend, objects, put, reference=True, lap=0, access=maps):
-    """One pool of the backend, from its first object to its last; put(measure,
-    value) gets what each operation cost. With reference, the C pool comes before
-    the Rust one. With lap, it is the cost in a median lap of so many operations."""
+    """Measures all operations on one pool, and calls put(measure, cost) for each. With
+    reference, objects are also selected by how the last C pool stored them. With lap, the
+    cost is that in the median lap of that many operations."""
     def cost(name):
         return lambda fields: put(name, per_op(fields))
 
@@ -62,8 +62,8 @@ def operations(guest, backend, objects, put, reference=True, lap=0, access=maps)
     guest.do(f"fill n={objects} seed=1 lap={lap}", cost("malloc"))
     guest.do("write")
     guest.do("verify")
-    # The C pool says which objects span pages; the sets named ref_* are those
-    # same objects in either pool, the others what each pool itself does.
+    # The sets ref_in and ref_span go by which objects span pages in the C pool, so they
+    # have the same objects for both. The others go by the pool that is measured.
     guest.do("classify" + (" ref=1" if backend == "c" else ""),
              lambda f: [put(k, f[k]) for k in ("spans", "copied", "ref_spans")])
     access(guest, objects, put, reference, lap)
@@ -75,7 +75,7 @@ def operations(guest, backend, objects, put, reference=True, lap=0, access=maps)
 
 
 def in_order(guest, backend, objects, put):
-    """All objects freed in the order of their allocation."""
+    """Frees all objects in the order of their allocation."""
     guest.do(f"use {backend}")
     guest.do("create")
     guest.do(f"fill n={objects} seed=1")
@@ -84,7 +84,7 @@ def in_order(guest, backend, objects, put):
 
 
 def fragmented(guest, backend, fill, keep, put):
-    """A fresh pool made sparse and compacted."""
+    """Frees a part of the objects of a fresh pool, and compacts it."""
     before = {}
 
     def freed(fields):
@@ -93,7 +93,8 @@ def fragmented(guest, backend, fill, keep, put):
 
     def after(fields):
         put("pages_after", fields["pages"])
-        # Of freeing and compacting together: who gives pages back at once has fewer left.
+        # Freeing and compacting together, as an allocator whose free() releases pages
+        # leaves fewer of them to compaction.
         put("per_page_back", before["ns"] / (before["full"] - fields["pages"]))
 
     def compacted(fields):
@@ -119,7 +120,7 @@ def fragmented(guest, backend, fill, keep, put):
 
 
 def recorder(results, *path):
-    """put(measure, value) for results[path...][measure][backend]."""
+    """Returns put(measure, value), which sets results[path...][measure][backend]."""
     of = results
     for word in path[:-1]:
         of = of.setdefault(word, {})
@@ -127,12 +128,12 @@ def recorder(results, *path):
 
 
 def run(sizes, workloads, objects=OBJECTS, how="icount"):
-    """{workload: {measure: {backend: instructions}}}"""
+    """Returns {workload: {measure: {backend: instructions}}}."""
     results = {}
     guest = Guest(how, how, sizes)
     for workload in workloads:
         guest.do(f"sizes {workload}")
-        # The first round warms up the page allocator; the second overwrites it.
+        # The first round warms up the page allocator. The second overwrites its results.
         for _ in range(2):
             for backend in BACKENDS:
                 operations(guest, backend, objects, recorder(results, workload, backend))
@@ -141,13 +142,13 @@ def run(sizes, workloads, objects=OBJECTS, how="icount"):
 
 
 def run_stock(sizes, workloads):
-    """The same, on Debian's own kernel."""
+    """Does the same on Debian's cloud kernel."""
     return run(sizes, workloads, how="stock")
 
 
 def run_stock_7_3(sizes, workloads, objects=OBJECTS):
-    """On Debian's 7.3, where the takeover offers both: {"operations": as of run(),
-    "compaction": as of run_compaction()}"""
+    """Measures Debian's 7.3, where the takeover has both backends. Returns {"operations": as
+    run(), "compaction": as run_compaction()}."""
     results = {}
     guest = Guest("stock-7.3", "stock-7.3", sizes, modules=TAKEOVER_MODULES)
     guest.do("idle 20")
@@ -166,13 +167,13 @@ def run_stock_7_3(sizes, workloads, objects=OBJECTS):
     return results
 
 
-# What is kept, and of what: see zb_cmd_punch(). All classes, so many objects each.
+# The objects and which of them are kept, see zb_cmd_punch(). Each class has PER_CLASS.
 PATTERNS = [(f"per_class={PER_CLASS}", keep) for keep in
             ("random", "alternate", "halves", "skewed", "runs", "third", "older")]
 
 
 def run_compaction(sizes, workloads, objects=OBJECTS):
-    """{pattern: {measure: {backend: number}}}"""
+    """Returns {pattern or workload: {measure: {backend: number}}}."""
     results = {}
     guest = Guest("icount", "compaction", sizes)
     for fill, keep in PATTERNS:

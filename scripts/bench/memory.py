@@ -6,23 +6,23 @@ instructions, so the time between two steps is the same for all."""
 from guest import TAKEOVER_MODULES, Guest
 
 OBJECTS = 60000
-# Steps of each phase. Half of the objects are overwritten, then 40 % discarded, then as
-# many allocated again.
+# The number of steps in each phase. Half of the objects are overwritten, 40 % are
+# discarded, and as many are allocated again.
 FILL, OVERWRITE, DISCARD, PAUSE, REFILL = 20, 20, 10, 10, 10
 PHASES = (("fill", FILL), ("overwrite half", OVERWRITE), ("discard 40 %", DISCARD),
           ("pause", PAUSE), ("refill", REFILL))
-# Percent of the objects that a step of "discard" keeps: 0.95 ** 10 is 0.6.
+# The percentage of objects that each step of "discard" keeps. 0.95 ** 10 is 0.6.
 KEEP = 95
-# Seconds between steps. A pause takes five in all.
+# Seconds between steps. The ten steps of a pause take five.
 REST, PAUSE_REST = 0.1, 0.5
-# The module's default, and others to compare it with.
+# The module's default, and the values that it is compared with.
 DEFAULT = 80
 PROACTIVENESS = (20, 50, DEFAULT, 95, 100)
 PAGE = 4096
 
 
 class Churn:
-    """A life of one pool: samples of it, and the instructions that it took."""
+    """The churn of one pool: a sample after each step, and the instructions."""
 
     def __init__(self, guest, backend, proactiveness):
         self.guest = guest
@@ -71,7 +71,7 @@ class Churn:
 
 
 def run(sizes, workloads):
-    """{workload: {"c": result, "rust": result, "proactiveness": {number: result}}}"""
+    """Returns {workload: {"c": result, "rust": result, "proactiveness": {number: result}}}."""
     guest = Guest("stock-7.3", "memory", sizes, modules=TAKEOVER_MODULES)
     guest.do("idle 20")
     lives = {}
@@ -91,5 +91,5 @@ def run(sizes, workloads):
 
 
 def default(of):
-    """Of the result of a workload, the life of a pool with the module's default."""
+    """Returns the result with the module's default, from the results of a workload."""
     return of["proactiveness"][str(DEFAULT)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Time per operation at the machine's own speed, in User Mode Linux. Time is
-noisy: both allocators take turns, and what counts is the median over many turns
-of the one divided by the other in the same turn."""
+"""Time per operation in User Mode Linux, which runs at the machine's own speed. Time is
+noisy, so the allocators take turns. The result is the median of the ratios of all
+turns."""
 
 import statistics
 
@@ -9,20 +9,20 @@ from guest import Guest
 from icount import BACKENDS, OBJECTS, operations
 
 ROUNDS = 10
-# Operations: a fraction of a millisecond.
+# Operations in a lap, which takes a fraction of a millisecond.
 LAP = 1000
-# A boot lays out memory anew, which may favour one of them: several.
+# The layout of memory differs between boots and may favour one allocator.
 BOOTS = 3
 
 
 def spread(values):
-    """Median and quartiles."""
+    """Returns median and quartiles."""
     low, middle, high = statistics.quantiles(values, n=4)
     return {"low": low, "median": middle, "high": high, "n": len(values)}
 
 
 def summary(samples):
-    """Of {backend: [number of each turn]}: both, and their ratio turn by turn."""
+    """Summarises {backend: [number of each turn]}. The ratio is that of each turn."""
     ratios = [rust / c for c, rust in zip(samples["c"], samples["rust"])]
     return {**{backend: statistics.median(samples[backend]) for backend in BACKENDS},
             **{"spread_" + backend: spread(samples[backend]) for backend in BACKENDS},
@@ -30,13 +30,13 @@ def summary(samples):
 
 
 def collector(results, backend):
-    """put(measure, value) that keeps all values."""
+    """Returns put(measure, value), which keeps all values."""
     return lambda measure, value: results.setdefault(measure, {}).setdefault(
         backend, []).append(value)
 
 
 def compaction(guest, backend, put):
-    """A pool of which 60 % of objects were freed at random."""
+    """Compacts a pool of which 60 % of the objects were freed at random."""
     guest.do(f"use {backend}")
     guest.do("create")
     guest.do(f"fill n={OBJECTS} seed=1")
@@ -53,22 +53,23 @@ def boot(how, number, sizes, workloads, samples):
         of = samples.setdefault(workload, {})
         guest.do(f"sizes {workload}")
         for turn in range(ROUNDS):
-            # Who goes first has the colder caches.
+            # The first one has colder caches, so they alternate.
             for backend in BACKENDS[::1 if turn % 2 else -1]:
-                # The first turn warms up.
+                # The first turn warms up and does not count.
                 put = collector({} if turn == 0 else of, backend)
                 operations(guest, backend, OBJECTS, put, reference=False, lap=LAP)
                 compaction(guest, backend, put)
     guest.run()
 
 
-# The modules as they are for that kernel, in which a lock costs nothing, and with
-# the locks of one for several CPUs.
+# Our modules with the locks of an SMP kernel, and with those of this kernel, which
+# compile to nothing.
 LOCKS = {"smp": "uml-smp", "up": "uml"}
 
 
 def run(sizes, workloads):
-    """{locks: {workload: {measure: {c, rust, spread_c, spread_rust, spread_ratio}}}}, in ns"""
+    """Returns {locks: {workload: {measure: {c, rust, spread_c, spread_rust, spread_ratio}}}},
+    in ns."""
     samples = {}
     for number in range(BOOTS):
         for locks, how in LOCKS.items():

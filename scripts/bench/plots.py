@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Plots of what was measured, as SVG."""
+"""Plots of the results, as SVG."""
 
 import os
 
@@ -21,14 +21,14 @@ pyplot.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.r
 
 
 def bars(axes, labels, of, errors=None):
-    """Two bars for each label; of is {backend: [numbers]}."""
+    """Draws two bars for each label. of is {backend: [numbers]}."""
     for offset, backend in ((-0.2, "c"), (0.2, "rust")):
         places = [i + offset for i in range(len(labels))]
         axes.bar(places, of[backend], 0.38, color=COLORS[backend], label=NAMES[backend],
                  yerr=errors and errors[backend], error_kw={"elinewidth": 0.8})
     axes.set_xticks(range(len(labels)), labels)
     axes.grid(axis="x", visible=False)
-    # Above the bars is room for it.
+    # Leave room for the legend above the bars.
     axes.margins(y=0.25)
     axes.legend(frameon=False)
 
@@ -94,7 +94,7 @@ def growth(results, figure):
 
 
 def smp(results, figure):
-    """What part of waits was longer than so much, and what two CPUs get done."""
+    """Draws the distribution of waiting times, and the throughput of one and two CPUs."""
     *waits, gain = figure.subplots(1, 3)
     for axes, what in zip(waits, ("map", "free")):
         for backend, color in COLORS.items():
@@ -117,7 +117,7 @@ def smp(results, figure):
 
 
 def memory(results, figure):
-    """The pool over what is stored, step by step, and the instructions beside it."""
+    """Draws pool size and stored bytes step by step, and the instructions beside them."""
     rows = figure.subplots(len(results), 2, width_ratios=(3, 1), squeeze=False)
     for (axes, cost), (workload, of) in zip(rows, results.items()):
         lives = (("C", of["c"], COLORS["c"]), ("Rust", of["rust"], "#e0a58e"),
@@ -143,7 +143,7 @@ def memory(results, figure):
 
 
 def histograms(results, figure):
-    """Smoothed: a bar of 64 bytes."""
+    """Draws the histograms in steps of 64 bytes."""
     for axes, (data, of) in zip(figure.subplots(1, len(results)), results.items()):
         for name, histogram in of.items():
             counts = [0] * 64
@@ -157,7 +157,7 @@ def histograms(results, figure):
         axes.legend(frameon=False)
 
 
-# Of a part of the results: file, width, height in inches.
+# For each part of the results: the function, width and height in inches.
 PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
          "compaction": (compaction, 12, 4.5), "density": (density, 12, 11),
          "growth": (growth, 15, 4), "memory": (memory, 13, 10), "smp": (smp, 13, 4),
@@ -165,7 +165,7 @@ PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
 
 
 def draw(results, folder):
-    """Of each part a file; says which."""
+    """Writes a file for each part, and returns their paths."""
     files = []
     for part, (plot, width, height) in PLOTS.items():
         if part not in results:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The table: what was measured, C and Rust, and the goal."""
+"""The table of results: C, Rust, their ratio, and the goal."""
 
 import memory as memory_part
 
 
 class Table:
-    """Rows of measure, C, Rust, ratio, goal, met, note; a goal is the most that the
-    ratio may be; None if there is none."""
+    """Rows of measure, C, Rust, ratio, goal, met and note. A goal is an upper limit of the
+    ratio, or None."""
 
     def __init__(self):
         self.rows = []
@@ -15,11 +15,11 @@ class Table:
         self.row(measure, of["c"], of["rust"], of["rust"] / of["c"], goal)
 
     def worst(self, measure, several, goal):
-        """Of several {c, rust}, the one that is worst for Rust."""
+        """Adds the one of several {c, rust} that has the highest ratio."""
         self.ratio(measure, max(several, key=lambda of: of["rust"] / of["c"]), goal)
 
     def paired(self, measure, of, goal):
-        """The median of the ratios of many turns, not the ratio of the medians."""
+        """Adds the median of the ratios of all turns, not the ratio of the medians."""
         ratio = of["spread_ratio"]
         self.row(measure, of["c"], of["rust"], ratio["median"], goal,
                  f"quartiles {ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['n']} turns")
@@ -40,12 +40,12 @@ class Table:
 
 
 def excess(of):
-    """What a pool takes above what is stored in it."""
+    """Subtracts the stored bytes from pool / stored."""
     return {backend: value - 1 for backend, value in of.items()}
 
 
 def operations(table, results, workloads):
-    """Costs, in one unit."""
+    """Instructions on the bench kernel."""
     for measure, name, goal in (
             ("free + malloc of a random object", "churn", 0.5),
             ("malloc into an empty pool", "malloc", 0.95),
@@ -56,7 +56,7 @@ def operations(table, results, workloads):
 
 
 def stock(table, results, workloads):
-    """The same on a kernel that GCC built, with all of a distribution's options."""
+    """Instructions on Debian's cloud kernel, which GCC built."""
     for measure, name, goal in (
             ("free + malloc of a random object", "churn", None),
             ("malloc into an empty pool", "malloc", None), ("free", "free", None),
@@ -66,7 +66,7 @@ def stock(table, results, workloads):
 
 
 def stock_7_3(table, results, workloads, pool):
-    """Debian's 7.3: reads and writes in the place of mappings, and all else."""
+    """Instructions and density on Debian's 7.3."""
     operations_of, compaction_of = results["operations"], results["compaction"]
     for measure, of, name, goal in (
             ("read, object in a page", operations_of, "read_in", 0.6),
@@ -93,7 +93,7 @@ def stock_7_3(table, results, workloads, pool):
 
 
 def compaction(table, results, workloads):
-    """Cost and moves."""
+    """Cost and moves of compaction."""
     for workload in workloads:
         table.ratio(f"compaction, per page freed, {workload}", results[workload]["per_page"], 0.6)
     for workload in workloads:
@@ -102,7 +102,8 @@ def compaction(table, results, workloads):
                     {b: of["ns"][b] / of["moved"][b] for b in ("c", "rust")}, None)
         table.ratio(f"free 60 % and compact, per page given back, {workload}",
                     of["per_page_back"], None)
-    # Patterns have as many objects in each class, so more in all where there are more classes.
+    # Not for the patterns: they have a fixed number of objects per class, and the two
+    # allocators have different numbers of classes.
     for workload in workloads:
         of = results[workload]
         moved = {b: of["moved"][b] / of["pages"][b] for b in ("c", "rust")}
@@ -111,7 +112,7 @@ def compaction(table, results, workloads):
 
 
 def memory(table, results):
-    """A churn, compacted in the background as the module does by default."""
+    """A churn, without and with compaction in the background."""
     for measure, name, goal in (
             ("excess of pool bytes, on average", "excess", 0.35),
             ("excess of pool bytes, 5 s after freeing", "excess_after_pause", None),
@@ -121,14 +122,14 @@ def memory(table, results):
                                        (" in the background", memory_part.default(of), goal)):
                 met = None
                 if name == "excess_after_pause" and label:
-                    # Of what is stored, not of C's.
+                    # The goal is a share of the stored bytes, not a ratio to C.
                     limit, met = 0.05, rust[name] <= 0.05
                 table.row(f"churn{label}, {measure}, {workload}", of["c"][name], rust[name],
                           rust[name] / of["c"][name], limit, met=met)
 
 
 def native(table, results):
-    """Times, of modules with locks; of those without, for completeness."""
+    """Times in User Mode Linux 6.12, with locks, and for completeness without."""
     for locks, workloads in results.items():
         for measure, name in (
                 ("free + malloc", "churn"), ("malloc, empty pool", "malloc"),
@@ -142,7 +143,7 @@ def native(table, results):
 
 
 def watched(table, results):
-    """What is written by all, and waits as the instructions of who is waited for."""
+    """Shared writes, and waits in instructions of the CPU that holds the lock."""
     for operation, goal in (("malloc", 0), ("map", 0), ("free", 0)):
         of = results[operation + "_shared"]
         table.row(f"shared writes per {operation}", of["c"], of["rust"], of["rust"], goal)
@@ -158,7 +159,7 @@ def watched(table, results):
 
 
 def smp(table, results):
-    """What two CPUs get done, and the longest that one waits."""
+    """Throughput and waiting times of two emulated CPUs."""
     gain = results["gain"]
     ratio = gain["spread_ratio"]
     table.row("throughput of 2 CPUs over 1, mixed work", gain["c"], gain["rust"],
@@ -173,7 +174,7 @@ def smp(table, results):
 
 
 def excesses(table, kernel, results, workloads, pool, goals):
-    """The excess above 1.0."""
+    """Adds the excess of fresh, sparse and compacted pools."""
     for measure, state, goal in zip(("fresh", "60 % freed", "compacted"),
                                     ("fresh", "freed", "compacted"), goals):
         for workload in workloads:
@@ -182,7 +183,7 @@ def excesses(table, kernel, results, workloads, pool, goals):
 
 
 def density(table, results, workloads, pool, small):
-    """The excess, and of a small pool all its pages."""
+    """The excess, and the pages of a small pool."""
     excesses(table, "", results, workloads, pool, (0.5, 0.9, 0.6))
     table.worst("a small pool, pages, worst workload", [
         {b: of[small]["fresh_pages"][b] + of[small]["fresh_meta_pages"][b]

@@ -3,7 +3,7 @@
 
 
 def number(value):
-    """Four digits, and no exponent up to a million."""
+    """Formats a number with four digits, without an exponent below a million."""
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     if 1000 <= abs(value) < 1e6:
@@ -12,7 +12,7 @@ def number(value):
 
 
 def table(title, head, rows):
-    """A list-table: no cell needs to be as wide as the others."""
+    """Formats a list-table, whose cells need no padding."""
     lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
     for row in [head, *rows]:
         for i, cell in enumerate(row):
@@ -56,7 +56,7 @@ def density_table(results):
 
 
 def text(data):
-    """Of bench.json."""
+    """Formats all tables of bench.json."""
     parts = [".. SPDX-License-Identifier: GPL-2.0", ".. Written by scripts/bench/main --rst.", ""]
     made = sorted({f"``{of['commit']}`` ({of['date']})" for of in data["made"].values()})
     parts.append(f"Measured at {', '.join(made)}.\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What sizes objects have: made-up mixes, and histograms of real pages."""
+"""The sizes of objects: an artificial mix, and histograms of real pages."""
 
 import histograms
 
@@ -8,13 +8,13 @@ MIXED = "mixed"
 
 
 def mixed():
-    """Any compressed size as often as any other, 7 % of pages incompressible."""
+    """Returns all compressed sizes equally often, with 7 % incompressible pages."""
     compressed = range(32, 3600)
     return {**{size: 93 for size in compressed}, PAGE: 7 * len(compressed)}
 
 
 def together(several):
-    """One histogram of several."""
+    """Returns the sum of several histograms."""
     counts = {}
     for histogram in several:
         for size, count in histogram.items():
@@ -23,30 +23,30 @@ def together(several):
 
 
 def compressible(histogram):
-    """Without what is stored as it is: zswap refuses that, zram keeps it in a
-    page of its own, which has no overhead."""
+    """Removes incompressible pages. zswap refuses them, and zram stores each in a page of its
+    own, without overhead."""
     return {size: count for size, count in histogram.items() if size < PAGE}
 
 
 def text(histogram):
-    """As zsmalloc_bench.ko takes it."""
+    """Formats a histogram for zsmalloc_bench.ko."""
     return "".join(f"{size} {count}\n" for size, count in sorted(histogram.items()))
 
 
 def real():
-    """{compressor: histogram} of all data together."""
+    """Returns {compressor: histogram} of all data together."""
     each = histograms.load().values()
     return {name: together(of[name] for of in each) for name in histograms.COMPRESSORS}
 
 
 def load():
-    """{name: text}: what operations are measured with."""
+    """Returns {name: text} of the workloads."""
     return {name: text(histogram) for name, histogram in {MIXED: mixed(), **real()}.items()}
 
 
 def load_more():
-    """{name: text}: the real ones apart, as in "zstd-elf", and together but without
-    incompressible pages, as in "zstd-fit"."""
+    """Returns {name: text} of further workloads: one kind of data, such as "zstd-elf", and all
+    data without incompressible pages, such as "zstd-fit"."""
     more = {f"{name}-{data}": histogram
             for data, of in histograms.load().items() for name, histogram in of.items()}
     more |= {name + "-fit": compressible(histogram) for name, histogram in real().items()}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Two CPUs, each a thread of the host's: what they get done on one pool, and how
-long a map or a free waits while the other compacts. Time again, so in turns."""
+"""Throughput of two CPUs on one pool, and how long a map or free waits while the other CPU
+compacts. Each CPU is a thread of the host. The allocators take turns."""
 
 from guest import Guest
 from icount import BACKENDS
@@ -13,7 +13,7 @@ MILLISECONDS = 200
 
 
 def throughput(guest, backend, put):
-    """One CPU and two, one right after the other."""
+    """Measures one CPU, then two."""
     guest.do(f"use {backend}")
     guest.do("create")
     guest.do(f"fill n={OBJECTS} seed=1")
@@ -24,7 +24,8 @@ def throughput(guest, backend, put):
 
 
 def waits(guest, backend, what, put):
-    """Of a pool with 60 % of objects freed at random; put() also gets the histogram."""
+    """Measures waits in a pool of which 60 % were freed at random. put() also gets the
+    histogram."""
     def waited(fields):
         for name in ("longest", "half", "p99", "p999", "p9999", "ns", "ops"):
             put(f"{what}_{name}", fields[name])
@@ -40,7 +41,7 @@ def waits(guest, backend, what, put):
 
 
 def add(histograms):
-    """All of them as one."""
+    """Returns the sum of histograms."""
     total = {}
     for histogram in histograms:
         for at, count in histogram.items():
@@ -49,7 +50,7 @@ def add(histograms):
 
 
 def run(sizes, workload):
-    """{measure: {c, rust, spread...}}; histograms of waits as {c: {ns: count}, ...}"""
+    """Returns {measure: {c, rust, spread...}}. Histograms of waits are {c: {ns: count}, ...}."""
     samples = {}
     for number in range(BOOTS):
         guest = Guest("smp", f"smp{number}", sizes)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a look at every store shows, through a plugin of QEMU's: how often
-operations write to memory that the whole pool shares, and for how many
-instructions a compaction keeps others from an object. Exact, however busy the
-machine is."""
+"""A plugin of QEMU records all stores. This shows how often operations write to memory
+that the whole pool shares, and for how many instructions compaction keeps others from
+an object. Other load on the machine does not change the results."""
 
 import os
 import re
@@ -12,20 +11,20 @@ from guest import BUILD, HERE, Guest
 from icount import BACKENDS
 
 OBJECTS = 20000
-# Of the pool that is compacted: so many that the page allocator, which gets the
-# pages one by one, has to empty its lists now and then. That is what takes longest.
+# Of the pool that is compacted. Each page is freed by itself, and with this many the page
+# allocator empties its per-CPU lists sometimes, which takes longest.
 COMPACTED = 60000
-# Of each CPU.
+# Of each kind, on each CPU.
 OPS = 4000
-# As in rust/bench/marks.h.
+# See rust/bench/marks.h.
 OPERATIONS = ("malloc", "map", "free", "compact")
-# A line that fewer operations write to is not one that they all need: the
-# neighbour of another one's handle, say.
+# A cache line that fewer operations write to is shared by chance. It has the handles of
+# two objects, for example.
 COMMON = 0.1
 
 
 def build_plugin():
-    """For the version of its interface that this QEMU has."""
+    """Builds the plugin for the API version of this QEMU."""
     text = subprocess.run(["qemu-system-x86_64", "--version"], check=True,
                           capture_output=True, text=True).stdout
     major = int(re.search(r"version (\d+)\.", text).group(1))
@@ -43,7 +42,7 @@ def backend_plan(guest, backend):
     for op in ("map", "free", "malloc"):
         for cpu in (0, 1):
             guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=1")
-    # The same pool; what it has again is not in the same place, so this is counted apart.
+    # Objects have other locations after a fill, so these operations are counted separately.
     guest.do(f"fill n={COMPACTED} seed=1")
     for op in ("map", "free"):
         for cpu in (0, 1):
@@ -54,12 +53,12 @@ def backend_plan(guest, backend):
 
 
 def name_of(code):
-    """(operation, backend) of a code."""
+    """Returns the operation and the backend of a code."""
     return OPERATIONS[code & 7], BACKENDS[code >> 3]
 
 
 def read(path):
-    """{operation_measure: {backend: number}}"""
+    """Returns {operation_measure: {backend: number}}."""
     results = {}
     ops = {}
 
@@ -98,15 +97,15 @@ def boot(sizes, workload, backends):
 
 
 def run(sizes, workload):
-    """{measure: {c, rust}}"""
+    """Returns {measure: {c, rust}}."""
     build_plugin()
     results = boot(sizes, workload, BACKENDS)
-    # Who comes second finds longer lists of the page allocator: the longer wait counts.
+    # In the second run the page allocator has longer lists. The longer wait counts.
     for measure, of in boot(sizes, workload, BACKENDS[::-1]).items():
         if measure.startswith("held"):
             results[measure] = {b: max(of[b], results[measure][b]) for b in BACKENDS}
-    # A map waits for the word of its object, in C for the lock of the pool; a free
-    # for that and the lock of the class.
+    # A map waits for the handle's entry, in C for the pool lock. A free waits for the same
+    # and for the class lock.
     results["wait_map"] = {"c": results["held_byte"]["c"], "rust": results["held_word"]["rust"]}
     results["wait_free"] = {"c": results["held_byte"]["c"],
                             "rust": max(results["held_byte"]["rust"],

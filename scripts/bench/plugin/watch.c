@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A plugin for QEMU's TCG: sees every store that the guest makes between the
- * marks that rust/bench/marks.h puts around an operation. At the end it prints:
+ * A plugin for QEMU's TCG. It records all stores of the guest between the marks
+ * that rust/bench/marks.h puts around an operation. At the end it prints:
  *
  *   op CODE ops=N stores=N shared=N
- *	of operations of that code: how many there were, how many stores they made,
- *	how many of those to cache lines that operations of the same code wrote to
- *	on another CPU, too
+ *	for operations with that code: their number, the number of their stores,
+ *	and the number of stores to shared cache lines. A line is shared if
+ *	operations with the same code wrote to it on both CPUs.
  *   line CODE ADDRESS stores=N
- *	the lines most often written to, of these
+ *	the shared lines with the most stores
  *   under CODE by=byte|word instructions=N
- *	how many instructions operations spent with a lock, see below
+ *	the number of instructions that operations executed while they held a lock
  *   held CODE by=byte|word locks=N longest=N
- *	while the pool was compacted, of locks that malloc, map or free take, too:
- *	how often one was taken, and the most instructions between two looks that
- *	who holds it takes at it. Who finds it wanted lets it go, so this is the
- *	longest that anybody waits for it. A lock is what an atomic instruction
- *	writes to and a plain store lets go: of a byte for spinlock_t and rwlock_t,
- *	of eight for a word of the Rust allocator.
+ *	during compaction, for locks that malloc, map or free take, too: how often
+ *	one was taken, and the longest stretch, in instructions, between two
+ *	accesses of its holder to it. The holder checks for contention with such an
+ *	access, and then releases the lock. So nobody waits longer than this.
+ *
+ * A lock is a location that an atomic instruction writes and a plain store
+ * releases. The plain store has one byte for spinlock_t and rwlock_t, and eight
+ * bytes for a handle's entry of the Rust allocator.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -41,11 +43,11 @@ EXPORT int qemu_plugin_version = API;
 /* A mark is "nopl 0x5a42CCEE(%rax)": code, and whether it begins or ends. */
 #define MARK 0x5a420000U
 
-static int now[MAX_CPUS];	/* the code of the operation, -1 if there is none */
+static int now[MAX_CPUS];	/* code of the current operation, -1 if none */
 static uint64_t ops[MAX_CODES], stores[MAX_CODES];
 static uint64_t instructions[MAX_CPUS];
 
-/* Cache lines written to, by code: a hash table. */
+/* Hash table of the cache lines that were written to, by code. */
 #define LINES 0x100000
 
 struct line {
@@ -57,15 +59,15 @@ struct line {
 static struct line lines[LINES];
 static unsigned int nr_lines;
 
-/* What operations wrote to with an atomic instruction: a hash table. */
+/* Hash table of the locations that were written to by an atomic instruction. */
 #define LOCKS 0x40000
 
 struct lock {
 	uint64_t address;	/* divided by eight; 0: free */
-	uint64_t seen;		/* when its holder last looked at it; 0: not held */
+	uint64_t seen;		/* last access of its holder; 0: not held */
 	uint64_t longest;	/* since it was taken */
-	uint32_t looks;		/* since then */
-	uint32_t of;		/* which allocators' */
+	uint32_t looks;		/* accesses since it was taken */
+	uint32_t of;		/* mask of allocators that take it */
 	uint32_t width;		/* of the atomic store that took it */
 	uint32_t in;		/* the operation that took it */
 	uint64_t taken;		/* when, in that operation */
@@ -75,10 +77,10 @@ static struct lock locks[LOCKS];
 static unsigned int nr_locks;
 static uint32_t operation;	/* its number */
 static uint64_t under_lock[MAX_CODES][2];
-static uint64_t outer_released;	/* when a lock held for long was last let go */
+static uint64_t outer_released;	/* when a lock held for long was last released */
 static uint64_t held[MAX_CODES][2], longest[MAX_CODES][2];
 
-/* struct page: its bits are locks of the kernel's, not of the allocators. */
+/* The bits in struct page are locks of the kernel, not of the allocators. */
 static bool is_struct_page(uint64_t address)
 {
 	/* With page tables of four levels, and of five. */
@@ -145,7 +147,7 @@ static int kind_of(unsigned int shift)
 	return shift == 0 ? 0 : shift == 3 ? 1 : -1;
 }
 
-/* malloc, map or free stores something. */
+/* A store of malloc, map or free. */
 static void lock_or_unlock(unsigned int cpu, uint64_t address, bool atomic, unsigned int shift)
 {
 	struct lock *lock = lock_at(address, atomic);
@@ -165,7 +167,7 @@ static void lock_or_unlock(unsigned int cpu, uint64_t address, bool atomic, unsi
 	}
 }
 
-/* Somebody accesses an address during a compaction. */
+/* An access during a compaction. */
 static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store, unsigned int shift)
 {
 	struct lock *lock = lock_at(address, false);
@@ -186,9 +188,9 @@ static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store,
 	if (since > lock->longest)
 		lock->longest = since;
 	/*
-	 * The word of an object is as wide when it is taken, and let go before another
-	 * lock is taken or let go that is not one of the page allocator's. What is
-	 * not is a reference count or the like, used again much later.
+	 * A handle's entry is taken and released by stores of the same width, and
+	 * released before the next lock that is not the page allocator's. Everything
+	 * else is a reference count or similar, which is used again much later.
 	 */
 	stale = is_store && !atomic && kind_of(shift) == 1 &&
 		(lock->width != shift || outer_released > lock->seen);
@@ -197,7 +199,7 @@ static void look(unsigned int cpu, uint64_t address, bool atomic, bool is_store,
 	if (is_store && !atomic) {
 		int kind = kind_of(shift);
 
-		/* A class's lock is held for many objects, the page allocator's are not. */
+		/* A class lock is held for many objects, unlike those of the page allocator. */
 		if (kind == 0 && lock->looks > 4)
 			outer_released = instructions[cpu];
 		if (kind >= 0 && !stale) {
@@ -309,7 +311,7 @@ static uint64_t sum(const struct line *line)
 	return (uint64_t)line->stores[0] + line->stores[1];
 }
 
-/* The shared lines of all codes, most often written ones first. */
+/* Sorts shared lines first, by the number of stores. */
 static int compare(const void *a, const void *b)
 {
 	const struct line *x = a, *y = b;
