@@ -154,13 +154,16 @@ struct page *zs_helper_page_find(struct page *page, u32 position)
 	unsigned int type = (zs_desc(page)->type & ~ZS_POSITION_MASK) | position;
 	struct page *at = page;
 
-	while (zs_desc(at)->type != type) {
-		/* The chain is a ring. A huge zspage has one page and no link. */
-		at = zs_helper_page_next(at);
-		if (!at || at == page)
-			return NULL;
+	if (zs_desc(page)->type == type)
+		return page;
+	/* A huge zspage has one page and no link. Other chains are rings. */
+	if (READ_ONCE(zs_desc(page)->next) & 1)
+		return NULL;
+	while ((at = (struct page *)READ_ONCE(zs_desc(at)->next)) != page) {
+		if (zs_desc(at)->type == type)
+			return at;
 	}
-	return at;
+	return NULL;
 }
 
 void zs_helper_page_set_next(struct page *page, struct page *next)
