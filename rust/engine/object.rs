@@ -200,27 +200,29 @@ impl<'a> Object<'a> {
         if self.location.is_huge() {
             to.set_handle(self.handle());
         }
-        let (mut from_page, mut from_offset) = (self.page, self.offset());
-        let (mut to_page, mut to_offset) = (to.page, to.offset());
+        // Masked offsets are inside a page, so the checks of `ZsPage::copy_to` need no code.
+        let mask = PAGE_SIZE - 1;
+        let (mut from_page, mut from_offset) = (self.page, self.offset() & mask);
+        let (mut to_page, mut to_offset) = (to.page, to.offset() & mask);
         let mut left = size;
         loop {
             let bytes = left
-                .min(PAGE_SIZE.saturating_sub(from_offset))
-                .min(PAGE_SIZE.saturating_sub(to_offset));
+                .min(PAGE_SIZE.wrapping_sub(from_offset))
+                .min(PAGE_SIZE.wrapping_sub(to_offset));
             from_page.copy_to(from_offset, to_page, to_offset, bytes);
-            left = left.saturating_sub(bytes);
+            left = left.wrapping_sub(bytes);
             if left == 0 {
                 return;
             }
-            from_offset = from_offset.wrapping_add(bytes);
-            to_offset = to_offset.wrapping_add(bytes);
-            if from_offset == PAGE_SIZE {
+            from_offset = from_offset.wrapping_add(bytes) & mask;
+            to_offset = to_offset.wrapping_add(bytes) & mask;
+            if from_offset == 0 {
                 let Some(next) = self.next else { return };
-                (from_page, from_offset) = (next, 0);
+                from_page = next;
             }
-            if to_offset == PAGE_SIZE {
+            if to_offset == 0 {
                 let Some(next) = to.next else { return };
-                (to_page, to_offset) = (next, 0);
+                to_page = next;
             }
         }
     }
