@@ -92,7 +92,7 @@ void zs_helper_page_wait_unlocked(struct page *page);
 void zs_helper_page_get(struct page *page);
 void zs_helper_page_put(struct page *page);
 void zs_helper_page_discard(struct page *page);
-void zs_helper_page_release(struct page *page);
+void zs_helper_pages_release(struct page *first);
 void zs_helper_page_adopt(struct page *newpage);
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page);
 __zs_inline void *zs_helper_page_map(struct page *page, size_t offset);

@@ -59,13 +59,10 @@ static __always_inline struct zs_page_desc *zs_desc(struct page *page)
 #define ZS_CLASS_MASK 0xffff00
 
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
-static void zs_count_page(struct page *page, int delta)
+static void zs_count_pages(struct zone *zone, long delta)
 {
 #if IS_ENABLED(CONFIG_ZSMALLOC)
-	if (delta > 0)
-		inc_zone_page_state(page, NR_ZSPAGES);
-	else
-		dec_zone_page_state(page, NR_ZSPAGES);
+	mod_zone_page_state(zone, NR_ZSPAGES, delta);
 #endif
 }
 
@@ -73,7 +70,7 @@ static void zs_count_page(struct page *page, int delta)
 static void zs_page_begin(struct page *page)
 {
 	__SetPageZsmalloc(page);
-	zs_count_page(page, 1);
+	zs_count_pages(page_zone(page), 1);
 }
 
 /* Returns NULL and frees the page if it cannot be used. */
@@ -265,18 +262,36 @@ static void zs_page_reset(struct page *page)
 	zs_page_clear_type(page);
 }
 
+/* @page was never movable. */
 void zs_helper_page_discard(struct page *page)
 {
-	zs_count_page(page, -1);
+	zs_count_pages(page_zone(page), -1);
 	zs_page_reset(page);
 	unlock_page(page);
 	__free_page(page);
 }
 
-void zs_helper_page_release(struct page *page)
+/* release_pages() would cost a third more: it is made for folios of the LRU. */
+void zs_helper_pages_release(struct page *first)
 {
-	zs_page_clear_movable(page);
-	zs_helper_page_discard(page);
+	struct zone *zone = page_zone(first);
+	struct page *page, *next;
+	long counted = 0;
+
+	for (page = first; page; page = next) {
+		next = zs_helper_page_next(page);
+		if (page_zone(page) != zone) {
+			zs_count_pages(zone, counted);
+			zone = page_zone(page);
+			counted = 0;
+		}
+		counted--;
+		zs_page_clear_movable(page);
+		zs_page_reset(page);
+		unlock_page(page);
+		__free_page(page);
+	}
+	zs_count_pages(zone, counted);
 }
 
 void zs_helper_page_adopt(struct page *newpage)
@@ -289,8 +304,8 @@ void zs_helper_page_adopt(struct page *newpage)
 void zs_helper_page_finish_adoption(struct page *newpage, struct page *page)
 {
 	if (page_zone(newpage) != page_zone(page)) {
-		zs_count_page(page, -1);
-		zs_count_page(newpage, 1);
+		zs_count_pages(page_zone(page), -1);
+		zs_count_pages(page_zone(newpage), 1);
 	}
 	zs_page_clear_movable(page);
 	zs_page_reset(page);

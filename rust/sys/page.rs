@@ -3,7 +3,7 @@
 //! Pages, and the types that say who may use them. `rust/host` shares this file.
 //!
 //! ================  ==========================================================================
-//! [`OwnedPage`]     is in no zspage. Dropping it frees the page.
+//! [`OwnedPage`]     is new, and in no zspage. Dropping it frees the page.
 //! [`ZsPage`]        is in a zspage, for a lifetime. It is a reference, and can be copied.
 //! [`LockedPage`]    is in a zspage, and locked. Dropping it unlocks the page.
 //! [`DetachedPage`]  was in a zspage. A `ZsPage` may still name it, so it is not freed yet.
@@ -230,38 +230,25 @@ impl Drop for LockedPage<'_> {
     }
 }
 
-/// A locked page in no zspage, which nothing refers to. Dropping it frees the page.
+/// A locked page that was never in a zspage. Dropping it frees the page.
 ///
 /// # Invariants
 ///
 /// The page is zsmalloc's and locked by the owner of this value. No [`ZsPage`] names it.
-pub struct OwnedPage {
-    raw: RawPage,
-    // Whether the page was in a zspage, and so was made movable.
-    is_movable: bool,
-}
+pub struct OwnedPage(RawPage);
 
 impl OwnedPage {
     /// Allocates a page, or returns [`ENOMEM`]. Context: depends on `gfp`.
     pub fn alloc(gfp: Gfp) -> Result<Self> {
         // INVARIANT: The page is new, and `RawPage::alloc` has locked it.
-        Ok(Self {
-            raw: RawPage::alloc(gfp).ok_or(ENOMEM)?,
-            is_movable: false,
-        })
+        Ok(Self(RawPage::alloc(gfp).ok_or(ENOMEM)?))
     }
 }
 
 impl Drop for OwnedPage {
     fn drop(&mut self) {
         // SAFETY: By the type invariants, the page is locked, and nobody else uses it.
-        unsafe {
-            if self.is_movable {
-                self.raw.release();
-            } else {
-                self.raw.discard();
-            }
-        }
+        unsafe { self.0.discard() };
     }
 }
 
@@ -273,6 +260,7 @@ impl Drop for OwnedPage {
 #[must_use = "a detached page has to be freed or added to a zspage"]
 pub struct DetachedPage {
     raw: RawPage,
+    // Whether the page was in a zspage, and so was made movable.
     is_movable: bool,
 }
 
@@ -289,27 +277,13 @@ impl DetachedPage {
     pub(super) fn into_raw(self) -> (RawPage, bool) {
         (self.raw, self.is_movable)
     }
-
-    /// Makes the page one that is freed when it is dropped.
-    ///
-    /// # Safety
-    ///
-    /// No [`ZsPage`] that names it may be in use.
-    pub unsafe fn into_owned(self) -> OwnedPage {
-        // INVARIANT: No `ZsPage` names the page any more (safety requirement).
-        OwnedPage {
-            raw: self.raw,
-            is_movable: self.is_movable,
-        }
-    }
 }
 
 impl From<OwnedPage> for DetachedPage {
     fn from(page: OwnedPage) -> Self {
-        let page = ManuallyDrop::new(page);
         Self {
-            raw: page.raw,
-            is_movable: page.is_movable,
+            raw: ManuallyDrop::new(page).0,
+            is_movable: false,
         }
     }
 }
@@ -318,8 +292,8 @@ impl From<OwnedPage> for DetachedPage {
 ///
 /// # Invariants
 ///
-/// The pages reachable from `first` are `len`. Each was a [`DetachedPage`] that had been in a chain,
-/// and is owned by this value.
+/// The pages reachable from `first` are `len`, and the last has no next page. Each was a
+/// [`DetachedPage`] that had been in a chain, and is owned by this value.
 pub struct DetachedPages {
     first: Option<RawPage>,
     len: usize,
@@ -367,6 +341,20 @@ impl DetachedPages {
             raw,
             is_movable: true,
         })
+    }
+
+    /// Frees the pages. No lock may be held.
+    ///
+    /// # Safety
+    ///
+    /// No [`ZsPage`] that names one of them may be in use.
+    pub unsafe fn free(&mut self) {
+        self.len = 0;
+        if let Some(first) = self.first.take() {
+            // SAFETY: By the type invariants, the pages are owned by this value and locked, and the
+            // last one has no next page. Nobody uses them any more (safety requirement).
+            unsafe { first.release_all() };
+        }
     }
 }
 

@@ -267,14 +267,15 @@ impl RawPage {
         unsafe { bindings::zs_helper_page_discard(self.0.as_ptr()) };
     }
 
-    /// Unlocks and frees a movable page.
+    /// Unlocks and frees movable pages: this one and all that it leads to by [`RawPage::next`].
     ///
     /// # Safety
     ///
-    /// The caller must own the page, have it locked, and not use it any more.
-    pub unsafe fn release(self) {
-        // SAFETY: The caller owns the page and has it locked (safety requirements).
-        unsafe { bindings::zs_helper_page_release(self.0.as_ptr()) };
+    /// The caller must own the pages, have them locked, and not use them any more. The last one must
+    /// have no next page.
+    pub unsafe fn release_all(self) {
+        // SAFETY: The caller owns the pages and has them locked. They end (safety requirements).
+        unsafe { bindings::zs_helper_pages_release(self.0.as_ptr()) };
     }
 
     /// Marks the target page of a migration as zsmalloc's, makes it movable and takes a reference.

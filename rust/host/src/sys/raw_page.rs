@@ -635,12 +635,25 @@ impl RawPage {
         }
     }
 
-    /// Unlocks and frees a movable page.
+    /// Unlocks and frees movable pages: this one and all that it leads to by [`RawPage::next`].
     ///
     /// # Safety
     ///
-    /// The caller must own the page, have it locked, and not use it any more.
-    pub unsafe fn release(self) {
+    /// The caller must own the pages, have them locked, and not use them any more. The last one must
+    /// have no next page.
+    pub unsafe fn release_all(self) {
+        let mut at = Some(self);
+        while let Some(page) = at {
+            // SAFETY: The caller owns the pages and has them locked (safety requirements).
+            unsafe {
+                at = page.next();
+                page.release();
+            }
+        }
+    }
+
+    // SAFETY: The caller must own the page, have it locked, and not use it any more.
+    unsafe fn release(self) {
         let frame = self.ours("releases");
         check!(frame.lock.load(Relaxed), "BUG: releases an unlocked page");
         no_lock_held("gives a page back");

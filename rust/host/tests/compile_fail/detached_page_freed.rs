@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A detached page is not freed while references to it may exist.
+//! Detached pages are not freed while references to them may exist.
 
-use zsmalloc_host::sys::page::DetachedPage;
+use zsmalloc_host::sys::page::DetachedPages;
 
-pub fn free(page: DetachedPage) {
-    let page = page.into_owned(); //~ E0133
-    drop(page);
+pub fn free(mut pages: DetachedPages) {
+    pages.free(); //~ E0133
 }
