@@ -291,7 +291,7 @@ impl Zspage {
                 prev = page;
                 continue;
             }
-            match self.detach_page(chain, prev, page, backed) {
+            match self.detach_page(chain, prev, page.position(), backed) {
                 Some((page, free_slots)) => release(page, free_slots),
                 None => {
                     prev = page;
@@ -317,26 +317,21 @@ impl Zspage {
         }
         let chain = self.chain(guard)?;
         let prev = self.prev_page(chain, position)?;
-        let page = chain.next(prev)?;
-        if page.position() != position {
-            return None;
-        }
-        self.detach_page(chain, prev, page, backed)
+        self.detach_page(chain, prev, position, backed)
     }
 
-    // Detaches `page`, the next one of `prev`, if it is not locked. Its slots, `backed`, are free.
-    // Returns it with the number of free slots that went with it.
+    // Detaches the page at `position`, the next one of `prev`, if it is not locked. Its slots, `backed`,
+    // are free. Returns it with the number of free slots that went with it.
     // Measured together with `detach_unused`.
     #[inline(always)]
     fn detach_page(
         &self,
         chain: &Chain,
         prev: ZsPage<'_>,
-        page: ZsPage<'_>,
+        position: u32,
         backed: Range<usize>,
     ) -> Option<(DetachedPage, usize)> {
-        let position = page.position();
-        let detached = chain.remove(prev, page.try_lock()?)?;
+        let detached = chain.remove_next(prev, position)?;
         // Slots that touch the page and lack another page are taken already.
         let free_slots = backed.end.saturating_sub(backed.start);
         self.slots.take_range(backed);

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 
-use super::page::{DetachedPage, LockedPage, Migration, ZsPage};
+use super::page::{DetachedPage, Migration, ZsPage};
 use super::raw_page::RawPage;
 
 /// The pages of a zspage, ordered by position.
@@ -20,7 +20,7 @@ use super::raw_page::RawPage;
 ///
 /// Every page reachable from `cursor` is in this chain, and is the next page of one other, or of
 /// itself. A page is in this chain if and only if it has its address as the owner. It is
-/// zsmalloc's, and stays so until [`Chain::remove`] or [`Chain::replace`].
+/// zsmalloc's, and stays so until [`Chain::remove_next`] or [`Chain::replace`].
 pub struct Chain {
     // Lookups start here. Usually this is the page of the last object, as the next object tends to
     // be on that page or the next one. None if there is no page.
@@ -71,7 +71,7 @@ impl Chain {
     #[inline]
     pub fn own<'a>(&'a self, page: ZsPage<'_>) -> Option<ZsPage<'a>> {
         // SAFETY: By the type invariants, a page with this owner is in the chain. It is freed only
-        // after `remove` or `replace`, and then only when no `ZsPage` is in use.
+        // after `remove_next` or `replace`, and then only when no `ZsPage` is in use.
         (page.owner() == Some(self.address())).then(|| unsafe { ZsPage::from_raw(page.raw()) })
     }
 
@@ -162,26 +162,27 @@ impl Chain {
         }
     }
 
-    /// Removes a page. Returns `None`, and unlocks it, if it is not the next page of `prev` here.
+    /// Removes the page at `position`, the next one of `prev`. It stays locked. Returns `None` if it
+    /// is locked, at another position, or `prev` is not in this chain.
     #[inline]
-    pub fn remove(&self, prev: ZsPage<'_>, page: LockedPage<'_>) -> Option<DetachedPage> {
+    pub fn remove_next(&self, prev: ZsPage<'_>, position: u32) -> Option<DetachedPage> {
         let prev = self.own(prev)?.raw();
-        let raw = self.own(page.page())?.raw();
-        // SAFETY: Both pages are in this chain, so by the type invariants their next pages are.
+        // SAFETY: `prev` is in this chain, so by the type invariants the next pages are.
         // INVARIANT: No page is linked to the removed one, and its owner is cleared.
         unsafe {
-            if Self::next_raw(prev) != raw {
+            let page = Self::next_raw(prev);
+            if page.position() != position || !page.try_lock() {
                 return None;
             }
-            if prev == raw {
+            if prev == page {
                 self.cursor.set(None);
             } else {
-                prev.set_next(raw.next());
+                prev.set_next(page.next());
                 self.cursor.set(Some(prev));
             }
-            raw.detach();
+            page.detach();
+            Some(DetachedPage::new(page))
         }
-        Some(DetachedPage::new(page))
     }
 
     /// Copies the old page of a migration to the new one, and replaces it. `prev` is the previous

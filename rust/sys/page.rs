@@ -5,7 +5,6 @@
 //! ================  ==========================================================================
 //! [`OwnedPage`]     is new, and in no zspage. Dropping it frees the page.
 //! [`ZsPage`]        is in a zspage, for a lifetime. It is a reference, and can be copied.
-//! [`LockedPage`]    is in a zspage, and locked. Dropping it unlocks the page.
 //! [`DetachedPage`]  was in a zspage. A `ZsPage` may still name it, so it is not freed yet.
 //! [`PinnedPage`]    holds a reference count: the page is not freed, but may leave its zspage.
 //! [`Migration`]     is a page of a zspage that the kernel migrates, and its target.
@@ -106,14 +105,6 @@ impl<'a> ZsPage<'a> {
         unsafe { self.0.huge_handle() }
     }
 
-    /// Locks the page, or returns `None` if it is locked.
-    #[inline]
-    pub fn try_lock(self) -> Option<LockedPage<'a>> {
-        // SAFETY: By the type invariants, the page is zsmalloc's.
-        // INVARIANT: The page is locked from here on.
-        unsafe { self.0.try_lock() }.then(|| LockedPage(self))
-    }
-
     /// Takes a reference to the page, so that it is not freed.
     pub fn pin(self) -> PinnedPage {
         // SAFETY: By the type invariants, the page is allocated.
@@ -201,35 +192,6 @@ impl PageWord<'_> {
     }
 }
 
-/// A page of a zspage that this context has locked. Dropping it unlocks the page.
-///
-/// # Invariants
-///
-/// The page is locked by the owner of this value.
-pub struct LockedPage<'a>(ZsPage<'a>);
-
-impl<'a> LockedPage<'a> {
-    /// Returns the page.
-    #[inline]
-    pub fn page(&self) -> ZsPage<'a> {
-        self.0
-    }
-
-    // The page stays locked.
-    #[inline]
-    pub(super) fn into_raw(self) -> RawPage {
-        ManuallyDrop::new(self).0.raw()
-    }
-}
-
-impl Drop for LockedPage<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants, this context has the page locked.
-        unsafe { self.0.raw().unlock() };
-    }
-}
-
 /// A locked page that was never in a zspage. Dropping it frees the page.
 ///
 /// # Invariants
@@ -265,10 +227,15 @@ pub struct DetachedPage {
 }
 
 impl DetachedPage {
-    // The caller has taken the page out of its chain.
-    pub(super) fn new(page: LockedPage<'_>) -> Self {
+    /// Wraps a page that was taken out of its chain.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have the page locked, and pass on both the lock and the page.
+    pub(super) unsafe fn new(raw: RawPage) -> Self {
+        // INVARIANT: The safety requirement is the invariant.
         Self {
-            raw: page.into_raw(),
+            raw,
             is_movable: true,
         }
     }
