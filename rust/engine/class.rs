@@ -313,11 +313,6 @@ impl<'a> ClassGuard<'a> {
         self.class.count_pages(1);
     }
 
-    /// Uncounts a page that left the class, and its `free_slots` free slots.
-    pub(super) fn page_gone(&self, free_slots: usize) {
-        self.pages_gone(1, free_slots);
-    }
-
     /// Uncounts pages that left the class, and their `free_slots` free slots.
     #[inline]
     pub(super) fn pages_gone(&self, pages: usize, free_slots: usize) {

@@ -98,10 +98,7 @@ impl Compaction<'_> {
             .saturating_add(pool.release_empty(class));
         let mut compactor = Compactor::new(pool, class, most);
         compactor.empty_zspages();
-        let handles = compactor.guard.take_handles(pool.table());
-        compactor.guard.open_sheaf();
         let Compacted { pages, objects } = compactor.finish();
-        pool.give_back_handles(handles);
         let pages = pages.saturating_add(released);
         let done = self.done.get();
         self.done.set(Compacted {

@@ -39,6 +39,8 @@ struct Freed<'c> {
     // the lock is held.
     goal: isize,
     most: isize,
+    // Pages detached, and the free slots that went with them, that the class still counts.
+    uncounted: (usize, usize),
 }
 
 impl<'c> Freed<'c> {
@@ -48,6 +50,7 @@ impl<'c> Freed<'c> {
             balance: 0,
             goal: 0,
             most: most.try_into().unwrap_or(isize::MAX),
+            uncounted: (0, 0),
         };
         freed.set_goal(class);
         freed
@@ -62,9 +65,17 @@ impl<'c> Freed<'c> {
         self.balance >= self.goal
     }
 
-    fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage) {
+    fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage, free_slots: usize) {
         self.balance = self.balance.saturating_add(1);
+        let (pages, slots) = self.uncounted;
+        self.uncounted = (pages.wrapping_add(1), slots.wrapping_add(free_slots));
         self.pages.add(guard, page);
+    }
+
+    // Uncounts the detached pages, once for all that were detached since the lock was taken.
+    fn uncount(&mut self, guard: &ClassGuard<'_>) {
+        let (pages, slots) = core::mem::take(&mut self.uncounted);
+        guard.pages_gone(pages, slots);
     }
 
     // Returns a page for a destination: a detached one, or a new one.
@@ -82,6 +93,7 @@ impl<'c> Freed<'c> {
     }
 
     fn unlocked(&mut self, guard: &mut ClassGuard<'_>) {
+        self.uncount(guard);
         self.pages.free_unlocked(guard, sched::cond_resched);
         self.set_goal(guard.class());
     }
@@ -125,15 +137,20 @@ impl<'c> Compactor<'c> {
         self.freed.is_done()
     }
 
-    /// Drops the class lock and frees the detached pages. Returns what the compactor did.
+    /// Opens the sheaf, drops the class lock, and frees the detached pages and the handles that the
+    /// class keeps. Returns what the compactor did.
     pub(super) fn finish(self) -> Compacted {
         let Self {
+            pool,
             guard,
             mut freed,
             moved,
-            ..
         } = self;
+        freed.uncount(&guard);
+        guard.open_sheaf();
+        let handles = guard.take_handles(pool.table());
         freed.pages.unlock_and_free(guard, None);
+        pool.give_back_handles(handles);
         Compacted {
             pages: freed.balance.try_into().unwrap_or(0),
             objects: moved,
@@ -173,8 +190,8 @@ impl<'c> Compactor<'c> {
             };
             let Some(last) = source.last_used_on(position, &from) else {
                 pages.end = position;
-                if let Some(page) = guard.detach_unused(source, position) {
-                    freed.add(guard, page);
+                if let Some((page, free_slots)) = source.detach_unused(guard, position) {
+                    freed.add(guard, page, free_slots);
                     if freed.is_done() {
                         break;
                     }
@@ -217,8 +234,7 @@ impl<'c> Compactor<'c> {
         }
         // A page may have been locked when its last object was freed.
         isolated.detach_all(guard, |page, free_slots| {
-            guard.page_gone(free_slots);
-            freed.add(guard, page);
+            freed.add(guard, page, free_slots);
         });
         self.pool.putback_empty_zspage(guard, isolated);
     }

@@ -18,19 +18,10 @@ use super::isolated::IsolatedZspage;
 use super::page_batch::PageBatch;
 use super::pool::Pool;
 use super::zspage::Zspage;
-use crate::sys::page::{DetachedPage, PinnedPage};
+use crate::sys::page::PinnedPage;
 use crate::sys::work::WorkItem;
 
 impl<'c> ClassGuard<'c> {
-    /// Detaches the page at `position` if it holds no object and is not locked.
-    ///
-    /// The caller must then call [`ClassGuard::fix_fullness_group`] or put the zspage back.
-    pub(super) fn detach_unused(&self, zspage: &Zspage, position: u32) -> Option<DetachedPage> {
-        let (page, free_slots) = zspage.detach_unused(self, position)?;
-        self.page_gone(free_slots);
-        Some(page)
-    }
-
     // Frees the zspages without pages on the `ZS_INUSE_RATIO_0` list. Returns whether zspages with
     // pages, which are locked, are left there.
     fn free_without_pages(&mut self) -> bool {
@@ -43,7 +34,7 @@ impl<'c> ClassGuard<'c> {
     // Detaches the unused pages of a zspage, and adds them to `pages`. Returns one that is locked.
     fn detach_all(&self, zspage: &Zspage, pages: &mut PageBatch<'_>) -> Option<PinnedPage> {
         let contended = zspage.detach_all(self, |page, free_slots| {
-            self.page_gone(free_slots);
+            self.pages_gone(1, free_slots);
             pages.add(self, page);
         });
         contended.map(|page| page.pin())
