@@ -181,10 +181,7 @@ impl<'c> Compactor<'c> {
         let mut pages = first as u32..class.shape().pages.into();
         let mut moved = 0usize;
         let mut busy = 0usize;
-        while !destination.is_full() {
-            if freed.is_batch() {
-                freed.unlocked(guard);
-            }
+        loop {
             let Some(position) = source.last_position(pages.clone()) else {
                 break;
             };
@@ -195,13 +192,19 @@ impl<'c> Compactor<'c> {
                     if freed.is_done() {
                         break;
                     }
+                    if freed.is_batch() {
+                        freed.unlocked(guard);
+                    }
                 }
                 continue;
             };
             match step(guard, freed, source, last, destination, to_end) {
                 Step::Moved => {
                     from.end = last;
-                    moved = moved.saturating_add(1);
+                    moved = moved.wrapping_add(1);
+                    if destination.is_full() {
+                        break;
+                    }
                     if guard.is_contended() || sched::need_resched() {
                         freed.unlocked(guard);
                     }
