@@ -13,6 +13,7 @@ use super::isolated::IsolatedZspage;
 use super::zspage::Zspage;
 use crate::sys::list::List;
 use crate::sys::prelude::*;
+use crate::sys::slab::SlabBox;
 
 /// How many zspages of a group compaction compares to find the emptiest or the fullest.
 const CHOICE: usize = 16;
@@ -54,6 +55,14 @@ impl FullnessLists {
     #[inline]
     fn list(&self, group: Group) -> &List<Zspage> {
         group.of(&self.lists)
+    }
+
+    // Takes a zspage off the list of `group`, the one that it names.
+    #[inline]
+    fn take(&self, zspage: &Zspage, group: Group) -> SlabBox<Zspage> {
+        // SAFETY: By the type invariants, the zspage is on this list. `IsolatedZspage` frees it only
+        // when no guard of the class lends a reference.
+        unsafe { self.list(group).remove(zspage) }
     }
 
     // Updates the counts after a zspage went on a list.
@@ -122,9 +131,7 @@ impl<'c> ClassGuard<'c> {
             return None;
         }
         let group = zspage.listed().group()?;
-        // SAFETY: By the type invariants of `FullnessLists`, the zspage is on this list.
-        // `IsolatedZspage` frees it only when no guard of the class lends a reference.
-        let zspage = unsafe { self.lists().list(group).remove(zspage) };
+        let zspage = self.lists().take(zspage, group);
         zspage.set_listed(Listed::NOWHERE);
         self.lists().remove_zspage(group);
         Some(IsolatedZspage::new(self.class(), zspage))
@@ -174,12 +181,8 @@ impl<'c> ClassGuard<'c> {
             return;
         }
         let lists = self.lists();
-        // SAFETY: By the type invariants of `FullnessLists`, the zspage is on list `from`.
-        unsafe {
-            lists
-                .list(from)
-                .move_to(zspage, lists.list(group), to.has_free())
-        };
+        let taken = lists.take(zspage, from);
+        lists.list(group).push(taken, to.has_free());
         zspage.set_listed(to);
         lists.remove_zspage(from);
         lists.insert_zspage(group, to);

@@ -55,10 +55,6 @@ __zs_inline void zs_helper_list_add(struct list_head *entry, struct list_head *h
 __zs_inline void zs_helper_list_add_tail(struct list_head *entry,
 					 struct list_head *head);
 __zs_inline void zs_helper_list_del(struct list_head *entry);
-__zs_inline void zs_helper_list_move(struct list_head *entry,
-				     struct list_head *head);
-__zs_inline void zs_helper_list_move_tail(struct list_head *entry,
-					  struct list_head *head);
 
 /* lockdep.c */
 #ifdef CONFIG_DEBUG_LOCK_ALLOC

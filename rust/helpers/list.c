@@ -21,13 +21,3 @@ void zs_helper_list_del(struct list_head *entry)
 {
 	list_del(entry);
 }
-
-void zs_helper_list_move(struct list_head *entry, struct list_head *head)
-{
-	list_move(entry, head);
-}
-
-void zs_helper_list_move_tail(struct list_head *entry, struct list_head *head)
-{
-	list_move_tail(entry, head);
-}

@@ -143,32 +143,13 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Moves an item to the front or the tail of list `to`, which may be this one.
-    ///
-    /// # Safety
-    ///
-    /// The item must be on this list.
-    #[inline]
-    pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
-        // SAFETY: The item is on this list (safety requirement). By the type invariants the head of
-        // `to` is linked.
-        // INVARIANT: This list no longer has the item, and `to` owns it.
-        unsafe {
-            let owned = Self::owned(item);
-            if front {
-                bindings::zs_helper_list_move(owned, to.head.get());
-            } else {
-                bindings::zs_helper_list_move_tail(owned, to.head.get());
-            }
-        }
-    }
-
     /// Removes an item. The caller owns it from now on.
     ///
     /// # Safety
     ///
     /// The item must be on this list. The caller must not free it while a reference borrowed
     /// from the list is in use.
+    #[inline]
     pub unsafe fn remove(&self, item: &T) -> SlabBox<T> {
         // SAFETY: The item is on this list (safety requirement), which owns its items.
         unsafe {

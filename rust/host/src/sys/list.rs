@@ -129,18 +129,6 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Moves an item to the front or the tail of list `to`, which may be this one.
-    ///
-    /// # Safety
-    ///
-    /// The item must be on this list.
-    pub unsafe fn move_to(&self, item: &T, to: &Self, front: bool) {
-        // SAFETY: The item is on this list (safety requirement). `to` owns it again before any
-        // reference to it can be used.
-        let item = unsafe { self.remove(item) };
-        to.push(item, front);
-    }
-
     /// Removes an item. The caller owns it from now on.
     ///
     /// # Safety
