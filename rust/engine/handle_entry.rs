@@ -17,6 +17,8 @@
 //! +---------+--------------+------------------+-------+-------+
 //! ```
 //!
+//! On arm64 kernels with physical addresses of 52 bits, the generation has the upper 10 bits only.
+//!
 //! Objects are aligned to eight bytes. The lowest three bits of an address are used for the state and
 //! for whether the object spans two pages. A huge object has that flag, too, and offset 0 in its
 //! page, where no other object spans pages.
@@ -62,7 +64,7 @@ use crate::sys::atomic::{
 use crate::sys::lockdep;
 use crate::sys::page::{PAGE_SHIFT, PAGE_SIZE, PFN_BITS};
 
-const ADDRESS_BITS: u32 = 48;
+const ADDRESS_BITS: u32 = PFN_BITS + PAGE_SHIFT as u32;
 const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 8;
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 8;
 // See `ObjLocation::at`.
@@ -94,7 +96,7 @@ pub const GENERATION_BITS: u32 = READER.trailing_zeros() - ADDRESS_BITS;
 const GENERATION_ONE: u64 = 1 << ADDRESS_BITS;
 const GENERATION_MASK: u64 = READER - GENERATION_ONE;
 
-const _: () = assert!(PFN_BITS + PAGE_SHIFT as u32 <= ADDRESS_BITS);
+const _: () = assert!(GENERATION_BITS >= 10);
 // A handle has 64 bits, as an entry has, and is an `unsigned long` in C.
 const _: () = assert!(usize::BITS == 64);
 

@@ -64,8 +64,15 @@ void zs_helper_entry_released(void);
 #endif
 
 /* page.c */
-/* A handle's entry has this many bits for an address: pages up to 256 TiB. */
+/*
+ * A handle's entry has this many bits for an address: pages up to 256 TiB. On
+ * arm64 as many as a physical address has, 48 or 52.
+ */
+#ifdef CONFIG_ARM64
+#define ZS_ADDRESS_BITS CONFIG_ARM64_PA_BITS
+#else
 #define ZS_ADDRESS_BITS 48
+#endif
 
 struct page *zs_helper_page_alloc(gfp_t gfp, int nid);
 __zs_inline struct page *zs_helper_pfn_to_page(size_t pfn);

@@ -58,6 +58,10 @@ static __always_inline struct zs_page_desc *zs_desc(struct page *page)
 #define ZS_CLASS_SHIFT 8
 #define ZS_CLASS_MASK 0xffff00
 
+#ifdef CONFIG_ARM64
+static_assert(MAX_PHYSMEM_BITS <= ZS_ADDRESS_BITS);
+#endif
+
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
 static void zs_count_pages(struct zone *zone, long delta)
 {
