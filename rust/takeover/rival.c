@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * zsmalloc_rival.ko, for tests: makes zsmalloc_takeover.ko refuse to load.
- * While loaded, it hooks zs_malloc() like a livepatch (how=ipmodify) or like a
- * BPF program (how=direct or, where ftrace can, how=jmp), or changes its first
- * bytes (how=bytes).
+ * While loaded, it hooks zs_malloc() like a livepatch (how=ipmodify). On x86-64
+ * it can also do so like a BPF program (how=direct or, where ftrace can,
+ * how=jmp), or change the first bytes (how=bytes).
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -15,7 +15,9 @@
 #include <linux/stringify.h>
 #include <linux/vmalloc.h>
 #include <linux/zsmalloc.h>
+#ifdef CONFIG_X86_64
 #include <asm/ibt.h>
+#endif
 
 static char *how = "ipmodify";
 module_param(how, charp, 0444);
@@ -41,7 +43,7 @@ static void zs_rival_remove_ipmodify(void)
 	unregister_ftrace_function(&zs_rival_ops);
 }
 
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
+#if defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)
 
 /* Called by zs_malloc(). Returns at once. */
 void zs_rival_trampoline(void);
