@@ -163,11 +163,31 @@ static int zs_hook_check_entry(struct zs_hook *hook)
 	return 0;
 }
 
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_CALL_OPS
+
+/*
+ * On arm64 the address of the ftrace_ops is in front of the function, where
+ * ftrace_rec_set_ops() of the kernel writes it. The result is for a message
+ * only, and none of the data read here is trusted.
+ */
+static void *zs_hook_holder(struct zs_hook *hook)
+{
+	struct ftrace_ops *ops, copy;
+
+	if (copy_from_kernel_nofault(&ops, hook->function - sizeof(ops), sizeof(ops)) ||
+	    copy_from_kernel_nofault(&copy, ops, sizeof(copy)))
+		return NULL;
+	return copy.func;
+}
+
+#else
+
 static void *zs_hook_holder(struct zs_hook *hook)
 {
 	return NULL;
 }
 
+#endif
 #endif
 
 /*
