@@ -10,6 +10,8 @@ DATA_BYTES=$((136 << 20))
 SWAP=/dev/zs-swap
 WORK=/run/zs
 CGROUP=/sys/fs/cgroup
+# Bytes in a page.
+PAGE_SIZE=$(awk '$1 == "KernelPageSize:" { print $2 * 1024; exit }' /proc/self/smaps)
 ZSWAP=/sys/module/zswap/parameters
 DEBUGFS=/sys/kernel/debug
 
@@ -205,6 +207,11 @@ zswap_has() {
 zram_has() {
 	[ "$(mm_stat "$1" orig)" -ge "$2" ] || fail "only $(mib "$(mm_stat "$1" orig)") in $1"
 	[ "$(mm_stat "$1" used)" -gt 0 ] || fail "$1 has no page of the allocator"
+}
+
+# The number of pages that have as many bytes as N of 4 KiB. usage: pages N
+pages() {
+	echo $(($1 * 4096 / PAGE_SIZE))
 }
 
 mib() {

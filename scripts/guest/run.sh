@@ -26,6 +26,7 @@ zram_end() {
 # The classes table of zram's pool, for scripts/zsview.
 classes() {
 	cat $DEBUGFS/zsmalloc*/zram0/classes >"/run/result/classes-$1"
+	echo "$PAGE_SIZE" >/run/result/page-size
 } 2>/dev/null
 
 # Debian's cloud kernel has none.
@@ -79,7 +80,7 @@ zswap fill
 # What is still resident, too, so that zswap holds all of it at once.
 for _ in 1 2 3 4 5 6 7 8; do
 	[ -n "$HAS_ZSWAP" ] || break
-	[ "$(zswap_stat stored_pages)" -lt $((128 << 8)) ] || break
+	[ "$(zswap_stat stored_pages)" -lt $(((128 << 20) / PAGE_SIZE)) ] || break
 	echo $DATA_BYTES >$CG/memory.reclaim
 done 2>/dev/null
 zram_end
@@ -88,7 +89,7 @@ nr_most=$(vmstat nr_zspages)
 [ "$zram_orig" -ge $((128 << 20)) ] || fail "zram holds only $(mib "$zram_orig")"
 zswap_orig='' zswap_used='' zswap_compr=''
 if [ -n "$HAS_ZSWAP" ]; then
-	zswap_orig=$(($(zswap_stat stored_pages) * 4096)) zswap_used=$(zswap_stat pool_total_size)
+	zswap_orig=$(($(zswap_stat stored_pages) * PAGE_SIZE)) zswap_used=$(zswap_stat pool_total_size)
 	zswap_compr=$(awk '$1 == "zswap" { print $2 }' $CG/memory.stat)
 	[ "$zswap_orig" -ge $((128 << 20)) ] || fail "zswap holds only $(mib "$zswap_orig")"
 fi

@@ -108,7 +108,7 @@ on_file() {
 	said=$(zs_blk $1 $DATA $FS/$2 $FILE_BYTES "${@:3}" 2>&1) || broken "files: $*: $said"
 	case $said in
 	wrote*) written=$((written + FILE_BYTES)) ;;
-	discarded*) said=${said##* } written=$((written + said * 4096)) ;;
+	discarded*) said=${said##* } written=$((written + said * PAGE_SIZE)) ;;
 	verified*) verified=$((verified + FILE_BYTES)) ;;
 	esac
 	book files written=$written verified=$verified rounds=$rounds names=$names
@@ -201,7 +201,7 @@ objects_used() {
 }
 
 swapped_bytes() {
-	echo $((($(vmstat $1) - ${2:-0}) * 4096))
+	echo $((($(vmstat $1) - ${2:-0}) * PAGE_SIZE))
 }
 
 ledger() {

@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
+/* A multiple of any page, and at least one. */
 #define CHUNK (256UL * 1024)
 
 enum what { KEEP, DISCARD, OVERWRITE };
@@ -36,7 +36,7 @@ struct round {
 };
 
 static const unsigned char *src;
-static size_t pages;
+static size_t page_size, pages;
 
 static void die(const char *what)
 {
@@ -65,13 +65,13 @@ static enum what action(const struct round *r, size_t page)
 
 static const unsigned char *other(const struct round *r, size_t page)
 {
-	return src + mix(r->seed ^ (page << 20)) % pages * PAGE;
+	return src + mix(r->seed ^ (page << 20)) % pages * page_size;
 }
 
 /* Contents of the page after all rounds. */
 static const unsigned char *expected(const struct round *r, int n, size_t page)
 {
-	static const unsigned char zeros[PAGE];
+	static const unsigned char zeros[CHUNK];
 
 	while (n-- > 0) {
 		switch (action(&r[n], page)) {
@@ -83,7 +83,7 @@ static const unsigned char *expected(const struct round *r, int n, size_t page)
 			break;
 		}
 	}
-	return src + page * PAGE;
+	return src + page * page_size;
 }
 
 static struct round parse(const char *s)
@@ -109,7 +109,7 @@ static void write_all(int fd, const void *buf, size_t len, off_t at)
 
 static void copy(int dst, unsigned char *buf)
 {
-	size_t bytes = pages * PAGE;
+	size_t bytes = pages * page_size;
 
 	for (size_t at = 0; at < bytes; at += CHUNK) {
 		size_t len = bytes - at < CHUNK ? bytes - at : CHUNK;
@@ -122,14 +122,14 @@ static void copy(int dst, unsigned char *buf)
 
 static void discard(int dst, size_t page)
 {
-	uint64_t range[2] = { page * PAGE, PAGE };
+	uint64_t range[2] = { page * page_size, page_size };
 	struct stat st;
 
 	if (fstat(dst, &st))
 		die("stat");
 	if (S_ISREG(st.st_mode) ?
 		    fallocate(dst, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			      page * PAGE, PAGE) :
+			      page * page_size, page_size) :
 		    ioctl(dst, BLKDISCARD, range))
 		die("discard");
 }
@@ -145,8 +145,8 @@ static void scatter(int dst, unsigned char *buf, const struct round *r)
 			discarded++;
 			break;
 		case OVERWRITE:
-			memcpy(buf, other(r, page), PAGE);
-			write_all(dst, buf, PAGE, page * PAGE);
+			memcpy(buf, other(r, page), page_size);
+			write_all(dst, buf, page_size, page * page_size);
 			overwritten++;
 			break;
 		case KEEP:
@@ -158,7 +158,7 @@ static void scatter(int dst, unsigned char *buf, const struct round *r)
 
 static int verify(int dst, unsigned char *buf, const struct round *r, int n)
 {
-	size_t bytes = pages * PAGE, wrong = 0;
+	size_t bytes = pages * page_size, wrong = 0;
 
 	for (size_t at = 0; at < bytes; at += CHUNK) {
 		size_t len = bytes - at < CHUNK ? bytes - at : CHUNK;
@@ -166,11 +166,11 @@ static int verify(int dst, unsigned char *buf, const struct round *r, int n)
 
 		if (got != (ssize_t)len)
 			die("read");
-		for (size_t off = 0; off < len; off += PAGE) {
-			size_t page = (at + off) / PAGE, i = 0;
+		for (size_t off = 0; off < len; off += page_size) {
+			size_t page = (at + off) / page_size, i = 0;
 			const unsigned char *want = expected(r, n, page);
 
-			if (!memcmp(want, buf + off, PAGE))
+			if (!memcmp(want, buf + off, page_size))
 				continue;
 			while (want[i] == buf[off + i])
 				i++;
@@ -193,25 +193,26 @@ int main(int argc, char **argv)
 	unsigned char *buf;
 	int fd, dst, n = 0;
 
+	page_size = sysconf(_SC_PAGESIZE);
 	if (argc < 5 || argc > 5 + 16) {
 		fprintf(stderr, "usage: zs_blk copy|scatter|verify SRC DST BYTES [ROUND...]\n");
 		return 2;
 	}
-	pages = strtoull(argv[4], NULL, 0) / PAGE;
+	pages = strtoull(argv[4], NULL, 0) / page_size;
 	for (int i = 5; i < argc; i++)
 		rounds[n++] = parse(argv[i]);
 
 	fd = open(argv[2], O_RDONLY);
 	if (fd < 0)
 		die(argv[2]);
-	src = mmap(NULL, pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	src = mmap(NULL, pages * page_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (src == MAP_FAILED)
 		die("mmap");
-	madvise((void *)src, pages * PAGE, MADV_SEQUENTIAL);
+	madvise((void *)src, pages * page_size, MADV_SEQUENTIAL);
 	dst = open(argv[3], O_RDWR | O_DIRECT);
 	if (dst < 0)
 		die(argv[3]);
-	if (posix_memalign((void **)&buf, PAGE, CHUNK))
+	if (posix_memalign((void **)&buf, page_size, CHUNK))
 		die("memory");
 
 	if (!strcmp(argv[1], "copy"))

@@ -4,7 +4,7 @@
  *
  *	zs_fault N write FILE TEXT	write(2)
  *	zs_fault N insmod FILE		finit_module(2)
- *	zs_fault N block DEVICE BLOCK	a direct write of 4096 random bytes
+ *	zs_fault N block DEVICE BLOCK	a direct write of a page of random bytes
  *
  * Prints "hit" if an allocation failed, or "miss" if the call made fewer than N, and
  * the errno of the call, 0 on success. Exits with 2 if it could not make the call.
@@ -21,8 +21,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BLOCK 4096
-
 static void die(const char *what)
 {
 	perror(what);
@@ -31,6 +29,7 @@ static void die(const char *what)
 
 int main(int argc, char **argv)
 {
+	long page = sysconf(_SC_PAGESIZE);
 	int nth_file, file, err;
 	char text[16];
 	ssize_t len;
@@ -52,7 +51,7 @@ int main(int argc, char **argv)
 	file = open(argv[3], op == 'w' ? O_WRONLY : op == 'i' ? O_RDONLY : O_WRONLY | O_DIRECT);
 	if (file < 0)
 		die(argv[3]);
-	if (posix_memalign(&block, BLOCK, BLOCK) || getrandom(block, BLOCK, 0) != BLOCK)
+	if (posix_memalign(&block, page, page) || getrandom(block, page, 0) != page)
 		die("memory");
 
 	if (pwrite(nth_file, argv[1], strlen(argv[1]), 0) < 0)
@@ -65,7 +64,7 @@ int main(int argc, char **argv)
 		ret = syscall(SYS_finit_module, file, "", 0);
 		break;
 	default:
-		ret = pwrite(file, block, BLOCK, atol(argv[4]) * BLOCK);
+		ret = pwrite(file, block, page, atol(argv[4]) * page);
 	}
 	err = ret < 0 ? errno : 0;
 

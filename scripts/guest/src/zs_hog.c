@@ -22,12 +22,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
+/* A multiple of any page, and at least one. */
 #define CHUNK (256UL * 1024)
 
 static unsigned char *mem, *buf;
 static unsigned char *punched;
-static size_t bytes;
+static size_t bytes, page_size;
 static int dev;
 
 static void die(const char *what)
@@ -60,7 +60,7 @@ static void fill(void)
 
 		memcpy(mem + at, buf, len);
 	}
-	memset(punched, 0, bytes / PAGE);
+	memset(punched, 0, bytes / page_size);
 	printf("filled %zu bytes\n", bytes);
 }
 
@@ -68,10 +68,10 @@ static void punch(unsigned long long seed, unsigned int percent)
 {
 	size_t n = 0;
 
-	for (size_t page = 0; page < bytes / PAGE; page++) {
+	for (size_t page = 0; page < bytes / page_size; page++) {
 		if (punched[page] || mix(seed * 1000003 + page) % 100 >= percent)
 			continue;
-		if (madvise(mem + page * PAGE, PAGE, MADV_DONTNEED))
+		if (madvise(mem + page * page_size, page_size, MADV_DONTNEED))
 			die("madvise");
 		punched[page] = 1;
 		n++;
@@ -81,19 +81,19 @@ static void punch(unsigned long long seed, unsigned int percent)
 
 static int verify(void)
 {
-	static const unsigned char zeros[PAGE];
+	static const unsigned char zeros[CHUNK];
 	size_t wrong = 0, first = 0, first_byte = 0;
 
 	for (size_t at = 0; at < bytes; at += CHUNK) {
 		size_t len = chunk_at(at);
 
-		for (size_t off = 0; off < len; off += PAGE) {
-			size_t page = (at + off) / PAGE, i = 0;
+		for (size_t off = 0; off < len; off += page_size) {
+			size_t page = (at + off) / page_size, i = 0;
 			const unsigned char *want = punched[page] ? zeros : buf + off;
 
-			if (!memcmp(want, mem + at + off, PAGE))
+			if (!memcmp(want, mem + at + off, page_size))
 				continue;
-			while (i < PAGE - 1 && want[i] == mem[at + off + i])
+			while (i < page_size - 1 && want[i] == mem[at + off + i])
 				i++;
 			if (!wrong++) {
 				first = page;
@@ -103,7 +103,7 @@ static int verify(void)
 	}
 	if (wrong) {
 		printf("DIFFERS: %zu of %zu pages, first page %zu byte %zu\n", wrong,
-		       bytes / PAGE, first, first_byte);
+		       bytes / page_size, first, first_byte);
 		return 1;
 	}
 	printf("verified %zu bytes\n", bytes);
@@ -120,13 +120,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	bytes = strtoull(argv[2], NULL, 0) & ~(PAGE - 1);
+	page_size = sysconf(_SC_PAGESIZE);
+	bytes = strtoull(argv[2], NULL, 0) & ~(page_size - 1);
 	dev = open(argv[1], O_RDONLY | O_DIRECT);
 	if (dev < 0)
 		die(argv[1]);
 	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	punched = calloc(bytes / PAGE, 1);
-	if (mem == MAP_FAILED || !punched || posix_memalign((void **)&buf, PAGE, CHUNK))
+	punched = calloc(bytes / page_size, 1);
+	if (mem == MAP_FAILED || !punched || posix_memalign((void **)&buf, page_size, CHUNK))
 		die("memory");
 	madvise(mem, bytes, MADV_NOHUGEPAGE);
 

@@ -56,7 +56,7 @@ test_beside_the_c_allocator() {
 	cgroup_make zs-t $((24 << 20))
 	hog_start zs-t $((32 << 20))
 	hog fill
-	zswap_has 1000
+	zswap_has "$(pages 1000)"
 	[ "$(rs_stat pages)" -gt 0 ] || fail "zswap uses no page of ours"
 	blk copy /dev/zram0 $((16 << 20))
 	zram_has zram0 $((8 << 20))

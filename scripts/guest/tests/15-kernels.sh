@@ -27,7 +27,7 @@ zswap_works() {
 	hog_start zs-t $((40 << 20))
 	hog fill
 	echo $((40 << 20)) >$CGROUP/zs-t/memory.reclaim 2>/dev/null || :
-	zswap_has 4000
+	zswap_has "$(pages 4000)"
 	hog verify
 	hog_stop
 	cgroup_remove zs-t

@@ -68,7 +68,7 @@ test_zpool_type_follows_the_backend() {
 		cgroup_make zs-t $((24 << 20))
 		hog_start zs-t $((32 << 20))
 		hog fill
-		zswap_has 1000
+		zswap_has "$(pages 1000)"
 		if [ $b = rust ]; then
 			[ "$(rs_stat pages)" -gt 0 ] || fail "rust: no page in our pools"
 		else

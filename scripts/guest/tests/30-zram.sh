@@ -53,7 +53,7 @@ test_used_is_nr_zspages() {
 	blk copy /dev/zram0 $((32 << 20))
 	local pages
 	zram_has zram0 $((16 << 20))
-	pages=$(($(mm_stat zram0 used) / 4096))
+	pages=$(($(mm_stat zram0 used) / PAGE_SIZE))
 	[ $pages -eq "$(vmstat nr_zspages)" ] ||
 		fail "mem_used is $pages pages, nr_zspages $(vmstat nr_zspages)"
 }
@@ -65,7 +65,7 @@ test_incompressible() {
 	# Random bytes: every object is a huge one.
 	dd if=/dev/urandom of=/tmp/random bs=1M count=8 2>/dev/null
 	dd if=/tmp/random of=/dev/zram0 bs=1M oflag=direct 2>/dev/null
-	[ "$(mm_stat zram0 huge)" -gt 2000 ] || fail "huge_pages is $(mm_stat zram0 huge)"
+	[ "$(mm_stat zram0 huge)" -gt "$(pages 2000)" ] || fail "huge_pages is $(mm_stat zram0 huge)"
 	cmp /tmp/random /dev/zram0 || fail "differs"
 	rm /tmp/random
 }
@@ -91,7 +91,7 @@ test_ext4() {
 	load_allocator
 	load_zram 1
 	zram_setup zram0 $((64 << 20))
-	mkfs.ext4 -q /dev/zram0 || fail "mkfs.ext4"
+	mkfs.ext4 -q -b $PAGE_SIZE /dev/zram0 || fail "mkfs.ext4"
 	mkdir -p /mnt/z
 	mount -t ext4 -o discard /dev/zram0 /mnt/z || fail "mount"
 	mkdir /mnt/z/d

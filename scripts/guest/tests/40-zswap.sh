@@ -14,7 +14,7 @@ hog_in_cgroup() {
 	hog_start zs-t $((40 << 20))
 	hog fill
 	reclaim
-	zswap_has 4000
+	zswap_has "$(pages 4000)"
 	[ "$(vmstat nr_zspages)" -gt 0 ] || fail "zswap has no page of the allocator"
 }
 
@@ -42,7 +42,7 @@ test_every_compressor() {
 		hog verify
 		hog punch 1 40
 		reclaim
-		zswap_has 2000
+		zswap_has "$(pages 2000)"
 		hog verify
 		hog_stop
 		cgroup_remove zs-t

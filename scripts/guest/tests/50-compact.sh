@@ -28,9 +28,9 @@ test_by_sysfs() {
 	echo 1 >/sys/block/zram0/compact
 	local freed
 	freed=$(mm_stat zram0 compacted)
-	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
-	[ $((used - $(mm_stat zram0 used))) -eq $((freed * 4096)) ] ||
-		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / 4096))"
+	[ "$freed" -gt "$(pages 500)" ] || fail "only $freed pages freed"
+	[ $((used - $(mm_stat zram0 used))) -eq $((freed * PAGE_SIZE)) ] ||
+		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / PAGE_SIZE))"
 	if [ "$ALLOC" = rust ]; then
 		[ "$(rs_stat pages_compacted)" -eq "$freed" ] ||
 			fail "stats say $(rs_stat pages_compacted) pages, mm_stat $freed"
@@ -64,9 +64,9 @@ test_by_two_writers() {
 	done
 	rm $go
 	freed=$(mm_stat zram0 compacted)
-	[ "$freed" -gt 500 ] || fail "only $freed pages freed"
-	[ $((used - $(mm_stat zram0 used))) -eq $((freed * 4096)) ] ||
-		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / 4096))"
+	[ "$freed" -gt "$(pages 500)" ] || fail "only $freed pages freed"
+	[ $((used - $(mm_stat zram0 used))) -eq $((freed * PAGE_SIZE)) ] ||
+		fail "says $freed pages, freed $(((used - $(mm_stat zram0 used)) / PAGE_SIZE))"
 	blk verify /dev/zram0 $BYTES 1:50:10
 }
 
@@ -76,9 +76,9 @@ test_by_shrinker_debugfs() {
 	[ -d "$(shrinker)" ] || fail "no shrinker mm-zspool:zram0"
 	local count
 	count=$(shrinker_count)
-	[ "$count" -gt 500 ] || fail "the shrinker counts $count pages"
+	[ "$count" -gt "$(pages 500)" ] || fail "the shrinker counts $count pages"
 	echo "0 0 100000" >"$(shrinker)/scan" || fail "scan"
-	[ "$(mm_stat zram0 compacted)" -gt 500 ] ||
+	[ "$(mm_stat zram0 compacted)" -gt "$(pages 500)" ] ||
 		fail "scan freed $(mm_stat zram0 compacted) pages"
 	[ "$(shrinker_count)" -eq 0 ] || fail "the shrinker still counts $(shrinker_count)"
 	blk verify /dev/zram0 $BYTES 1:50:10
@@ -89,7 +89,7 @@ test_count_is_what_compaction_frees() {
 	fragmented
 	local count
 	count=$(shrinker_count)
-	[ $count -gt 500 ] || fail "the shrinker counts only $count pages"
+	[ $count -gt "$(pages 500)" ] || fail "the shrinker counts only $count pages"
 	echo 1 >/sys/block/zram0/compact
 	[ "$(mm_stat zram0 compacted)" -eq "$count" ] ||
 		fail "counted $count, freed $(mm_stat zram0 compacted)"
@@ -127,7 +127,7 @@ test_while_written_and_read() {
 	noise_off
 	freed=$(mm_stat zram0 compacted)
 	note "pages freed meanwhile: $freed"
-	[ $freed -gt 500 ] || fail "only $freed pages were freed meanwhile"
+	[ $freed -gt "$(pages 500)" ] || fail "only $freed pages were freed meanwhile"
 	blk verify /dev/zram0 $BYTES "${rounds[@]}"
 }
 
@@ -145,6 +145,6 @@ test_classes_table() {
 	local pages
 	pages=$(awk '$1 ~ /^[0-9]+$/ { s += $(NF - 2) } END { print s }' "$table")
 	[ "$pages" -gt 0 ] || fail "no page in the table"
-	[ "$pages" -eq $(($(mm_stat zram0 used) / 4096)) ] ||
-		fail "table says $pages pages, mm_stat $(($(mm_stat zram0 used) / 4096))"
+	[ "$pages" -eq $(($(mm_stat zram0 used) / PAGE_SIZE)) ] ||
+		fail "table says $pages pages, mm_stat $(($(mm_stat zram0 used) / PAGE_SIZE))"
 }

@@ -141,7 +141,7 @@ test_failed_malloc_is_traced() {
 	kunit_traced "zsmalloc_objects.sizes_that_are_none"
 	same "requests of no bytes" "$(trace_count zs_malloc_fail 'size=0 .*error=-22$')" 1
 	same "requests that are too large" "$(trace_count zs_malloc_fail 'error=-28$')" 6
-	same "of a page and a byte" "$(trace_count zs_malloc_fail 'size=4097 .*error=-28$')" 1
+	same "of a page and a byte" "$(trace_count zs_malloc_fail "size=$((PAGE_SIZE + 1)) .*error=-28\$")" 1
 	same "failed requests" "$(trace_count zs_malloc_fail)" 7
 	grep -q ' gfp=[^ ]*__GFP_NOWARN' $WORK/trace || fail "the flags are not named"
 

@@ -39,7 +39,7 @@ test_discarded_blocks_come_back() {
 	blk scatter /dev/zram0 $BYTES 1:60:0
 	comes_back
 	[ "$(number background_runs)" -gt 0 ] || fail "nothing ran in the background"
-	[ "$(number pages_compacted_background)" -gt 500 ] ||
+	[ "$(number pages_compacted_background)" -gt "$(pages 500)" ] ||
 		fail "only $(number pages_compacted_background) pages came back"
 	[ "$(number pages_compacted_background)" -eq "$(mm_stat zram0 compacted)" ] ||
 		fail "mm_stat says $(mm_stat zram0 compacted) pages"
@@ -55,7 +55,7 @@ test_swap_comes_back() {
 		fail "only $(mib "$(mm_stat zram0 orig)") are swapped"
 	hog punch 1 50
 	comes_back
-	[ "$(number pages_compacted_background)" -gt 500 ] ||
+	[ "$(number pages_compacted_background)" -gt "$(pages 500)" ] ||
 		fail "only $(number pages_compacted_background) pages came back"
 	hog verify
 	hog_stop
@@ -75,7 +75,7 @@ test_under_load() {
 		blk verify /dev/zram0 $BYTES "${rounds[@]}"
 	done
 	[ "$(number background_runs)" -gt 3 ] || fail "it ran $(number background_runs) times"
-	[ "$(number objects_moved)" -gt 1000 ] || fail "only $(number objects_moved) objects were moved"
+	[ "$(number objects_moved)" -gt "$(pages 1000)" ] || fail "only $(number objects_moved) objects were moved"
 }
 
 test_zero_is_never() {
@@ -172,7 +172,7 @@ test_sysfs() {
 	for file in "$POOLS"/zram0/*; do
 		grep -qE '^[0-9]+$' $file || fail "$file: $(cat $file)"
 	done
-	[ "$(number pages)" -eq $(($(mm_stat zram0 used) / 4096)) ] ||
+	[ "$(number pages)" -eq $(($(mm_stat zram0 used) / PAGE_SIZE)) ] ||
 		fail "$(number pages) pages, mm_stat says $(mm_stat zram0 used) bytes"
 	[ "$(number pages)" -eq "$(rs_stat pages)" ] || fail "debugfs has $(rs_stat pages) pages"
 	[ "$(number objects)" -eq "$(awk '$1 == "Total" { print $(NF - 2) }' \
@@ -180,11 +180,11 @@ test_sysfs() {
 	# Entries of eight bytes, and the zspages.
 	[ "$(number metadata_bytes)" -gt $(($(number objects) * 8)) ] ||
 		fail "$(number metadata_bytes) bytes of metadata"
-	[ "$(number metadata_bytes)" -lt $(($(number pages) * 4096 / 20)) ] ||
+	[ "$(number metadata_bytes)" -lt $(($(number pages) * PAGE_SIZE / 20)) ] ||
 		fail "$(number metadata_bytes) bytes of metadata for $(number pages) pages"
 	blk scatter /dev/zram0 $BYTES 1:50:0
 	pages=$(number pages_freeable)
-	[ $pages -gt 500 ] || fail "only $pages pages can be freed"
+	[ $pages -gt "$(pages 500)" ] || fail "only $pages pages can be freed"
 	echo 1 >/sys/block/zram0/compact
 	[ "$(number pages_freeable)" -eq 0 ] || fail "$(number pages_freeable) pages can be freed"
 	[ "$(number pages_compacted_user)" -ge $pages ] ||
@@ -206,7 +206,7 @@ test_sysfs_counts_the_shrinker() {
 	filled compaction_proactiveness=0
 	blk scatter /dev/zram0 $BYTES 1:50:0
 	echo "0 0 100000" >$DEBUGFS/shrinker/mm-zspool:zram0-*/scan
-	[ "$(number pages_compacted_shrinker)" -gt 500 ] ||
+	[ "$(number pages_compacted_shrinker)" -gt "$(pages 500)" ] ||
 		fail "the shrinker freed $(number pages_compacted_shrinker) pages"
 	[ "$(number pages_compacted_user)" -eq 0 ] || fail "a user compacted, too"
 }

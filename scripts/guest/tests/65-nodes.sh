@@ -23,7 +23,7 @@ of_nodes() {
 
 # Their sum must be what zram has. usage: nodes_add_up WHEN
 nodes_add_up() {
-	local pages=$(($(mm_stat zram0 used) / 4096)) sum=0 n
+	local pages=$(($(mm_stat zram0 used) / PAGE_SIZE)) sum=0 n
 	for n in $(of_nodes); do
 		sum=$((sum + n))
 	done

@@ -66,7 +66,7 @@ test_zswap_pools_change_under_load() {
 	hog verify
 	local stored=$(($(vmstat_about zswpout) - before))
 	note "pages stored meanwhile: $stored"
-	[ $stored -gt 1000 ] || fail "only $stored pages were stored"
+	[ $stored -gt "$(pages 1000)" ] || fail "only $stored pages were stored"
 	noise_off
 	hog_stop
 }

@@ -11,7 +11,7 @@
 pairs_of_files() {
 	local count=$1 i
 	shift
-	mkfs.ext4 -q /dev/zram0 || fail "mkfs.ext4"
+	mkfs.ext4 -q -b $PAGE_SIZE /dev/zram0 || fail "mkfs.ext4"
 	mkdir -p /mnt/z
 	mount -t ext4 "$@" /dev/zram0 /mnt/z || fail "mount"
 	for i in $(seq $count); do
@@ -106,7 +106,7 @@ test_page_allocations_fail_while_swapping() {
 	allow_end
 	after=$(vmstat_about pswpout)
 	note "$((after - before)) pages swapped out meanwhile"
-	[ $((after - before)) -gt 5000 ] || fail "only $((after - before)) pages were swapped out"
+	[ $((after - before)) -gt "$(pages 5000)" ] || fail "only $((after - before)) pages were swapped out"
 	echo 0 >/proc/$HOG/make-it-fail
 	cd /
 	hog fill
@@ -143,11 +143,11 @@ test_recompressed_and_written_back_while_read() {
 		blk copy /dev/zram0 $BYTES
 	done
 	noise_off
-	# The third number is pages written.
+	# The third number is blocks of 4 KiB written.
 	read -r _ _ written </sys/block/zram0/bd_stat
-	note "recompression gained $gained bytes, $written pages were written back"
+	note "recompression gained $gained bytes, $written blocks were written back"
 	[ $gained -gt 8192 ] || fail "recompression gained only $gained bytes"
-	[ $written -gt 1000 ] || fail "only $written pages were written back"
+	[ $written -gt 1000 ] || fail "only $written blocks were written back"
 	blk verify /dev/zram0 $BYTES
 }
 
@@ -191,9 +191,9 @@ test_above_4_gib() {
 	above=$(awk '$1 == "Node" { zone = $4 } $1 == "nr_zspages" && zone == "Normal" { n += $2 }
 		END { print n + 0 }' /proc/zoneinfo)
 	note "$above pages of $(vmstat nr_zspages) above 4 GiB"
-	[ $above -gt 1000 ] || fail "only $above pages are above 4 GiB"
+	[ $above -gt "$(pages 1000)" ] || fail "only $above pages are above 4 GiB"
 	blk scatter /dev/zram0 $BYTES 1:50:10
 	echo 1 >/sys/block/zram0/compact
-	[ "$(mm_stat zram0 compacted)" -gt 500 ] || fail "compaction freed $(mm_stat zram0 compacted) pages"
+	[ "$(mm_stat zram0 compacted)" -gt "$(pages 500)" ] || fail "compaction freed $(mm_stat zram0 compacted) pages"
 	blk verify /dev/zram0 $BYTES 1:50:10
 }
