@@ -14,9 +14,10 @@
 #define ZB_MARK_MAP	1
 #define ZB_MARK_FREE	2
 #define ZB_MARK_COMPACT	3
-#define ZB_MARK_RUST	8
-/* Added to all operations except the last: only report the locks taken. */
-#define ZB_MARK_LOCKS	4
+#define ZB_MARK_WRITE	4
+#define ZB_MARK_RUST	16
+/* Added to maps and frees: only report the locks taken. */
+#define ZB_MARK_LOCKS	8
 
 /* "nopl N(%rax)": the low byte of N is 1 at the begin of an operation. */
 static __always_inline void zb_mark_one(const u32 code, const u32 begins)

@@ -73,12 +73,12 @@ STOCK_7_3_IMAGE = os.path.join(BUILD, "stock", "7.3", "vmlinuz")
 ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
 
 
-def qemu(initrd, console, mem, accel, smp, image=IMAGE):
+def qemu(initrd, console, mem, accel, smp, image=IMAGE, words=()):
     return [
         "qemu-system-x86_64", "-cpu", "max", "-smp", str(smp), "-m", mem,
         "-display", "none", "-no-reboot", "-nodefaults",
         "-rtc", "base=2024-01-01,clock=vm",
-        "-kernel", image, "-initrd", initrd, "-append", " ".join(WORDS),
+        "-kernel", image, "-initrd", initrd, "-append", " ".join([*WORDS, *words]),
         "-serial", f"file:{console}", "-serial", "stdio",
     ] + accel
 
@@ -86,6 +86,12 @@ def qemu(initrd, console, mem, accel, smp, image=IMAGE):
 def uml(initrd, mem):
     return [os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={mem}", f"initrd={initrd}",
             "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]
+
+
+def watched(console):
+    """Returns the options for a plugin that sees all stores. The CPUs run in turns, on one
+    thread."""
+    return ICOUNT + ["-plugin", f"{os.path.join(BUILD, 'bench', 'watch.so')},out={console}.watch"]
 
 
 # How the guest runs: the folder of our modules, and a function that returns the command.
@@ -97,9 +103,10 @@ HOW = {
     # For counting memory. Nothing is timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),
-    # Two CPUs in turns, and a plugin that sees what they write.
-    "watch": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT + [
-        "-plugin", f"{os.path.join(BUILD, 'bench', 'watch.so')},out={c}.watch"], 2)),
+    "watch": ("bench", lambda i, c, m: qemu(i, c, m, watched(c), 2)),
+    # Without KASLR, as the plugin identifies struct page by its address.
+    "watch-7.3": ("stock-7.3", lambda i, c, m: qemu(i, c, m, watched(c), 2, STOCK_7_3_IMAGE,
+                                                   ["nokaslr"])),
     "uml": ("uml", lambda i, c, m: uml(i, m)),
     # The same with the locks of an SMP kernel in our modules.
     "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),

@@ -142,20 +142,22 @@ def native(table, results):
                              0.7 if locks == "smp" and name != "map_in_read" else None)
 
 
-def watched(table, results):
+def watched(table, kernel, results):
     """Shared writes, and waits in instructions of the CPU that holds the lock."""
-    for operation, goal in (("malloc", 0), ("map", 0), ("free", 0)):
-        of = results[operation + "_shared"]
-        table.row(f"shared writes per {operation}", of["c"], of["rust"], of["rust"], goal)
-        of = results[operation + "_shared_any"]
-        table.row(f"the same, with neighbours in a cache line, {operation}", of["c"], of["rust"],
-                  of["rust"] / of["c"], None)
+    read = "read" if kernel else "map"
+    for operation, name in (("malloc", "malloc"), (read, "map"), ("write", "write"),
+                            ("free", "free")):
+        of = results[name + "_shared"]
+        table.row(f"{kernel}shared writes per {operation}", of["c"], of["rust"], of["rust"], 0)
+        of = results[name + "_shared_any"]
+        table.row(f"{kernel}the same, with neighbours in a cache line, {operation}", of["c"],
+                  of["rust"], of["rust"] / of["c"], None)
     for operation in ("malloc", "free"):
-        table.ratio(f"instructions with a spinlock, per {operation}",
+        table.ratio(f"{kernel}instructions with a spinlock, per {operation}",
                     results[operation + "_under_lock"], None)
-    for what in ("map", "free"):
-        table.ratio(f"instructions that a {what} waits for a compaction, longest",
-                    results["wait_" + what], 0.1)
+    for what, name in ((read, "map"), ("free", "free")):
+        table.ratio(f"{kernel}instructions that a {what} waits for a compaction, longest",
+                    results["wait_" + name], 0.1)
 
 
 def smp(table, results):

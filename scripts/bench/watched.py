@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from guest import BUILD, HERE, Guest
+from guest import BUILD, HERE, MODULES, TAKEOVER_MODULES, Guest
 from icount import BACKENDS
 
 OBJECTS = 20000
@@ -17,7 +17,8 @@ COMPACTED = 60000
 # Of each kind, on each CPU.
 OPS = 4000
 # See rust/bench/marks.h.
-OPERATIONS = ("malloc", "map", "free", "compact")
+OPERATIONS = ("malloc", "map", "free", "compact", "write")
+LOCKS, RUST = 8, 16
 # A cache line that fewer operations write to is shared by chance. It has the handles of
 # two objects, for example.
 COMMON = 0.1
@@ -39,7 +40,7 @@ def backend_plan(guest, backend):
     guest.do("create")
     guest.do(f"fill n={OBJECTS} seed=1")
     guest.do("write")
-    for op in ("map", "free", "malloc"):
+    for op in ("map", "write", "free", "malloc"):
         for cpu in (0, 1):
             guest.do(f"watched op={op} of={backend} cpu={cpu} n={OPS} seed=1")
     # Objects have other locations after a fill, so these operations are counted separately.
@@ -54,7 +55,7 @@ def backend_plan(guest, backend):
 
 def name_of(code):
     """Returns the operation and the backend of a code."""
-    return OPERATIONS[code & 7], BACKENDS[code >> 3]
+    return OPERATIONS[code & (LOCKS - 1)], BACKENDS[code // RUST]
 
 
 def read(path):
@@ -68,7 +69,7 @@ def read(path):
     with open(path, encoding="ascii") as f:
         for line in f:
             kind, code, *words = line.split()
-            if int(code) & 4:
+            if int(code) & LOCKS:
                 continue
             operation, backend = name_of(int(code))
             fields = dict(word.split("=") for word in words if "=" in word)
@@ -87,21 +88,21 @@ def read(path):
     return results
 
 
-def boot(sizes, workload, backends):
-    guest = Guest("watch", "watched", sizes)
+def boot(how, sizes, workload, backends):
+    guest = Guest(how, how, sizes, modules=MODULES if how == "watch" else TAKEOVER_MODULES)
     guest.do(f"sizes {workload}")
     for backend in backends:
         backend_plan(guest, backend)
-    guest.run()
-    return read(os.path.join(BUILD, "bench", "guest", "watched", "console.log.watch"))
+    guest.run(timeout=1800)
+    return read(os.path.join(BUILD, "bench", "guest", how, "console.log.watch"))
 
 
-def run(sizes, workload):
+def run(sizes, workload, how="watch"):
     """Returns {measure: {c, rust}}."""
     build_plugin()
-    results = boot(sizes, workload, BACKENDS)
+    results = boot(how, sizes, workload, BACKENDS)
     # In the second run the page allocator has longer lists. The longer wait counts.
-    for measure, of in boot(sizes, workload, BACKENDS[::-1]).items():
+    for measure, of in boot(how, sizes, workload, BACKENDS[::-1]).items():
         if measure.startswith("held"):
             results[measure] = {b: max(of[b], results[measure][b]) for b in BACKENDS}
     # A map waits for the handle's entry, in C for the pool lock. A free waits for the same

@@ -36,7 +36,7 @@
 EXPORT int qemu_plugin_version = API;
 
 #define MAX_CPUS 2
-#define MAX_CODES 16
+#define MAX_CODES 32
 /* Of addresses. */
 #define KERNEL 0x8000000000000000ULL
 
@@ -48,7 +48,7 @@ static uint64_t ops[MAX_CODES], stores[MAX_CODES];
 static uint64_t instructions[MAX_CPUS];
 
 /* Hash table of the cache lines that were written to, by code. */
-#define LINES 0x100000
+#define LINES 0x400000
 
 struct line {
 	uint64_t line;		/* 0: free */
@@ -138,7 +138,7 @@ static struct lock *lock_at(uint64_t address, bool add)
 
 static uint32_t allocator(uint32_t code)
 {
-	return code & 8 ? 2 : 1;
+	return code & 16 ? 2 : 1;
 }
 
 /* 0 for a store of a byte, 1 for one of eight, -1 for others. */
