@@ -2,7 +2,9 @@
 """The bench guest: a kernel, our modules, busybox and a plan, which is a list of commands.
 This boots the guest and passes its answers on."""
 
+import glob
 import io
+import lzma
 import os
 import subprocess
 import threading
@@ -50,7 +52,31 @@ def contents(path):
         return f.read()
 
 
-def initramfs(folder, modules, plan, sizes, path):
+def kernel_module(folder, name):
+    """Returns {name: contents} of one of the kernel's own modules and its dependencies, which
+    come first. Dashes and underscores in names are the same."""
+    found = [path for dash in "-_" for path in glob.glob(
+        os.path.join(folder, "**", name.replace("_", dash) + ".ko*"), recursive=True)
+             if path.endswith((".ko", ".ko.xz"))]
+    # A dependency may be built in.
+    if not found:
+        return {}
+    content = contents(found[0])
+    if found[0].endswith(".xz"):
+        content = lzma.decompress(content)
+    information = dict(word.split(b"=", 1) for word in content.split(b"\0")
+                       if word.startswith(b"depends="))
+    modules = {}
+    for needed in information.get(b"depends", b"").decode().split(","):
+        # We load the drop-in instead.
+        if needed and needed != "zsmalloc":
+            modules.update(kernel_module(folder, needed))
+    modules[name] = content
+    return modules
+
+
+def initramfs(folder, modules, plan, sizes, path, more=()):
+    """Writes the initramfs. more is {path: (mode, bytes)} of additional files."""
     folder = os.path.join(BUILD, "modules", folder)
     files = {name: (0o40755, b"") for name in
              ("bin", "dev", "proc", "sys", "modules", "sizes")}
@@ -59,6 +85,7 @@ def initramfs(folder, modules, plan, sizes, path):
     for m in modules:
         files[f"modules/{m}.ko"] = (0o100644, contents(os.path.join(folder, m + ".ko")))
     files["modules/order"] = (0o100644, "\n".join(modules).encode() + b"\n")
+    files.update(more)
     for name, text in sizes.items():
         files[f"sizes/{name}"] = (0o100644, text.encode())
     files["plan"] = (0o100644, ("\n".join(plan) + "\n").encode())
@@ -125,9 +152,9 @@ def parse(answer):
 class Guest:
     """Collects the commands of a plan, then runs them in one boot."""
 
-    def __init__(self, how, name, sizes, mem="1G", modules=MODULES, disks=()):
+    def __init__(self, how, name, sizes, mem="1G", modules=MODULES, disks=(), files=()):
         self.how, self.name, self.sizes, self.mem = how, name, sizes, mem
-        self.modules, self.disks = modules, disks
+        self.modules, self.disks, self.files = modules, disks, files
         self.plan = []
         self.handlers = []
 
@@ -142,7 +169,7 @@ class Guest:
         initrd = os.path.join(folder, "initrd.img")
         console = os.path.join(folder, "console.log")
         of_modules, command = HOW[self.how]
-        initramfs(of_modules, self.modules, self.plan, self.sizes, initrd)
+        initramfs(of_modules, self.modules, self.plan, self.sizes, initrd, self.files)
         drives = [word for disk in self.disks for word in
                   ("-drive", f"file={disk},if=virtio,format=raw,readonly=on")]
         begin = time.monotonic()

@@ -18,12 +18,12 @@ COMPRESSORS = ("lzo-rle", "lz4", "zstd")
 FOLDER = os.path.join(HERE, "histograms")
 
 
-def spread(pages):
-    """PAGES of them, all over, in runs of sixteen as swap-out takes them."""
-    if len(pages) < PAGES:
-        raise Failed(f"only {len(pages)} pages of data, {PAGES} are needed")
+def spread(pages, count=PAGES):
+    """Returns `count` of the pages, evenly spread, in runs of sixteen as swap-out takes them."""
+    if len(pages) < count:
+        raise Failed(f"only {len(pages)} pages of data, {count} are needed")
     runs = [pages[at:at + 16] for at in range(0, len(pages) - 15, 16)]
-    wanted = PAGES // 16
+    wanted = count // 16
     return [page for k in range(wanted) for page in runs[k * len(runs) // wanted]]
 
 
@@ -122,6 +122,17 @@ def python():
 
 
 DATA = {"text": text, "elf": elf, "clang": clang, "python": python}
+
+
+def sample(path, count):
+    """Writes `count` pages to a file, a quarter of each kind of data. Keeps an existing file."""
+    if os.path.exists(path) and os.path.getsize(path) == count * PAGE:
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".new", "wb") as f:
+        for pages_of in DATA.values():
+            f.write(b"".join(spread(pages_of(), count // len(DATA))))
+    os.rename(path + ".new", path)
 
 
 def path_of(data):

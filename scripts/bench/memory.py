@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a pool takes over time: a churn of objects, with C, with Rust, and with Rust
-compacting in the background. On Debian's 7.3, under icount: the guest's clock counts
-instructions, so the time between two steps is the same for all."""
+"""The memory of a pool over time, during a churn of objects or of pages on zram: with C,
+with Rust, and with Rust compacting in the background. It runs on Debian's 7.3 under
+icount. The guest's clock counts instructions, so steps are as far apart in all runs."""
 
+import zram
 from guest import TAKEOVER_MODULES, Guest
 
 OBJECTS = 60000
@@ -24,38 +25,61 @@ PAGE = 4096
 class Churn:
     """The churn of one pool: a sample after each step, and the instructions."""
 
+    objects = OBJECTS
+
     def __init__(self, guest, backend, proactiveness):
         self.guest = guest
         self.samples = []
         self.instructions = 0
+        self.of_background = {}
         guest.do(f"use {backend}")
         guest.do(f"proactiveness {proactiveness}")
-        guest.do("create")
-        guest.do(f"room n={OBJECTS}")
+        self.begin()
         seeds = iter(range(1, 1000))
         for _ in range(FILL):
-            self.step(f"refill n={OBJECTS // FILL} seed={next(seeds)}")
+            self.step(self.allocate(self.objects // FILL, next(seeds)))
         for _ in range(OVERWRITE):
-            self.step(f"churn n={OBJECTS // 2 // OVERWRITE} seed={next(seeds)}")
+            self.step(self.overwrite(self.objects // 2 // OVERWRITE, next(seeds)))
         for _ in range(DISCARD):
-            self.step(f"punch keep={KEEP} seed={next(seeds)}")
+            self.step(self.discard(next(seeds)))
         for _ in range(PAUSE):
             self.step(None, PAUSE_REST)
         for _ in range(REFILL):
-            self.step(f"refill n={OBJECTS * 2 // 5 // REFILL} seed={next(seeds)}")
-        guest.do("write")
-        guest.do("verify")
-        self.of_background = {}
+            self.step(self.allocate(self.objects * 2 // 5 // REFILL, next(seeds)))
+        self.end(backend)
+
+    def begin(self):
+        self.guest.do("create")
+        self.guest.do(f"room n={self.objects}")
+
+    @staticmethod
+    def allocate(count, seed):
+        return f"refill n={count} seed={seed}"
+
+    @staticmethod
+    def overwrite(count, seed):
+        return f"churn n={count} seed={seed}"
+
+    @staticmethod
+    def discard(seed):
+        return f"punch keep={KEEP} seed={seed}"
+
+    def sample(self):
+        self.guest.do("stat", lambda f: self.samples.append(
+            {"stored": f["bytes"], "pool": f["pages"] * PAGE}))
+
+    def end(self, backend):
+        self.guest.do("write")
+        self.guest.do("verify")
         if backend == "rust":
-            guest.do("background", self.of_background.update)
-        guest.do("destroy")
+            self.guest.do("background", self.of_background.update)
+        self.guest.do("destroy")
 
     def step(self, line, rest=REST):
         if line:
             self.guest.do(line, self.took)
         self.guest.do(f"idle {rest}")
-        self.guest.do("stat", lambda f: self.samples.append(
-            {"stored": f["bytes"], "pool": f["pages"] * PAGE}))
+        self.sample()
 
     def took(self, fields):
         self.instructions += fields["ns"] - fields["loop_ns"]
@@ -70,24 +94,71 @@ class Churn:
                 "instructions": self.instructions + background, **self.of_background}
 
 
+class ZramChurn(Churn):
+    """The churn of the pages of a zram device. The compressed bytes count as stored."""
+
+    # Compressing a page takes the guest forty times as long as an object.
+    objects = 24000
+    algorithm = "lz4"
+
+    def begin(self):
+        self.guest.do(f"zram {self.algorithm} {self.objects}")
+
+    @staticmethod
+    def allocate(count, seed):
+        return f"pages write n={count} seed={seed}"
+
+    @staticmethod
+    def overwrite(count, seed):
+        return f"pages overwrite n={count} seed={seed}"
+
+    @staticmethod
+    def discard(seed):
+        return f"pages discard keep={KEEP} seed={seed}"
+
+    def sample(self):
+        self.guest.do("zram-stat", lambda f: self.samples.append(
+            {"stored": f["bytes"], "pool": f["used"]}))
+
+    def end(self, backend):
+        self.guest.do("pages verify")
+        if backend == "rust":
+            self.guest.do("background zram0", self.of_background.update)
+        self.guest.do("zram-end")
+
+
+def lives(guest, churn, proactiveness):
+    """Plans one churn for each backend and each value of the parameter."""
+    # The first one warms up the page allocator.
+    churn(guest, "c", 0)
+    return {"c": churn(guest, "c", 0), "rust": churn(guest, "rust", 0),
+            "proactiveness": {str(n): churn(guest, "rust", n) for n in proactiveness}}
+
+
+def results(of):
+    return {"c": of["c"].result(), "rust": of["rust"].result(),
+            "proactiveness": {n: life.result() for n, life in of["proactiveness"].items()}}
+
+
 def run(sizes, workloads):
     """Returns {workload: {"c": result, "rust": result, "proactiveness": {number: result}}}."""
     guest = Guest("stock-7.3", "memory", sizes, modules=TAKEOVER_MODULES)
     guest.do("idle 20")
-    lives = {}
+    made = {}
     for workload in workloads:
         guest.do(f"sizes {workload}")
-        # The first warms up the page allocator; the second overwrites it.
-        for _ in range(2):
-            lives[workload, "c"] = Churn(guest, "c", 0)
-        lives[workload, "rust"] = Churn(guest, "rust", 0)
-        for n in PROACTIVENESS:
-            lives[workload, n] = Churn(guest, "rust", n)
+        made[workload] = lives(guest, Churn, PROACTIVENESS)
     guest.run(timeout=1800)
-    return {workload: {
-        "c": lives[workload, "c"].result(), "rust": lives[workload, "rust"].result(),
-        "proactiveness": {str(n): lives[workload, n].result() for n in PROACTIVENESS},
-    } for workload in workloads}
+    return {workload: results(of) for workload, of in made.items()}
+
+
+def run_zram(sizes, workloads):
+    """Does the same through zram. The key is the compressor instead of a workload."""
+    guest = zram.guest_with_zram("stock-7.3", "memory-zram")
+    guest.do("idle 20")
+    of = lives(guest, ZramChurn, (DEFAULT,))
+    guest.run(timeout=3600)
+    return {ZramChurn.algorithm: results(of)}
 
 
 def default(of):

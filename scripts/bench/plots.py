@@ -160,7 +160,8 @@ def histograms(results, figure):
 # For each part of the results: the function, width and height in inches.
 PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
          "compaction": (compaction, 12, 4.5), "density": (density, 12, 11),
-         "growth": (growth, 15, 4), "memory": (memory, 13, 10), "smp": (smp, 13, 4),
+         "growth": (growth, 15, 4), "memory": (memory, 13, 10),
+         "memory-zram": (memory, 13, 5), "smp": (smp, 13, 4),
          "histograms": (histograms, 14, 3.5)}
 
 

@@ -111,12 +111,28 @@ def compaction(table, results, workloads):
         table.ratio(f"pages after compaction, {workload}", of["pages_after"], None)
 
 
-def memory(table, results):
+def zram(table, results):
+    """Instructions per page of zram, from the system call to the allocator."""
+    for how, kernel in (("icount", "6.12"), ("stock-7.3", "Debian's 7.3")):
+        for measure, name, goal in (
+                ("a page written, empty device", "write", 1.0),
+                ("a page overwritten at random", "overwrite", 1.0),
+                ("a page read", "read", 1.0), ("a page discarded, of 60 %", "discard", None),
+                ("memory used above what is stored", "used", None)):
+            for algorithm, of in results[how].items():
+                one = of[name]
+                if name == "used":
+                    one = excess({b: one[b] / of["bytes"][b] for b in ("c", "rust")})
+                table.ratio(f"zram, {kernel}, {measure}, {algorithm}", one, goal)
+
+
+def memory(table, what, results):
     """A churn, without and with compaction in the background."""
+    all_of_it = "malloc, free" if what == "churn" else "writing, discarding"
     for measure, name, goal in (
             ("excess of pool bytes, on average", "excess", 0.35),
             ("excess of pool bytes, 5 s after freeing", "excess_after_pause", None),
-            ("instructions of malloc, free and the background", "instructions", 1.0)):
+            (f"instructions of {all_of_it} and the background", "instructions", 1.0)):
         for workload, of in results.items():
             for label, rust, limit in (("", of["rust"], None),
                                        (" in the background", memory_part.default(of), goal)):
@@ -124,7 +140,7 @@ def memory(table, results):
                 if name == "excess_after_pause" and label:
                     # The goal is a share of the stored bytes, not a ratio to C.
                     limit, met = 0.05, rust[name] <= 0.05
-                table.row(f"churn{label}, {measure}, {workload}", of["c"][name], rust[name],
+                table.row(f"{what}{label}, {measure}, {workload}", of["c"][name], rust[name],
                           rust[name] / of["c"][name], limit, met=met)
 
 
