@@ -66,7 +66,7 @@ impl<'c> Freed<'c> {
     }
 
     fn add(&mut self, guard: &ClassGuard<'_>, page: DetachedPage, free_slots: usize) {
-        self.balance = self.balance.saturating_add(1);
+        self.balance = self.balance.wrapping_add(1);
         let (pages, slots) = self.uncounted;
         self.uncounted = (pages.wrapping_add(1), slots.wrapping_add(free_slots));
         self.pages.add(guard, page);
@@ -84,7 +84,7 @@ impl<'c> Freed<'c> {
             let new = OwnedPage::alloc(Gfp::for_compaction()).ok()?;
             Some(new.into())
         })?;
-        self.balance = self.balance.saturating_sub(1);
+        self.balance = self.balance.wrapping_sub(1);
         Some(page)
     }
 

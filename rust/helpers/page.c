@@ -276,26 +276,27 @@ void zs_helper_page_discard(struct page *page)
 }
 
 /* release_pages() would cost a third more: it is made for folios of the LRU. */
+/* release_pages() would cost a third more: it is made for folios of the LRU. */
 void zs_helper_pages_release(struct page *first)
 {
-	struct zone *zone = page_zone(first);
 	struct page *page, *next;
-	long counted = 0;
 
-	for (page = first; page; page = next) {
-		next = zs_helper_page_next(page);
-		if (page_zone(page) != zone) {
-			zs_count_pages(zone, counted);
-			zone = page_zone(page);
-			counted = 0;
+	while (first) {
+		struct zone *zone = page_zone(first);
+		int zone_id = page_zone_id(first);
+		long nr = 0;
+
+		for (page = first; page && page_zone_id(page) == zone_id; page = next) {
+			next = zs_helper_page_next(page);
+			zs_page_clear_movable(page);
+			zs_page_reset(page);
+			unlock_page(page);
+			__free_page(page);
+			nr++;
 		}
-		counted--;
-		zs_page_clear_movable(page);
-		zs_page_reset(page);
-		unlock_page(page);
-		__free_page(page);
+		zs_count_pages(zone, -nr);
+		first = page;
 	}
-	zs_count_pages(zone, counted);
 }
 
 void zs_helper_page_adopt(struct page *newpage)
