@@ -62,33 +62,59 @@ static struct page *page_of(struct zs_pool *pool, struct zs_object *object)
 	return virt_to_page(zs_object_address(pool, object));
 }
 
+/* To find pages takes long: it looks at all memory. */
+#define ZS_CLASSES_AT_ONCE 16
+
+/*
+ * Moves every page of full zspages of some classes, twice. All pages of
+ * zsmalloc, but for @others, are theirs.
+ */
+static void move_classes(struct kunit *test, struct zs_pool *pool,
+			 struct zs_objects *objects, unsigned int count,
+			 long others)
+{
+	unsigned int pages = 0, i, j;
+
+	for (i = 0; i < count; i++)
+		pages += objects[i].pages_per_zspage;
+	move_all(test, pool);
+	KUNIT_EXPECT_EQ(test, zs_nr_zspages() - others, pages);
+	for (i = 0; i < count; i++) {
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects[i]);
+		for (j = 0; j < objects[i].count; j++) {
+			struct zs_object *object = &objects[i].object[j];
+
+			KUNIT_EXPECT_TRUE(test, zs_object_modify(pool, object,
+								 j + 5));
+		}
+	}
+	move_all(test, pool);
+	for (i = 0; i < count; i++) {
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects[i]);
+		zs_objects_free(pool, &objects[i]);
+		pages -= objects[i].pages_per_zspage;
+		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), pages,
+				    "size %u", objects[i].class_size);
+		kunit_kfree(test, objects[i].object);
+	}
+}
+
 static void move_each_class(struct kunit *test, struct zs_pool *pool)
 {
+	struct zs_objects objects[ZS_CLASSES_AT_ONCE];
 	long before = zs_nr_zspages();
-	struct zs_objects objects;
-	unsigned int classes = 0, i;
+	unsigned int classes = 0, n = 0;
 	size_t size;
 
 	zs_for_each_class_size(pool, size) {
 		classes++;
-		zs_objects_full(test, pool, &objects, size, 1);
-		move_all(test, pool);
-		KUNIT_EXPECT_EQ(test, zs_nr_zspages() - before,
-				objects.pages_per_zspage);
-		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-		for (i = 0; i < objects.count; i++) {
-			struct zs_object *object = &objects.object[i];
-
-			KUNIT_EXPECT_TRUE(test, zs_object_modify(pool, object,
-								 i + 5));
+		zs_objects_full(test, pool, &objects[n++], size, 1);
+		if (n == ZS_CLASSES_AT_ONCE) {
+			move_classes(test, pool, objects, n, before);
+			n = 0;
 		}
-		move_all(test, pool);
-		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-		zs_objects_free(pool, &objects);
-		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0,
-				    "size %zu", size);
-		kunit_kfree(test, objects.object);
 	}
+	move_classes(test, pool, objects, n, before);
 	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
 	KUNIT_EXPECT_EQ(test, zs_nr_zspages(), before);
 }
