@@ -59,7 +59,8 @@ static __always_inline struct zs_page_desc *zs_desc(struct page *page)
 #define ZS_CLASS_MASK 0xffff00
 
 #ifdef CONFIG_ARM64
-static_assert(MAX_PHYSMEM_BITS <= ZS_ADDRESS_BITS);
+/* MAX_PHYSMEM_BITS is this or less, but no constant. */
+static_assert(CONFIG_ARM64_PA_BITS <= ZS_ADDRESS_BITS);
 #endif
 
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
