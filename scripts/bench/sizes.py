@@ -33,9 +33,9 @@ def text(histogram):
     return "".join(f"{size} {count}\n" for size, count in sorted(histogram.items()))
 
 
-def real():
-    """Returns {compressor: histogram} of all data together."""
-    each = histograms.load().values()
+def real(size="4k"):
+    """Returns {compressor: histogram} of all data together, for pages of that size."""
+    each = histograms.load(size).values()
     return {name: together(of[name] for of in each) for name in histograms.COMPRESSORS}
 
 
