@@ -7,10 +7,13 @@
 //! allocations, fails them on demand, collects what would go to the kernel log, and panics where a
 //! debug kernel would complain.
 
+pub mod c_zsmalloc;
 pub mod codec;
+pub mod density;
 #[path = "../../engine/mod.rs"]
 pub mod engine;
 pub mod fewest_moves;
 pub mod mapping;
 pub mod model;
+pub mod slab_cache;
 pub mod sys;

@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::cpu_area;
+use super::page::PAGE_SIZE;
 use super::prelude::{Gfp, Result, ENOMEM};
 use super::raw_page::Memory;
 use super::report::Report;
 use super::sched::might_sleep;
 use super::work::Queued;
+use crate::engine::geometry::ZSPAGE_SIZE;
+use crate::slab_cache::SlabCache;
 
 /// Kinds of allocations, which [`Machine::fail_nth`] can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,7 @@ pub struct Machine {
     graves: Mutex<VecDeque<Grave>>,
     retired: Mutex<Vec<Retired>>,
     slabs: AtomicUsize,
+    slab_cache: Mutex<SlabCache>,
     tables: AtomicUsize,
     chaos: bool,
 }
@@ -185,6 +189,7 @@ pub fn boot(config: Config) -> Booted {
         graves: Mutex::default(),
         retired: Mutex::default(),
         slabs: AtomicUsize::new(0),
+        slab_cache: Mutex::new(SlabCache::new(PAGE_SIZE, ZSPAGE_SIZE)),
         tables: AtomicUsize::new(0),
         chaos: config.chaos,
     });
@@ -247,6 +252,11 @@ impl Machine {
     /// Returns the number of zspages in the slab cache.
     pub fn slabs(&self) -> usize {
         self.slabs.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of pages that the slab cache takes.
+    pub fn slab_pages(&self) -> usize {
+        held(&self.slab_cache).pages()
     }
 
     /// Ignores a zspage that a test leaked on purpose.
@@ -434,6 +444,9 @@ impl Machine {
             memory.add(front)
         };
         self.counter(kind).fetch_add(1, Ordering::Relaxed);
+        if kind == Point::Slab {
+            held(&self.slab_cache).allocate(memory.as_ptr() as usize);
+        }
         Ok(memory)
     }
 
@@ -444,6 +457,9 @@ impl Machine {
     /// `memory` must come from [`Machine::allocate`] with the same kind and layout. Nobody may use
     /// it any more.
     pub(super) unsafe fn free(&self, kind: Point, memory: NonNull<u8>, inner: Layout) {
+        if kind == Point::Slab {
+            held(&self.slab_cache).free(memory.as_ptr() as usize);
+        }
         let (layout, front) = Self::layout(inner);
         // SAFETY: The memory comes from `allocate` with this layout (safety requirement), so this
         // is the allocation, and the red zones are inside it.
