@@ -7,6 +7,10 @@
 //! it is used. The chain length is therefore the one with the fewest bytes per object, counting
 //! pages and `struct Zspage`. There is a class every 8 bytes, the alignment of objects. (Both
 //! numbers are for 4-KiB pages, before classes of equal geometry are merged.)
+//!
+//! The last page of each class is half empty, on average. With larger pages a pool of as many bytes
+//! has fewer objects, so this costs more than it costs to round sizes up. Classes are then twice as
+//! far apart, in parts of a page: as far as in C. See `Documentation/performance.rst`.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +22,7 @@ pub const HANDLE_SIZE: usize = 4;
 /// Alignment of object sizes, and of the addresses of mapped objects, in bytes.
 pub const ALIGN: usize = 8;
 
-/// Smallest size class in bytes, for pages up to 16 KiB.
+/// Smallest size class in bytes, with pages of 4 KiB.
 pub const MIN_CLASS_SIZE: usize = 32;
 
 /// Smallest and largest chain limit of a pool, in pages.
@@ -28,7 +32,7 @@ pub const MAX_CHAIN_LIMIT: usize = 16;
 /// Default chain limit. (The default of `CONFIG_ZSMALLOC_CHAIN_SIZE` is 8.)
 pub const DEFAULT_CHAIN_LIMIT: usize = 16;
 
-/// Upper bound of the number of size classes: they are 1/512 of a page apart.
+/// Upper bound of the number of size classes: they are at least 1/512 of a page apart.
 pub const MAX_CLASSES: usize = 512;
 
 /// Size of [`super::zspage::Zspage`] in bytes.
@@ -44,7 +48,11 @@ const fn div(a: usize, b: usize) -> usize {
 
 /// Returns the distance between two size classes, in bytes.
 pub const fn class_delta(page_size: usize) -> usize {
-    page_size >> 9
+    if page_size <= 4096 {
+        page_size >> 9
+    } else {
+        page_size >> 8
+    }
 }
 
 /// Returns the smallest size class in bytes: [`MIN_CLASS_SIZE`], or the delta if that is larger.
