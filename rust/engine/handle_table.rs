@@ -18,8 +18,9 @@ use core::cell::Cell;
 
 use super::handle_entry::{FreeLink, Generation, HandleEntry, GENERATION_BITS};
 use crate::sys::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use crate::sys::boxed::{RcuBox, Retired, ZeroBox};
+use crate::sys::boxed::{Retired, ZeroBox};
 use crate::sys::prelude::*;
+use crate::sys::rcu_box::RcuBox;
 use crate::sys::sched::RcuRead;
 use crate::sys::spinlock::{LockClass, SpinLock};
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Zeroed memory, and an owning pointer that is read under RCU.
+//! Zeroed memory, and what of it was removed from an [`RcuBox`].
 
 use core::marker::PhantomData;
 use core::ops::Deref;
-use core::ptr::{null_mut, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 
 use super::prelude::*;
-use super::sched::RcuRead;
+use super::rcu_box::RcuBox;
 use crate::bindings;
 
 /// Types for which all-zero bytes are a valid value.
@@ -45,8 +45,19 @@ impl<T: ZeroInit> ZeroBox<T> {
             .ok_or(ENOMEM)
     }
 
-    fn into_raw(self) -> *mut T {
-        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    /// Gives the memory to the caller.
+    pub(super) fn into_raw(self) -> NonNull<T> {
+        core::mem::ManuallyDrop::new(self).0
+    }
+
+    /// Takes the memory back.
+    ///
+    /// # Safety
+    ///
+    /// [`ZeroBox::into_raw`] returned `raw`, and nobody else uses the memory.
+    pub(super) unsafe fn from_raw(raw: NonNull<T>) -> Self {
+        // INVARIANT: It was a box before, and the caller gives it back.
+        Self(raw, PhantomData)
     }
 }
 
@@ -69,57 +80,6 @@ impl<T: ZeroInit> Drop for ZeroBox<T> {
     }
 }
 
-/// An owning pointer that readers follow under RCU. May be empty.
-///
-/// # Invariants
-///
-/// The pointer is null or came from a [`ZeroBox`], and owns its allocation. An allocation that
-/// [`RcuBox::take`] removed stays valid until the read-side sections that may have found it have
-/// ended.
-#[repr(transparent)]
-pub struct RcuBox<T: ZeroInit>(AtomicPtr<T>);
-
-// SAFETY: A null pointer is an empty `RcuBox`.
-unsafe impl<T: ZeroInit> Zeroable for RcuBox<T> {}
-
-impl<T: ZeroInit> RcuBox<T> {
-    /// Returns the value, or `None` if empty. Any context.
-    #[inline]
-    pub fn get<'a>(&'a self, _section: RcuRead<'a>) -> Option<&'a T> {
-        // SAFETY: By the type invariants the pointer is null, or valid until the read-side section
-        // ends. The acquire load pairs with the release in `set`.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// Stores a box. If there is one already, frees the new one instead. Any context.
-    pub fn set(&self, value: ZeroBox<T>) {
-        let raw = value.into_raw();
-        if self
-            .0
-            .compare_exchange(null_mut(), raw, Ordering::Release, Ordering::Relaxed)
-            .is_err()
-        {
-            // SAFETY: `into_raw` returned `raw` above, and a box is not null.
-            drop(ZeroBox(unsafe { NonNull::new_unchecked(raw) }, PhantomData));
-        }
-    }
-
-    /// Removes the box. Any context. Dropping the result may sleep.
-    pub fn take(&self) -> Option<Retired<T>> {
-        let raw = self.0.swap(null_mut(), Ordering::AcqRel);
-        // INVARIANT: The pointer came from a `ZeroBox`, and no new reader finds it.
-        NonNull::new(raw).map(|raw| Retired(raw, PhantomData))
-    }
-}
-
-impl<T: ZeroInit> Drop for RcuBox<T> {
-    fn drop(&mut self) {
-        if let Some(raw) = NonNull::new(*self.0.get_mut()) {
-            drop(ZeroBox(raw, PhantomData));
-        }
-    }
-}
-
 /// A box that was removed from an [`RcuBox`], so that no new reader finds it.
 ///
 /// Dropping it frees the memory after an RCU grace period, and may sleep. It does not drop the
@@ -129,6 +89,18 @@ impl<T: ZeroInit> Drop for RcuBox<T> {
 ///
 /// `0` points to a value in a `kmalloc` allocation, removed from an [`RcuBox`].
 pub struct Retired<T: ZeroInit>(NonNull<T>, PhantomData<T>);
+
+impl<T: ZeroInit> Retired<T> {
+    /// Retires memory.
+    ///
+    /// # Safety
+    ///
+    /// [`ZeroBox::into_raw`] returned `raw`. It was removed from an [`RcuBox`].
+    pub(super) unsafe fn new(raw: NonNull<T>) -> Self {
+        // INVARIANT: By the safety requirements.
+        Self(raw, PhantomData)
+    }
+}
 
 impl<T: ZeroInit> Drop for Retired<T> {
     fn drop(&mut self) {

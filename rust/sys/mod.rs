@@ -16,6 +16,7 @@ pub mod page;
 pub mod param;
 pub mod prelude;
 pub mod raw_page;
+pub mod rcu_box;
 pub mod report;
 pub mod scatterlist;
 pub mod sched;

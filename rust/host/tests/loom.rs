@@ -29,12 +29,15 @@ use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::mapping::Map;
-use zsmalloc_host::sys::atomic::{begin_execution, spin_loop, AtomicU64};
+use zsmalloc_host::sys::atomic::{begin_execution, model_pointers, spin_loop, AtomicU64};
+use zsmalloc_host::sys::boxed::ZeroBox;
 use zsmalloc_host::sys::buffer::{Destination, Source};
 use zsmalloc_host::sys::machine::{boot, Booted, Config};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::raw_page::{touch, Access, RawPage};
+use zsmalloc_host::sys::rcu_box::RcuBox;
+use zsmalloc_host::sys::sched::NoPreemption;
 use zsmalloc_host::sys::watch::watch;
 
 /// Turns of waiting of all threads, after which the rest of an execution is not explored.
@@ -141,10 +144,26 @@ impl Object {
         Some(before)
     }
 
+    // Reads like `map`, and ends like `unmap` does on the CPU that mapped.
+    fn read_held(&self) -> Option<u64> {
+        let location = self.entry().read_lock(FIRST).ok()?;
+        let value = self.get(location);
+        assert!(self.entry().read_unlock_held());
+        Some(value)
+    }
+
+    // Frees the object to the sheaf of the class.
+    fn free_to_sheaf(&self) {
+        self.entry().try_lock(FIRST).unwrap();
+        let _class = self.class.lock().unwrap();
+        self.entry().to_sheaf();
+    }
+
     // Tries once to move the object, like compaction and migration, and reuses the old location.
     fn relocate(&self) -> bool {
         let _class = self.class.lock().unwrap();
-        let Some(from) = self.entry().location() else {
+        let in_sheaf = self.entry().in_sheaf().map(|(location, _)| location);
+        let Some(from) = self.entry().location().or(in_sheaf) else {
             return false;
         };
         if self.entry().try_lock_to_move(from).is_err() {
@@ -440,6 +459,126 @@ fn entry_relink_and_a_stale_mapping() {
         assert_eq!(object.entry().link(), Some(link));
         stale.join().unwrap();
         assert_eq!(object.entry().link(), Some(link));
+    });
+}
+
+// A reader that ends without looking at the entry again is before a move, too.
+#[test]
+fn entry_a_held_reader_and_a_mover() {
+    explore(Exhaustive, || {
+        let object = Object::new();
+        let reader = {
+            let object = object.clone();
+            thread::spawn(move || object.read_held())
+        };
+        object.relocate();
+        assert_eq!(reader.join().unwrap(), Some(7));
+        assert!(object.relocate());
+    });
+}
+
+// Locks an entry to free its object, and does not, as `free` of a handle that is not the one after
+// the object. A reader then finds what the last writer wrote.
+#[test]
+fn entry_a_writer_and_a_refused_free() {
+    explore(Exhaustive, || {
+        let object = Object::new();
+        let writer = {
+            let object = object.clone();
+            thread::spawn(move || object.write(8))
+        };
+        let refused = {
+            let object = object.clone();
+            thread::spawn(move || {
+                if object.entry().try_lock(FIRST).is_ok() {
+                    object.entry().unlock();
+                }
+            })
+        };
+        if let Ok(location) = object.entry().try_lock(FIRST) {
+            assert!(matches!(object.get(location), 7 | 8));
+            object.entry().unlock();
+        }
+        assert_eq!(writer.join().unwrap(), Some(7));
+        refused.join().unwrap();
+        assert_eq!(object.read(), Some(8));
+    });
+}
+
+// An object in the sheaf is moved, and then allocated again or, as it is found to be corrupt, made
+// live with its old handle. Whoever has that handle finds all of it, or nothing.
+fn sheaf_and_a_handle(leave: impl Fn(HandleEntry<'_>) -> Generation) {
+    let object = Object::new();
+    object.free_to_sheaf();
+    let mover = {
+        let object = object.clone();
+        thread::spawn(move || object.relocate())
+    };
+    let (handle, reader) = (leave_generation(&leave), object.clone());
+    let reader = thread::spawn(move || {
+        if let Ok(location) = reader.entry().try_read_lock_plain(handle) {
+            assert_eq!(reader.get(location), 7);
+            reader.entry().read_unlock(handle).unwrap();
+        }
+    });
+    {
+        let _class = object.class.lock().unwrap();
+        assert_eq!(leave(object.entry()), handle);
+    }
+    mover.join().unwrap();
+    reader.join().unwrap();
+}
+
+// Returns the generation of an entry of generation `FIRST` that left the sheaf.
+fn leave_generation(leave: &impl Fn(HandleEntry<'_>) -> Generation) -> Generation {
+    let memory = AtomicU64::new(0);
+    let entry = HandleEntry::new(&memory);
+    entry.record_obj(location(0), FIRST);
+    entry.try_lock(FIRST).unwrap();
+    entry.to_sheaf();
+    leave(entry)
+}
+
+#[test]
+fn entry_reuse_from_the_sheaf_and_a_guess() {
+    explore(Exhaustive, || {
+        sheaf_and_a_handle(|entry| entry.reuse().unwrap());
+    });
+}
+
+#[test]
+fn entry_restored_from_the_sheaf_and_its_handle() {
+    explore(Exhaustive, || {
+        sheaf_and_a_handle(|entry| {
+            entry.restore();
+            FIRST
+        });
+    });
+}
+
+// Finds a leaf of a table while it is added. All of it is initialised.
+#[test]
+fn table_grows_under_a_reader() {
+    explore(Exhaustive, || {
+        let _machine = boot(Config::default());
+        model_pointers();
+        let slot = Arc::new(RcuBox::<[AtomicU64; 1]>::empty());
+        // Create what `loom` creates on first use before the thread starts.
+        assert!(slot.get(NoPreemption::new().rcu()).is_none());
+        let reader = {
+            let slot = slot.clone();
+            thread::spawn(move || {
+                let no_preemption = NoPreemption::new();
+                if let Some(leaf) = slot.get(no_preemption.rcu()) {
+                    assert_eq!(HandleEntry::new(&leaf[0]).link(), Some(LINK));
+                }
+            })
+        };
+        let leaf = ZeroBox::<[AtomicU64; 1]>::new(Gfp::KERNEL).unwrap();
+        HandleEntry::new(&leaf[0]).relink(LINK);
+        slot.set(leaf);
+        reader.join().unwrap();
+        drop(slot);
     });
 }
 

@@ -10,11 +10,11 @@ pub use core::sync::atomic::{
 };
 
 #[cfg(loom)]
-pub use self::modelled::{AtomicBool, AtomicU64, RefCount};
+pub use self::modelled::{AtomicBool, AtomicPtr, AtomicU64, RefCount};
 // Counters, and fields that only change under a lock. Modelling these would multiply the states and
 // find nothing.
 #[cfg(loom)]
-pub use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU8, AtomicUsize, Ordering};
+pub use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU8, AtomicUsize, Ordering};
 
 #[cfg(not(loom))]
 std::thread_local! {
@@ -87,15 +87,16 @@ mod counted {
 }
 
 #[cfg(loom)]
-pub use modelled::begin_execution;
+pub use modelled::{begin_execution, model_pointers};
 
 #[cfg(loom)]
 mod modelled {
     use core::cell::{Cell, OnceCell};
-    use core::sync::atomic::Ordering;
+    use core::sync::atomic::{self, Ordering};
 
     std::thread_local! {
         static WAITS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+        static POINTERS: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Begins an execution of a model. After `waits` turns of waiting, of all threads together, the
@@ -103,6 +104,12 @@ mod modelled {
     /// and two waiting threads could take turns forever.
     pub fn begin_execution(waits: usize) {
         WAITS_LEFT.set(waits);
+        POINTERS.set(false);
+    }
+
+    /// Makes the rest of this execution explore pointers, too.
+    pub fn model_pointers() {
+        POINTERS.set(true);
     }
 
     pub(super) fn wait() {
@@ -182,6 +189,65 @@ mod modelled {
     modelled!(AtomicU64, AtomicU64, u64);
     modelled!(AtomicBool, AtomicBool, bool);
     modelled!(RefCount, AtomicUsize, usize);
+
+    /// A pointer. Most models look up many entries in a table that does not change, so it is one of
+    /// `core` unless the model asks for more: see [`model_pointers`].
+    pub struct AtomicPtr<T> {
+        plain: atomic::AtomicPtr<T>,
+        inner: OnceCell<loom::sync::atomic::AtomicPtr<T>>,
+    }
+
+    // SAFETY: As for the other atomics.
+    unsafe impl<T> Sync for AtomicPtr<T> {}
+
+    impl<T> AtomicPtr<T> {
+        /// Creates an atomic with this value.
+        pub const fn new(initial: *mut T) -> Self {
+            Self {
+                plain: atomic::AtomicPtr::new(initial),
+                inner: OnceCell::new(),
+            }
+        }
+
+        fn inner(&self) -> Option<&loom::sync::atomic::AtomicPtr<T>> {
+            let new = || loom::sync::atomic::AtomicPtr::new(self.plain.load(Ordering::Relaxed));
+            POINTERS.get().then(|| self.inner.get_or_init(new))
+        }
+
+        pub fn load(&self, order: Ordering) -> *mut T {
+            match self.inner() {
+                Some(inner) => inner.load(order),
+                None => self.plain.load(order),
+            }
+        }
+
+        pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
+            match self.inner() {
+                Some(inner) => inner.swap(value, order),
+                None => self.plain.swap(value, order),
+            }
+        }
+
+        pub fn compare_exchange(
+            &self,
+            current: *mut T,
+            new: *mut T,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<*mut T, *mut T> {
+            match self.inner() {
+                Some(inner) => inner.compare_exchange(current, new, success, failure),
+                None => self.plain.compare_exchange(current, new, success, failure),
+            }
+        }
+
+        pub fn get_mut(&mut self) -> &mut *mut T {
+            if let Some(mut inner) = self.inner.take() {
+                *self.plain.get_mut() = inner.with_mut(|pointer| *pointer);
+            }
+            self.plain.get_mut()
+        }
+    }
 
     impl AtomicU64 {
         // An operation of one step, which is what `loom` makes of a compare-and-exchange only:

@@ -32,6 +32,8 @@ pub mod page;
 pub mod param;
 pub mod prelude;
 pub mod raw_page;
+#[path = "../../../sys/rcu_box.rs"]
+pub mod rcu_box;
 pub mod report;
 pub mod scatterlist;
 pub mod sched;
