@@ -21,7 +21,7 @@ pub use super::compactor::Compacted;
 use super::compactor::Compactor;
 use super::pool::Pool;
 use super::zspage::Zspage;
-use crate::sys::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::{sched, trace};
 
 /// Who compacts a pool.
@@ -70,9 +70,12 @@ impl Pool {
     }
 
     /// Claims the compaction of the pool. Returns `None` if one is running.
+    ///
+    /// The claim protects no memory, so it is not ordered: a compaction counts its own pages, and all
+    /// that it touches is under class locks.
     pub(super) fn begin_compaction(&self, by: By) -> Option<Compaction<'_>> {
         trace::compact_start(self.name(), by as u8, || self.freeable_pages());
-        if self.compacting().swap(true, Acquire) {
+        if self.compacting().swap(true, Relaxed) {
             trace::compact_end(self.name(), by as u8, 0, 0);
             return None;
         }
@@ -121,7 +124,7 @@ impl Drop for Compaction<'_> {
         }
         .fetch_add(pages, Relaxed);
         trace::compact_end(self.pool.name(), self.by as u8, pages, objects);
-        self.pool.compacting().store(false, Release);
+        self.pool.compacting().store(false, Relaxed);
     }
 }
 
