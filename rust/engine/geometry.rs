@@ -35,8 +35,13 @@ pub const DEFAULT_CHAIN_LIMIT: usize = 16;
 /// Upper bound of the number of size classes: they are at least 1/512 of a page apart.
 pub const MAX_CLASSES: usize = 512;
 
-/// Size of [`super::zspage::Zspage`] in bytes.
-pub const ZSPAGE_SIZE: usize = 56;
+/// Returns the size of [`super::zspage::Zspage`] in bytes: 56 with pages of 4 KiB. It has a bit per slot.
+pub const fn zspage_size(page_size: usize) -> usize {
+    max_objs_per_zspage(page_size)
+        .div_ceil(64)
+        .wrapping_mul(8)
+        .wrapping_add(40)
+}
 
 // A division that cannot panic. Sizes are never zero, but the compiler cannot see that.
 const fn div(a: usize, b: usize) -> usize {
@@ -106,9 +111,10 @@ pub const fn chain_length(page_size: usize, size: usize, limit: usize) -> usize 
         if objs > max_objs_per_zspage(page_size) {
             break;
         }
-        // Cross-multiplied to compare fractions. 16 pages times 2048 objects is far from overflow.
-        let bytes = pages.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
-        let best_bytes = best.wrapping_mul(page_size).wrapping_add(ZSPAGE_SIZE);
+        // Cross-multiplied to compare fractions. 16 pages times 256 objects is far from overflow.
+        let zspage = zspage_size(page_size);
+        let bytes = pages.wrapping_mul(page_size).wrapping_add(zspage);
+        let best_bytes = best.wrapping_mul(page_size).wrapping_add(zspage);
         if objs > pages && bytes.wrapping_mul(best_objs) < best_bytes.wrapping_mul(objs) {
             (best, best_objs) = (pages, objs);
         }
@@ -124,7 +130,7 @@ pub const fn objs_per_zspage(page_size: usize, size: usize, pages: usize) -> usi
 
 /// Returns the most objects that any zspage can hold: as many of the smallest as fit in one page.
 pub(super) const fn max_objs_per_zspage(page_size: usize) -> usize {
-    div(page_size, MIN_CLASS_SIZE)
+    div(page_size, min_class_size(page_size))
 }
 
 /// The geometry of a size class.
@@ -144,7 +150,7 @@ impl ClassShape {
     const fn new(page_size: usize, index: usize, limit: usize) -> Self {
         let size = class_size(page_size, index);
         let pages = chain_length(page_size, size, limit);
-        // The casts lose nothing: sizes are at most 64 KiB, and objects per zspage at most 2048.
+        // The casts lose nothing: sizes are at most 64 KiB, and objects per zspage at most 256.
         Self {
             size: size as u32,
             index: index as u16,

@@ -71,9 +71,8 @@ pub struct Zspage {
     slots: SlotMap,
 }
 
-// Larger pages have more slots, which need a larger bitmap.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Zspage>() == super::geometry::ZSPAGE_SIZE || PAGE_SIZE != 4096);
+const _: () = assert!(size_of::<Zspage>() == super::geometry::zspage_size(PAGE_SIZE));
 
 // SAFETY: `class` points to a `SizeClass`, which is `Sync`. `links` is used by the list that the
 // zspage is on, and `chain` through `Zspage::chain`, both under the class lock.

@@ -20,7 +20,7 @@ use super::raw_page::Memory;
 use super::report::Report;
 use super::sched::might_sleep;
 use super::work::Queued;
-use crate::engine::geometry::ZSPAGE_SIZE;
+use crate::engine::geometry::zspage_size;
 use crate::slab_cache::SlabCache;
 
 /// Kinds of allocations, which [`Machine::fail_nth`] can fail.
@@ -189,7 +189,7 @@ pub fn boot(config: Config) -> Booted {
         graves: Mutex::default(),
         retired: Mutex::default(),
         slabs: AtomicUsize::new(0),
-        slab_cache: Mutex::new(SlabCache::new(PAGE_SIZE, ZSPAGE_SIZE)),
+        slab_cache: Mutex::new(SlabCache::new(PAGE_SIZE, zspage_size(PAGE_SIZE))),
         tables: AtomicUsize::new(0),
         chaos: config.chaos,
     });
