@@ -169,14 +169,15 @@ fn a_wrong_length_is_refused() {
 fn a_torn_object_needs_a_buffer() {
     let machine = boot(Config::default());
     let pool = pool();
-    let handles: Vec<_> = (0..8).map(|i| store(&pool, 3000, i)).collect();
+    let size = 3000 * PAGE_SIZE / 4096;
+    let handles: Vec<_> = (0..8).map(|i| store(&pool, size, i)).collect();
     let mut torn = 0;
     for (i, &handle) in handles.iter().enumerate() {
-        let mut short = [0; 2999];
+        let mut short = vec![0; size - 1];
         for copy in [None, Some(&mut short[..])] {
-            match begin(&pool, handle, 3000, copy) {
+            match begin(&pool, handle, size, copy) {
                 Some(start) => {
-                    assert!(bytes(start, 3000) == pattern(i, 3000));
+                    assert!(bytes(start, size) == pattern(i, size));
                     end(&pool, handle);
                 }
                 None => {
@@ -316,7 +317,7 @@ fn a_write_leaves_the_rest() {
     let _machine = boot(Config::default());
     let pool = pool();
     let mut across = 0;
-    for size in [40, 100, 3000, 3700, 4096] {
+    for size in [40, 100, 3000, 3700, 4096].map(|size| size * PAGE_SIZE / 4096) {
         let handles: Vec<_> = (0..9).map(|i| store(&pool, size, i)).collect();
         for (i, &handle) in handles.iter().enumerate() {
             let mut expected = pattern(i, size);

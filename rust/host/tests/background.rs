@@ -12,6 +12,7 @@ use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::sys::buffer::Destination;
 use zsmalloc_host::sys::machine::{boot, Booted, Config, Random};
+use zsmalloc_host::sys::page::PAGE_SIZE;
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 
@@ -44,7 +45,7 @@ impl Drop for Filled {
 }
 
 fn size(random: &mut Random) -> usize {
-    [100, 500, 1000, 1500, 2700][random.below(5)]
+    [100, 500, 1000, 1500, 2700][random.below(5)] * PAGE_SIZE / 4096
 }
 
 // A pool with 10,000 objects of five sizes.

@@ -15,6 +15,7 @@ use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::fewest_moves::fewest_moves;
 use zsmalloc_host::sys::buffer::Destination;
 use zsmalloc_host::sys::machine::{boot, Config, Random};
+use zsmalloc_host::sys::page::PAGE_SIZE;
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::sched;
 
@@ -188,6 +189,7 @@ fn others_free_whole_zspages_meanwhile() {
     let pool = pin_box(Pool::new(c"compaction", 16)).unwrap();
     let shape_of = |size| pool.class_stats(pool.lookup_class_index(size)).unwrap().0;
     let size = (2200..4000)
+        .map(|size| size * PAGE_SIZE / 4096)
         .find(|&size| shape_of(size).pages == 16 && shape_of(size).objs < 32)
         .unwrap();
     let objs = usize::from(shape_of(size).objs);

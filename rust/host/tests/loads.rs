@@ -4,6 +4,7 @@
 //! states.
 #![cfg(not(loom))]
 
+use zsmalloc_host::engine::geometry::{class_delta, zspage_size};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
@@ -44,7 +45,8 @@ fn incompressible_pages() {
     assert_eq!(pool.total_pages(), 8000);
     let metadata = metadata(&pool, empty);
     println!("{metadata} bytes of metadata for 8000 pages");
-    assert!(metadata <= 8000 * (8 + 56) + 2 * 4096, "{metadata} bytes");
+    let each = 8 + zspage_size(PAGE_SIZE);
+    assert!(metadata <= 8000 * each + 2 * 4096, "{metadata} bytes");
     assert_eq!(pool.compact().objects, 0);
     for handle in handles {
         pool.free(handle).unwrap();
@@ -81,7 +83,7 @@ fn nothing_but_the_smallest() {
 fn one_object_of_each_class() {
     let _machine = machine();
     let pool = pool();
-    let handles = fill(&pool, (1..=PAGE_SIZE).step_by(8));
+    let handles = fill(&pool, (1..=PAGE_SIZE).step_by(class_delta(PAGE_SIZE)));
     let classes = pool.classes().count();
     let used = pool.classes().filter(|class| class.pages() != 0).count();
     println!("{used} of {classes} classes, {} pages", pool.total_pages());

@@ -14,10 +14,11 @@ use zsmalloc_host::engine::pool::Pool;
 use zsmalloc_host::mapping::Map;
 use zsmalloc_host::sys::machine::{self, boot, Config};
 use zsmalloc_host::sys::mm;
+use zsmalloc_host::sys::page::{PAGE_SHIFT, PAGE_SIZE};
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::report::Report;
 
-const SIZE: usize = 1000;
+const SIZE: usize = 1000 * PAGE_SIZE / 4096;
 // A sheaf holds an eighth of the slots, and 12 at most.
 const KEPT: usize = 12;
 
@@ -161,7 +162,7 @@ fn pages_with_kept_objects_migrate() {
     let frames: HashSet<_> = mm::movable_pages().iter().map(|page| page.pfn()).collect();
     assert!(places
         .iter()
-        .all(|at| frames.contains(&((at >> 12) as usize))));
+        .all(|at| frames.contains(&((at >> PAGE_SHIFT) as usize))));
     end(pool);
 }
 
@@ -205,7 +206,7 @@ fn pages_are_freed_with_their_last_object() {
         [1, 3, 0, 2, 4],
     ];
     let mut freed = 0;
-    for size in [2500, 2700, 3000, 3500] {
+    for size in [2500, 2700, 3000, 3500].map(|size| size * PAGE_SIZE / 4096) {
         for order in ORDERS {
             let _machine = boot(Config::default());
             let pool = pin_box(Pool::new(c"pool", 16)).unwrap();
@@ -216,7 +217,7 @@ fn pages_are_freed_with_their_last_object() {
             assert!(shape.objs >= 5 && stats.objs_allocated < 8, "{size} bytes");
             let pages = |slot: usize| {
                 let start = slot * shape.size as usize;
-                start >> 12..=(start + shape.size as usize - 1) >> 12
+                start >> PAGE_SHIFT..=(start + shape.size as usize - 1) >> PAGE_SHIFT
             };
             for n in 0..order.len() {
                 pool.free(handles[order[n]]).unwrap();
