@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## boot Debian's kernel, store real data in zram and zswap, check it, report; KERNEL=7.3|test|cloud, ALLOC=c
+run: ## boot Debian's kernel, store real data in zram and zswap, check it, report; KERNEL=7.3|test|cloud, ARCH=arm64, ALLOC=c
 	@scripts/run
 
 .PHONY: test
@@ -47,7 +47,7 @@ mutants: ## are faults noticed: one in the source at a time; last line: N mutant
 	@set -f; scripts/mutants $(MUTANTS)
 
 .PHONY: shell
-shell: ## the same guest with the modules loaded and a prompt; KERNEL=test|cloud, ALLOC=c
+shell: ## the same guest with the modules loaded and a prompt; KERNEL=test|cloud, ARCH=arm64, ALLOC=c
 	@scripts/shell
 
 .PHONY: setup
