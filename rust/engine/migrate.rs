@@ -14,8 +14,7 @@ use super::handle_entry::Refused;
 use super::handle_table::HandleTable;
 use super::object::Object;
 use super::zspage::Zspage;
-use crate::sys::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::sys::boxed::ZeroBox;
+use crate::sys::atomic::Ordering::Relaxed;
 use crate::sys::lockdep;
 use crate::sys::page::{Migration, PAGE_SIZE};
 use crate::sys::prelude::*;
@@ -28,51 +27,14 @@ fn used<'a>(
     range.filter_map(move |index| Object::used(guard, zspage, index))
 }
 
-const MAX_OBJS: usize = max_objs_per_zspage(PAGE_SIZE);
-// As many objects as a page of 4 KiB can have. They take half a kilobyte of the stack.
-const FEW: usize = 128;
-
-// By slot, from the first one that touches the page: the index of the handle whose entry was locked.
-// The handle after an object is read only once, as a stray write may change it at any time.
-struct LockedEntries {
-    first: usize,
-    few: [u32; FEW],
-    // In the place of `few`, for a larger page with more objects.
-    many: Option<ZeroBox<[AtomicU64; MAX_OBJS]>>,
-}
+// By slot: the index of the handle whose entry was locked. The handle after an object is read only
+// once, as a stray write may change it at any time. It is filled in place: with large pages it takes
+// a kilobyte of the stack.
+struct LockedEntries([u32; max_objs_per_zspage(PAGE_SIZE)]);
 
 impl LockedEntries {
-    // Has room for the slots in `range`. Returns `EBUSY` if there is no memory for it.
-    fn new(range: &Range<usize>) -> Result<Self> {
-        let many = if MAX_OBJS > FEW && range.end.saturating_sub(range.start) > FEW {
-            Some(ZeroBox::new(Gfp::for_compaction()).map_err(|_| EBUSY)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            first: range.start,
-            few: [0; FEW],
-            many,
-        })
-    }
-
-    fn set(&mut self, object: &Object<'_>, handle: u32) {
-        let at = object.index().wrapping_sub(self.first);
-        if let Some(many) = &self.many {
-            if let Some(slot) = many.get(at) {
-                slot.store(handle.into(), Relaxed);
-            }
-        } else if let Some(slot) = self.few.get_mut(at) {
-            *slot = handle;
-        }
-    }
-
-    fn handle_of(&self, object: &Object<'_>) -> Option<u32> {
-        let at = object.index().wrapping_sub(self.first);
-        match &self.many {
-            Some(many) => many.get(at).map(|slot| slot.load(Relaxed) as u32),
-            None => self.few.get(at).copied(),
-        }
+    fn new() -> Self {
+        Self([0; max_objs_per_zspage(PAGE_SIZE)])
     }
 
     // Locks the entries of all objects in `range`, or none. Returns `EBUSY` if an object is locked,
@@ -91,7 +53,9 @@ impl LockedEntries {
             let entry = guard.entries(table).entry_of(handle);
             let refused = match entry.map(|entry| entry.try_lock_to_move(object.location())) {
                 Some(Ok(())) => {
-                    self.set(&object, handle);
+                    if let Some(slot) = self.0.get_mut(object.index()) {
+                        *slot = handle;
+                    }
                     continue;
                 }
                 Some(Err(Refused::Busy)) => EBUSY,
@@ -113,8 +77,8 @@ impl LockedEntries {
     ) {
         lockdep::entry_released();
         for object in used(guard, zspage, range) {
-            let handle = self.handle_of(&object);
-            if let Some(entry) = handle.and_then(|handle| guard.entries(table).entry_of(handle)) {
+            let handle = self.0.get(object.index());
+            if let Some(entry) = handle.and_then(|&handle| guard.entries(table).entry_of(handle)) {
                 entry.moved_to(object.location());
             }
         }
@@ -123,7 +87,7 @@ impl LockedEntries {
 
 /// Moves the contents of the old page of a migration to the new one, and replaces it in its zspage.
 ///
-/// Returns [`EBUSY`] if an object on the page is mapped or being freed, or if there is no memory, and [`EINVAL`] if a handle
+/// Returns [`EBUSY`] if an object on the page is mapped or being freed, and [`EINVAL`] if a handle
 /// on it was overwritten. On error nothing has changed. On success the old page is in no zspage.
 ///
 /// Context: as for `migrate_page` in `struct movable_operations`. Takes the class lock.
@@ -142,7 +106,7 @@ fn replace_page(migration: &Migration) -> Result {
     let class = zspage.class();
     let (table, events) = (class.shared().table(), class.shared().events());
     let range = class.layout().touching(old.position() as usize);
-    let mut locked = LockedEntries::new(&range)?;
+    let mut locked = LockedEntries::new();
     let guard = class.lock();
     locked
         .lock(&guard, table, zspage, range.clone())
