@@ -24,8 +24,10 @@ clean_up() {
 		echo 0 >$DEBUGFS/$f/probability
 	done
 	zswap_off
-	echo 20 >$ZSWAP/max_pool_percent
-	echo N >$ZSWAP/shrinker_enabled
+	if [ -d $ZSWAP ]; then
+		echo 20 >$ZSWAP/max_pool_percent
+		echo N >$ZSWAP/shrinker_enabled
+	fi
 	for d in "$CGROUP"/zs-*; do
 		cgroup_remove "${d##*/}"
 	done
