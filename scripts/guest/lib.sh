@@ -105,6 +105,11 @@ needs_shrinker_debugfs() {
 	fi
 }
 
+# True where memory is watched: everything takes several times as long.
+is_slow() {
+	zcat /proc/config.gz 2>/dev/null | grep -E '^CONFIG_K(A|C)SAN=y' >/dev/null
+}
+
 # Skip the test unless a pool can be on either allocator.
 needs_two_backends() {
 	needs_rust

@@ -6,11 +6,6 @@
 # shellcheck source=/dev/null
 . "$(dirname "${BASH_SOURCE[0]}")/85-stress.sh"
 
-# Where memory is watched, a step takes several times as long.
-is_slow() {
-	zcat /proc/config.gz 2>/dev/null | grep -E '^CONFIG_K(A|C)SAN=y' >/dev/null
-}
-
 test_182_objects_of_each_size() {
 	local first=1
 	! is_slow || first=32
