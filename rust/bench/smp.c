@@ -6,6 +6,7 @@
 #include <linux/completion.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -29,6 +30,7 @@ struct zb_worker {
 	struct completion done;
 	const atomic_t *go;	/* 0: wait, 1: work, 2: end */
 	u32 cpu, cpus;
+	u16 size;		/* of all objects, 0: drawn */
 	u64 seed;
 	u64 ops;
 	u64 ns;			/* from the first operation to the last */
@@ -69,7 +71,7 @@ static int zb_mixed_op(struct zb_worker *w, struct zb_random *r)
 
 	if (zb_below(r, 2)) {
 		zs_free(b->pool, o->handle);
-		o->size = zb_sizes_draw(r);
+		o->size = w->size ?: zb_sizes_draw(r);
 		o->handle = zb_malloc(b, o->size);
 		if (IS_ERR_VALUE(o->handle)) {
 			o->handle = 0;
@@ -180,9 +182,52 @@ static void zb_write_handles(struct zb_bench *b)
 	}
 }
 
+/* Gives the objects of worker @w its size. */
+static int zb_replace_all(struct zb_worker *w)
+{
+	struct zb_bench *b = w->b;
+	u32 i;
+
+	for (i = w->cpu; w->size && i < b->nr; i += w->cpus) {
+		struct zb_object *o = &b->objects[i];
+
+		zs_free(b->pool, o->handle);
+		o->size = w->size;
+		o->handle = zb_malloc(b, o->size);
+		if (IS_ERR_VALUE(o->handle)) {
+			o->handle = 0;
+			return -ENOMEM;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Sleeps for @ms milliseconds, or compacts the pool after each tick of them. */
+static void zb_pass_time(struct zb_bench *b, unsigned int ms, bool compacts)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms), pages = 0, runs = 0;
+	u64 ns = 0, begin;
+
+	if (!compacts) {
+		schedule_timeout_uninterruptible(msecs_to_jiffies(ms));
+		return;
+	}
+	while (time_before(jiffies, end)) {
+		schedule_timeout_uninterruptible(1);
+		begin = ktime_get_ns();
+		pages += zs_compact(b->pool);
+		ns += ktime_get_ns() - begin;
+		runs++;
+	}
+	seq_buf_printf(&b->out, "compactions=%lu pages=%lu compact_ns=%llu ", runs, pages, ns);
+}
+
 /*
- * mixed cpus=N ms=T seed=S: for T milliseconds, each CPU maps and replaces
- * objects. "fill" must have allocated them.
+ * mixed cpus=N ms=T seed=S [size0=BYTES size1=BYTES...] [compact=1]: for T
+ * milliseconds, each CPU maps and replaces objects. "fill" must have allocated
+ * them. With sizeN=, all objects of CPU N have that size. With compact=1, the
+ * pool is compacted meanwhile, once per tick.
  */
 int zb_cmd_mixed(struct zb_bench *b, const char *args)
 {
@@ -191,6 +236,7 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 	u64 (*pages)[PAGE_SIZE / sizeof(u64)];
 	atomic_t go = ATOMIC_INIT(0);
 	u64 ops = 0, ns = 0;
+	char size[] = "size0";
 	int ret = 0;
 
 	if (!b->pool || !b->nr || !zb_sizes_known() || !cpus || cpus > ZB_MAX_CPUS ||
@@ -203,19 +249,24 @@ int zb_cmd_mixed(struct zb_bench *b, const char *args)
 		kvfree(pages);
 		return -ENOMEM;
 	}
-	zb_write_handles(b);
 	for (cpu = 0; !ret && cpu < cpus; cpu++) {
+		size[4] = '0' + cpu;
 		workers[cpu].b = b;
 		workers[cpu].page = pages[cpu];
 		workers[cpu].cpu = cpu;
 		workers[cpu].cpus = cpus;
+		workers[cpu].size = min_t(u64, zb_arg(args, size, 0), PAGE_SIZE);
 		workers[cpu].seed = zb_arg(args, "seed", 1) + cpu;
+		ret = zb_replace_all(&workers[cpu]);
+	}
+	zb_write_handles(b);
+	for (cpu = 0; !ret && cpu < cpus; cpu++) {
 		ret = zb_start(&workers[cpu], zb_mixed_worker, &go);
 		started += !ret;
 	}
 	atomic_set_release(&go, 1);
 	if (!ret)
-		schedule_timeout_uninterruptible(msecs_to_jiffies(zb_arg(args, "ms", 100)));
+		zb_pass_time(b, zb_arg(args, "ms", 100), zb_arg(args, "compact", 0));
 	atomic_set(&go, 2);
 	for (cpu = 0; cpu < started; cpu++) {
 		wait_for_completion(&workers[cpu].done);

@@ -110,9 +110,9 @@ def qemu(initrd, console, mem, accel, smp, image=IMAGE, words=()):
     ] + accel
 
 
-def uml(initrd, mem):
-    return [os.path.join(BUILD, "kernel", "uml", "linux"), f"mem={mem}", f"initrd={initrd}",
-            "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge"]
+def uml(initrd, mem, flavour="uml", words=()):
+    return [os.path.join(BUILD, "kernel", flavour, "linux"), f"mem={mem}", f"initrd={initrd}",
+            "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge", *words]
 
 
 def watched(console):
@@ -137,6 +137,8 @@ HOW = {
     "uml": ("uml", lambda i, c, m: uml(i, m)),
     # The same with the locks of an SMP kernel in our modules.
     "uml-smp": ("uml-smp", lambda i, c, m: uml(i, m)),
+    # An SMP kernel. Each CPU is a thread of the host.
+    "uml-7.3": ("uml-7.3", lambda i, c, m: uml(i, m, "uml-7.3", ["ncpus=2", "seccomp=on"])),
 }
 
 

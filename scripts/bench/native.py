@@ -3,10 +3,10 @@
 noisy, so the allocators take turns. The result is the median of the ratios of all
 turns."""
 
-import statistics
-
+import smp
 from guest import Guest
-from icount import BACKENDS, OBJECTS, operations
+from icount import BACKENDS, OBJECTS, maps, operations, per_op, reads
+from turns import collector, summary
 
 ROUNDS = 10
 # Operations in a lap, which takes a fraction of a millisecond.
@@ -15,39 +15,41 @@ LAP = 1000
 BOOTS = 3
 
 
-def spread(values):
-    """Returns median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
-    return {"low": low, "median": middle, "high": high, "n": len(values)}
+def freeing(guest, backend, put):
+    """Frees 60 % of the objects of a pool at random, and compacts it."""
+    of = {}
 
+    def freed(fields):
+        put("free_60", per_op(fields))
+        # All laps count as the median one, because other tasks disturb some of them.
+        of["ns"] = per_op(fields) * fields["ops"]
 
-def summary(samples):
-    """Summarises {backend: [number of each turn]}. The ratio is that of each turn."""
-    ratios = [rust / c for c, rust in zip(samples["c"], samples["rust"])]
-    return {**{backend: statistics.median(samples[backend]) for backend in BACKENDS},
-            **{"spread_" + backend: spread(samples[backend]) for backend in BACKENDS},
-            "spread_ratio": spread(ratios)}
+    def compacted(fields):
+        put("compact", fields["ns"] / max(fields["pages"], 1))
+        of["ns"] += fields["ns"]
 
-
-def collector(results, backend):
-    """Returns put(measure, value), which keeps all values."""
-    return lambda measure, value: results.setdefault(measure, {}).setdefault(
-        backend, []).append(value)
-
-
-def compaction(guest, backend, put):
-    """Compacts a pool of which 60 % of the objects were freed at random."""
     guest.do(f"use {backend}")
     guest.do("create")
     guest.do(f"fill n={OBJECTS} seed=1")
     guest.do("write")
-    guest.do("punch keep=40 seed=4")
-    guest.do("compact", lambda f: put("compact", f["ns"] / max(f["pages"], 1)))
+    guest.do("stat", lambda f: of.update(full=f["pages"]))
+    guest.do(f"punch keep=40 seed=4 lap={LAP}", freed)
+    guest.do("compact", compacted)
+    guest.do("stat", lambda f: put("per_page_back", of["ns"] / (of["full"] - f["pages"])))
     guest.do("verify")
     guest.do("destroy")
 
 
-def boot(how, number, sizes, workloads, samples):
+def in_order(guest, backend, put):
+    """Frees all objects in the order of their allocation."""
+    guest.do(f"use {backend}")
+    guest.do("create")
+    guest.do(f"fill n={OBJECTS} seed=1")
+    guest.do(f"punch keep=0 order=index lap={LAP}", lambda f: put("free_in_order", per_op(f)))
+    guest.do("destroy")
+
+
+def boot(how, number, sizes, workloads, samples, access):
     guest = Guest(how, f"{how}-{number}", sizes)
     for workload in workloads:
         of = samples.setdefault(workload, {})
@@ -57,9 +59,20 @@ def boot(how, number, sizes, workloads, samples):
             for backend in BACKENDS[::1 if turn % 2 else -1]:
                 # The first turn warms up and does not count.
                 put = collector({} if turn == 0 else of, backend)
-                operations(guest, backend, OBJECTS, put, reference=False, lap=LAP)
-                compaction(guest, backend, put)
+                operations(guest, backend, OBJECTS, put, reference=False, lap=LAP, access=access)
+                freeing(guest, backend, put)
+                in_order(guest, backend, put)
     guest.run()
+
+
+WANTED = ("malloc", "free", "churn", "free_60", "free_in_order", "compact", "per_page_back")
+MAPS = ("map_all", "map_in", "map_in_read", "map_span")
+READS = ("read_all", "read_in", "read_span", "sg_all", "write_all")
+
+
+def summaries(samples, wanted):
+    return {workload: {measure: summary(of[measure]) for measure in wanted}
+            for workload, of in samples.items()}
 
 
 # Our modules with the locks of an SMP kernel, and with those of this kernel, which
@@ -73,9 +86,15 @@ def run(sizes, workloads):
     samples = {}
     for number in range(BOOTS):
         for locks, how in LOCKS.items():
-            boot(how, number, sizes, workloads, samples.setdefault(locks, {}))
-    wanted = ("malloc", "free", "churn", "map_all", "map_in", "map_in_read", "map_span",
-              "compact")
-    return {locks: {workload: {measure: summary(of[measure]) for measure in wanted}
-                    for workload, of in workloads.items()}
-            for locks, workloads in samples.items()}
+            boot(how, number, sizes, workloads, samples.setdefault(locks, {}), maps)
+    return {locks: summaries(of, WANTED + MAPS) for locks, of in samples.items()}
+
+
+def run_7_3(sizes, workloads):
+    """Measures Linux 7.3, where User Mode Linux has SMP. Returns {"one": {workload: {measure:
+    as run()}}, "two": as smp.run()}."""
+    samples = {}
+    for number in range(BOOTS):
+        boot("uml-7.3", number, sizes, workloads, samples, reads)
+    return {"one": summaries(samples, WANTED + READS),
+            "two": smp.run(sizes, workloads[0], "uml-7.3")}

@@ -42,8 +42,17 @@ def operations(results, figure):
 
 
 def native(results, figure):
-    of = results["smp"]
-    names = {**OPERATIONS, "compact": "compaction,\nper page freed"}
+    draw_native(results["smp"], figure)
+
+
+def native_7_3(results, figure):
+    draw_native(results["one"], figure)
+
+
+def draw_native(of, figure):
+    names = {"churn": "free + malloc", "malloc": "malloc,\nempty pool",
+             "free_60": "free of 60 %", "compact": "compaction,\nper page freed",
+             "per_page_back": "free 60 %, compact,\nper page given back"}
     for axes, (name, title) in zip(figure.subplots(1, len(names)), names.items()):
         spread = {b: [of[w][name]["spread_" + b] for w in of] for b in COLORS}
         errors = {b: [[s["median"] - s["low"] for s in spread[b]],
@@ -112,7 +121,8 @@ def smp(results, figure):
         axes.set_xlabel("ns")
         axes.set_title(f"Part of waits of a {what}, during\na compaction, that were longer")
         axes.legend(frameon=False)
-    bars(gain, ["1 CPU", "2 CPUs"], {b: [results[f"ops_{n}"][b] for n in (1, 2)] for b in COLORS})
+    bars(gain, ["1 CPU", "2 CPUs"], {b: [results[f"gain_{n}_ops"][b] for n in (1, 2)]
+                                     for b in COLORS})
     gain.set_title("Operations a second on one pool,\nemulated CPUs")
 
 
@@ -159,6 +169,7 @@ def histograms(results, figure):
 
 # For each part of the results: the function, width and height in inches.
 PLOTS = {"icount": (operations, 13, 4), "native": (native, 14, 4),
+         "native-7.3": (native_7_3, 14, 4),
          "compaction": (compaction, 12, 4.5), "density": (density, 12, 11),
          "growth": (growth, 15, 4), "memory": (memory, 13, 10),
          "memory-zram": (memory, 13, 5), "smp": (smp, 13, 4),

@@ -144,18 +144,48 @@ def memory(table, what, results):
                           rust[name] / of["c"][name], limit, met=met)
 
 
+# Measure, its name in the results, and the goal of the ratio.
+NATIVE = (("free + malloc", "churn", 0.6), ("malloc, empty pool", "malloc", 0.7),
+          ("free of 60 % at random", "free_60", 0.8),
+          ("free of all in order of allocation", "free_in_order", None),
+          ("compaction, per page freed", "compact", 1.0),
+          ("free 60 % and compact, per page given back", "per_page_back", 0.9))
+
+
+def native_rows(table, kernel, workloads, measures, note="", goals=True):
+    for measure, name, goal in measures:
+        for workload, of in workloads.items():
+            table.paired(f"{kernel}ns, {measure}, {workload}{note}", of[name],
+                         goal if goals else None)
+
+
 def native(table, results):
     """Times in User Mode Linux 6.12, with locks, and for completeness without."""
-    for locks, workloads in results.items():
-        for measure, name in (
-                ("free + malloc", "churn"), ("malloc, empty pool", "malloc"),
-                ("map + unmap, in a page", "map_in"),
-                ("map, read a word, unmap, in a page", "map_in_read"), ("map + unmap, across pages", "map_span"),
-                ("compaction, per page freed", "compact")):
-            for workload, of in workloads.items():
-                table.paired(f"ns, {measure}, {workload}" + ("" if locks == "smp" else ", no locks"),
-                             of[name],
-                             0.7 if locks == "smp" and name != "map_in_read" else None)
+    maps = (("map + unmap, in a page", "map_in", 0.7),
+            ("map, read a word, unmap, in a page", "map_in_read", None),
+            ("map + unmap, across pages", "map_span", 0.7))
+    native_rows(table, "", results["smp"], NATIVE + maps)
+    native_rows(table, "", results["up"], NATIVE + maps, ", no locks", goals=False)
+
+
+def native_7_3(table, results):
+    """Times in User Mode Linux 7.3, of one CPU and of two."""
+    native_rows(table, "7.3, ", results["one"], NATIVE + (
+        ("read, object in a page", "read_in", None),
+        ("read, object across pages", "read_span", None),
+        ("sg read, any object", "sg_all", None),
+        ("obj_write of 2,000 bytes", "write_all", None)))
+    of = results["two"]
+    gain(table, "7.3, native, throughput of 2 CPUs over 1, mixed sizes", of["gain"], 1.8)
+    for what, name in (("mixed sizes", "gain"), ("one class", "gain_one_class"),
+                       ("a class of its own", "gain_own_class"),
+                       ("mixed sizes, while compacting", "gain_compacting")):
+        if name != "gain":
+            gain(table, f"7.3, native, throughput of 2 CPUs over 1, {what}", of[name])
+        for cpus, label in ((1, "1 CPU"), (2, "2 CPUs")):
+            table.paired(f"7.3, native, ns per operation of {label}, {what}",
+                         of[f"{name}_{cpus}_ns"], None)
+    waits(table, "7.3, native, ", of, None)
 
 
 def watched(table, kernel, results):
@@ -176,19 +206,29 @@ def watched(table, kernel, results):
                     results["wait_" + name], 0.1)
 
 
+def gain(table, measure, of, least=None):
+    """Adds the throughput of two CPUs over that of one. Higher is better. The goal is to be
+    at least C's, and at least `least`."""
+    ratio, rust = of["spread_ratio"], of["spread_rust"]
+    table.row(measure, of["c"], of["rust"], ratio["median"],
+              f">={least}" if least else ">=C's",
+              f"quartiles of Rust {rust['low']:.2f} to {rust['high']:.2f}, of the ratio "
+              f"{ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['n']} turns",
+              of["rust"] >= (least or 0) and ratio["median"] >= 1)
+
+
+def waits(table, kernel, results, goal):
+    for what in ("map", "free"):
+        table.paired(f"{kernel}ns, longest wait of a {what} while compacting",
+                     results[f"{what}_longest"], goal)
+        table.paired(f"{kernel}ns, 99.9 % of waits of a {what} are shorter",
+                     results[f"{what}_p999"], None)
+
+
 def smp(table, results):
     """Throughput and waiting times of two emulated CPUs."""
-    gain = results["gain"]
-    ratio = gain["spread_ratio"]
-    table.row("throughput of 2 CPUs over 1, mixed work", gain["c"], gain["rust"],
-              ratio["median"], ">=1.8", f"quartiles of Rust {gain['spread_rust']['low']:.2f} to "
-              f"{gain['spread_rust']['high']:.2f}, {ratio['n']} turns",
-              gain["rust"] >= 1.8 and ratio["median"] > 1)
-    for what in ("map", "free"):
-        table.paired(f"ns, longest wait of a {what} while compacting", results[f"{what}_longest"],
-                     0.1)
-        table.paired(f"ns, 99.9 % of waits of a {what} are shorter", results[f"{what}_p999"],
-                     None)
+    gain(table, "throughput of 2 CPUs over 1, mixed work", results["gain"], 1.8)
+    waits(table, "", results, 0.1)
 
 
 def excesses(table, kernel, results, workloads, pool, goals):

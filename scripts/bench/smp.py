@@ -4,7 +4,7 @@ compacts. Each CPU is a thread of the host. The allocators take turns."""
 
 from guest import Guest
 from icount import BACKENDS
-from native import collector, summary
+from turns import collector, summary
 
 OBJECTS = 40000
 ROUNDS = 6
@@ -12,15 +12,32 @@ BOOTS = 3
 MILLISECONDS = 200
 
 
+# The arguments of "mixed".
+WORK = {
+    # Sizes of the workload.
+    "gain": "",
+    # Both CPUs use the same class.
+    "gain_one_class": "size0=1000 size1=1000",
+    # Each CPU uses its own class.
+    "gain_own_class": "size0=1000 size1=2000",
+    # A third task compacts the pool.
+    "gain_compacting": "compact=1",
+}
+
+
 def throughput(guest, backend, put):
     """Measures one CPU, then two."""
-    guest.do(f"use {backend}")
-    guest.do("create")
-    guest.do(f"fill n={OBJECTS} seed=1")
-    for cpus in (1, 2):
-        guest.do(f"mixed cpus={cpus} ms={MILLISECONDS} seed=5",
-                 lambda f, c=cpus: put(f"ops_{c}", f["ops"] * 1e9 / f["ns"]))
-    guest.do("destroy")
+    for what, words in WORK.items():
+        guest.do(f"use {backend}")
+        guest.do("create")
+        guest.do(f"fill n={OBJECTS} seed=1")
+        for cpus in (1, 2):
+            def done(fields, name=f"{what}_{cpus}"):
+                put(name + "_ops", fields["ops"] * 1e9 / fields["ns"])
+                put(name + "_ns", fields["ns"] / fields["ops"])
+
+            guest.do(f"mixed cpus={cpus} ms={MILLISECONDS} seed=5 {words}", done)
+        guest.do("destroy")
 
 
 def waits(guest, backend, what, put):
@@ -49,11 +66,11 @@ def add(histograms):
     return dict(sorted(total.items()))
 
 
-def run(sizes, workload):
+def run(sizes, workload, how="smp"):
     """Returns {measure: {c, rust, spread...}}. Histograms of waits are {c: {ns: count}, ...}."""
     samples = {}
     for number in range(BOOTS):
-        guest = Guest("smp", f"smp{number}", sizes)
+        guest = Guest(how, f"{how}-two-{number}", sizes)
         guest.do(f"sizes {workload}")
         for turn in range(ROUNDS + 1):
             for backend in BACKENDS[::1 if turn % 2 else -1]:
@@ -62,9 +79,10 @@ def run(sizes, workload):
                 for what in ("map", "free"):
                     waits(guest, backend, what, put)
         guest.run()
-    samples["gain"] = {backend: [two / one for one, two in zip(samples["ops_1"][backend],
-                                                               samples["ops_2"][backend])]
-                       for backend in BACKENDS}
+    for what in WORK:
+        one, two = samples[what + "_1_ops"], samples[what + "_2_ops"]
+        samples[what] = {backend: [b / a for a, b in zip(one[backend], two[backend])]
+                         for backend in BACKENDS}
     results = {}
     for measure, of in samples.items():
         if measure.endswith("_histogram"):
