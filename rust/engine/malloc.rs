@@ -78,7 +78,17 @@ impl ClassGuard<'_> {
         let (zspage, position) = self.growable().ok_or(missing)?;
         // `growable` returned a position without a page.
         let _ = self.add_page(zspage, page.take().ok_or(missing)?, position);
+        self.malloc_in_new_page(zspage, table)
+    }
+
+    /// Like [`ClassGuard::malloc_in`], in a zspage that a page was added to for the object.
+    pub(super) fn malloc_in_new_page(
+        &self,
+        zspage: &Zspage,
+        table: &HandleTable,
+    ) -> Result<Handle, Missing> {
         self.malloc_in(zspage, table)
+            .inspect(|&handle| self.sheaf().page_added_for(handle))
     }
 
     /// Allocates an object in a free slot of a zspage of this class, and takes one of the class's

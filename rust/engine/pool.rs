@@ -265,7 +265,7 @@ impl Pool {
         };
         let isolated = zspage.isolate();
         growth.page = guard.add_page(&isolated, page, 0).err();
-        let handle = guard.malloc_in(&isolated, self.table());
+        let handle = guard.malloc_in_new_page(&isolated, self.table());
         guard.putback_zspage(isolated);
         handle
     }

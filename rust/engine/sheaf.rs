@@ -44,6 +44,8 @@ pub(super) struct Sheaf {
     reused: Cell<bool>,
     // While this is set, nothing is kept.
     closed: Cell<bool>,
+    // The entry of the object that a page was added for, until the next flush.
+    newest: Cell<u32>,
 }
 
 impl Sheaf {
@@ -55,6 +57,7 @@ impl Sheaf {
             limit: Cell::new(0),
             reused: Cell::new(false),
             closed: Cell::new(false),
+            newest: Cell::new(u32::MAX),
         }
     }
 
@@ -79,6 +82,13 @@ impl Sheaf {
     #[inline]
     fn limit(&self) -> usize {
         self.limit.get().into()
+    }
+
+    /// Makes the next `free` flush the sheaf if it is of `handle`, for which a page was added. zram
+    /// frees an object at once if its page exceeds `mem_limit`, and expects the page to go.
+    pub(super) fn page_added_for(&self, handle: Handle) {
+        self.newest.set(handle.in_object());
+        self.limit.set(0);
     }
 
     // Returns object `n`, the oldest first.
@@ -155,7 +165,16 @@ impl<'c> ClassGuard<'c> {
     /// Returns how many objects to flush after [`ClassGuard::free`] demanded it for `handle`.
     pub(super) fn flush_count(&self, entries: HandleEntries<'_>, handle: Handle) -> usize {
         let sheaf = self.sheaf();
-        if sheaf.reused.replace(false) && !self.keeps_none(entries, handle) {
+        let newest = sheaf.newest.replace(u32::MAX);
+        sheaf.set_slots(self.class().objs_allocated());
+        if newest == handle.in_object() || self.keeps_none(entries, handle) {
+            return sheaf.len();
+        }
+        if sheaf.len() <= sheaf.limit() {
+            // It was of another object than the newest.
+            return 0;
+        }
+        if sheaf.reused.replace(false) {
             sheaf.len().saturating_sub(sheaf.limit() / 2)
         } else {
             sheaf.len()

@@ -140,6 +140,30 @@ fn a_page_stays_while_an_object_of_it_is_kept() {
     assert_eq!(pool.total_pages(), 0);
 }
 
+// zram frees an object at once if its page exceeds `mem_limit`. Then the page goes, too.
+#[test]
+fn a_page_goes_with_the_object_that_it_was_added_for() {
+    let _machine = boot(Config::default());
+    let pool = pool();
+    let mut handles = fill(&pool, 400);
+    let mut added = 0;
+    while added < 3 {
+        let pages = pool.total_pages();
+        let handle = pool.malloc(SIZE, Gfp::KERNEL).unwrap();
+        if pool.total_pages() == pages {
+            handles.push(handle);
+            continue;
+        }
+        pool.free(handle).unwrap();
+        assert_eq!(pool.total_pages(), pages, "the page stays");
+        added += 1;
+        // The next one fills the page.
+        handles.push(pool.malloc(SIZE, Gfp::KERNEL).unwrap());
+    }
+    free(&pool, &handles);
+    assert_eq!(pool.total_pages(), 0);
+}
+
 // Objects in the sheaf move along with their page.
 #[test]
 fn pages_with_kept_objects_migrate() {
