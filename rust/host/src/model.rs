@@ -583,7 +583,8 @@ impl Model {
         if object.held == Some(true) || readers == MAX_READERS {
             return;
         }
-        let len = 1 + state.contents as usize * 7 % object.bytes.len();
+        // Longer with larger pages, as it would seldom go on on the next page otherwise.
+        let len = 1 + state.contents as usize * 7 * (PAGE_SIZE / 4096) % object.bytes.len();
         let mut copy = vec![0; len].into_boxed_slice();
         let start = NonNull::from(&mut copy[..]).cast();
         let pool = self.pool();
