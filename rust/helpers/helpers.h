@@ -65,8 +65,8 @@ void zs_helper_entry_released(void);
 
 /* page.c */
 /*
- * A handle's entry has this many bits for an address: pages up to 256 TiB. On
- * arm64 as many as a physical address has, 48 or 52.
+ * A handle's entry has this many bits for an address. On arm64 every physical
+ * address fits, of 48 or 52 bits. Elsewhere pages up to 256 TiB do.
  */
 #ifdef CONFIG_ARM64
 #define ZS_ADDRESS_BITS CONFIG_ARM64_PA_BITS

@@ -58,11 +58,6 @@ static __always_inline struct zs_page_desc *zs_desc(struct page *page)
 #define ZS_CLASS_SHIFT 8
 #define ZS_CLASS_MASK 0xffff00
 
-#ifdef CONFIG_ARM64
-/* MAX_PHYSMEM_BITS is this or less, but no constant. */
-static_assert(CONFIG_ARM64_PA_BITS <= ZS_ADDRESS_BITS);
-#endif
-
 /* NR_ZSPAGES depends on CONFIG_ZSMALLOC. */
 static void zs_count_pages(struct zone *zone, long delta)
 {
@@ -276,7 +271,6 @@ void zs_helper_page_discard(struct page *page)
 	__free_page(page);
 }
 
-/* release_pages() would cost a third more: it is made for folios of the LRU. */
 /* release_pages() would cost a third more: it is made for folios of the LRU. */
 void zs_helper_pages_release(struct page *first)
 {
