@@ -98,6 +98,15 @@ struct Object {
     class: Mutex<()>,
 }
 
+// Starts a thread that uses the object.
+fn spawn<R: 'static>(
+    object: &Arc<Object>,
+    f: impl FnOnce(&Object) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let object = object.clone();
+    thread::spawn(move || f(&object))
+}
+
 impl Object {
     // Creates an entry at location 0, which contains 7.
     fn new() -> Arc<Self> {
@@ -202,10 +211,7 @@ impl Object {
 fn entry_a_mapping_and_a_mover() {
     explore(Exhaustive, || {
         let object = Object::new();
-        let writer = {
-            let object = object.clone();
-            thread::spawn(move || object.write(8))
-        };
+        let writer = spawn(&object, |object| object.write(8));
         let moved = object.relocate();
         assert_eq!(writer.join().unwrap(), Some(7));
         assert_eq!(object.read(), Some(8));
@@ -222,10 +228,7 @@ fn entry_two_readers_and_a_mover() {
     explore(Bound(4), || {
         let object = Object::new();
         let readers: Vec<_> = (0..2)
-            .map(|_| {
-                let object = object.clone();
-                thread::spawn(move || object.read())
-            })
+            .map(|_| spawn(&object, |object| object.read()))
             .collect();
         object.relocate();
         for reader in readers {
@@ -243,21 +246,15 @@ fn entry_two_readers_and_a_mover() {
 fn entry_a_reader_and_two_movers() {
     explore(Bound(3), || {
         let object = Object::new();
-        let mover = {
-            let object = object.clone();
-            thread::spawn(move || object.relocate())
-        };
-        let reader = {
-            let object = object.clone();
-            thread::spawn(move || {
-                let location = object.entry().read_lock(FIRST).unwrap();
-                // A second read begins and ends within the first.
-                assert_eq!(object.read(), Some(7));
-                assert_eq!(object.entry().held_location(), location);
-                assert_eq!(object.get(location), 7);
-                object.entry().read_unlock(FIRST).unwrap();
-            })
-        };
+        let mover = spawn(&object, |object| object.relocate());
+        let reader = spawn(&object, |object| {
+            let location = object.entry().read_lock(FIRST).unwrap();
+            // A second read begins and ends within the first.
+            assert_eq!(object.read(), Some(7));
+            assert_eq!(object.entry().held_location(), location);
+            assert_eq!(object.get(location), 7);
+            object.entry().read_unlock(FIRST).unwrap();
+        });
         object.relocate();
         mover.join().unwrap();
         reader.join().unwrap();
@@ -274,20 +271,17 @@ fn entry_full_of_readers() {
         for _ in 0..MAX_READERS - 1 {
             object.entry().read_lock(FIRST).unwrap();
         }
-        let other = {
-            let object = object.clone();
-            thread::spawn(move || match object.entry().read_lock(FIRST) {
-                Ok(location) => {
-                    assert_eq!(object.get(location), 7);
-                    object.entry().read_unlock(FIRST).unwrap();
-                    true
-                }
-                Err(why) => {
-                    assert_eq!(why, Refused::Full);
-                    false
-                }
-            })
-        };
+        let other = spawn(&object, |object| match object.entry().read_lock(FIRST) {
+            Ok(location) => {
+                assert_eq!(object.get(location), 7);
+                object.entry().read_unlock(FIRST).unwrap();
+                true
+            }
+            Err(why) => {
+                assert_eq!(why, Refused::Full);
+                false
+            }
+        });
         let ours = match object.entry().read_lock(FIRST) {
             Ok(_) => true,
             Err(why) => {
@@ -311,10 +305,7 @@ fn entry_one_end_too_many() {
     explore(Exhaustive, || {
         let object = Object::new();
         object.entry().read_lock(FIRST).unwrap();
-        let other = {
-            let object = object.clone();
-            thread::spawn(move || object.entry().read_unlock(FIRST).is_ok())
-        };
+        let other = spawn(&object, |object| object.entry().read_unlock(FIRST).is_ok());
         let ours = object.entry().read_unlock(FIRST).is_ok();
         assert!(ours != other.join().unwrap());
         object.free().unwrap();
@@ -327,14 +318,8 @@ fn entry_one_end_too_many() {
 fn entry_two_movers_and_a_mapping() {
     explore(Bound(3), || {
         let object = Object::new();
-        let mover = {
-            let object = object.clone();
-            thread::spawn(move || object.relocate())
-        };
-        let reader = {
-            let object = object.clone();
-            thread::spawn(move || object.read())
-        };
+        let mover = spawn(&object, |object| object.relocate());
+        let reader = spawn(&object, |object| object.read());
         object.relocate();
         mover.join().unwrap();
         assert_eq!(reader.join().unwrap(), Some(7));
@@ -348,14 +333,10 @@ fn entry_two_movers_and_a_mapping() {
 fn entry_free_a_late_mapping_and_a_mover() {
     explore(Bound(6), || {
         let object = Object::new();
-        let reader = {
-            let object = object.clone();
-            thread::spawn(move || assert!(matches!(object.read(), None | Some(7))))
-        };
-        let mover = {
-            let object = object.clone();
-            thread::spawn(move || object.relocate())
-        };
+        let reader = spawn(&object, |object| {
+            assert!(matches!(object.read(), None | Some(7)))
+        });
+        let mover = spawn(&object, |object| object.relocate());
         let freed = object.free();
         assert!(matches!(freed, Ok(()) | Err(Refused::Busy)), "{freed:?}");
         reader.join().unwrap();
@@ -373,10 +354,7 @@ fn entry_free_a_late_mapping_and_a_mover() {
 fn entry_two_frees() {
     explore(Exhaustive, || {
         let object = Object::new();
-        let other = {
-            let object = object.clone();
-            thread::spawn(move || object.free())
-        };
+        let other = spawn(&object, |object| object.free());
         let results = [object.free(), other.join().unwrap()];
         let refused = [Err(Refused::Free), Err(Refused::Busy)];
         assert!(results.contains(&Ok(())));
@@ -401,8 +379,9 @@ fn reuse(stale: usize) {
     let object = Object::new();
     let stale: Vec<_> = (0..stale)
         .map(|_| {
-            let object = object.clone();
-            thread::spawn(move || assert!(matches!(object.read(), None | Some(7))))
+            spawn(&object, |object| {
+                assert!(matches!(object.read(), None | Some(7)))
+            })
         })
         .collect();
     if object.free().is_ok() {
@@ -425,15 +404,12 @@ fn entry_reuse_and_a_guess() {
     explore(Exhaustive, || {
         let object = Object::new();
         object.free().unwrap();
-        let guess = {
-            let object = object.clone();
-            thread::spawn(move || {
-                if let Ok(location) = object.entry().try_read_lock_plain(SECOND) {
-                    assert_eq!(object.get(location), 8);
-                    object.entry().read_unlock(SECOND).unwrap();
-                }
-            })
-        };
+        let guess = spawn(&object, |object| {
+            if let Ok(location) = object.entry().try_read_lock_plain(SECOND) {
+                assert_eq!(object.get(location), 8);
+                object.entry().read_unlock(SECOND).unwrap();
+            }
+        });
         object.set(location(1), 8);
         object.entry().record_obj(location(1), SECOND);
         guess.join().unwrap();
@@ -447,10 +423,9 @@ fn entry_relink_and_a_stale_mapping() {
     explore(Exhaustive, || {
         let object = Object::new();
         object.free().unwrap();
-        let stale = {
-            let object = object.clone();
-            thread::spawn(move || assert_eq!(object.entry().read_lock(FIRST), Err(Refused::Free)))
-        };
+        let stale = spawn(&object, |object| {
+            assert_eq!(object.entry().read_lock(FIRST), Err(Refused::Free))
+        });
         let link = FreeLink {
             next: 5,
             generation: SECOND,
@@ -467,10 +442,7 @@ fn entry_relink_and_a_stale_mapping() {
 fn entry_a_held_reader_and_a_mover() {
     explore(Exhaustive, || {
         let object = Object::new();
-        let reader = {
-            let object = object.clone();
-            thread::spawn(move || object.read_held())
-        };
+        let reader = spawn(&object, |object| object.read_held());
         object.relocate();
         assert_eq!(reader.join().unwrap(), Some(7));
         assert!(object.relocate());
@@ -483,18 +455,12 @@ fn entry_a_held_reader_and_a_mover() {
 fn entry_a_writer_and_a_refused_free() {
     explore(Exhaustive, || {
         let object = Object::new();
-        let writer = {
-            let object = object.clone();
-            thread::spawn(move || object.write(8))
-        };
-        let refused = {
-            let object = object.clone();
-            thread::spawn(move || {
-                if object.entry().try_lock(FIRST).is_ok() {
-                    object.entry().unlock();
-                }
-            })
-        };
+        let writer = spawn(&object, |object| object.write(8));
+        let refused = spawn(&object, |object| {
+            if object.entry().try_lock(FIRST).is_ok() {
+                object.entry().unlock();
+            }
+        });
         if let Ok(location) = object.entry().try_lock(FIRST) {
             assert!(matches!(object.get(location), 7 | 8));
             object.entry().unlock();
@@ -510,10 +476,7 @@ fn entry_a_writer_and_a_refused_free() {
 fn sheaf_and_a_handle(leave: impl Fn(HandleEntry<'_>) -> Generation) {
     let object = Object::new();
     object.free_to_sheaf();
-    let mover = {
-        let object = object.clone();
-        thread::spawn(move || object.relocate())
-    };
+    let mover = spawn(&object, |object| object.relocate());
     let (handle, reader) = (leave_generation(&leave), object.clone());
     let reader = thread::spawn(move || {
         if let Ok(location) = reader.entry().try_read_lock_plain(handle) {
