@@ -26,6 +26,8 @@ class Churn:
     """The churn of one pool: a sample after each step, and the instructions."""
 
     objects = OBJECTS
+    # The module's commands.
+    write, overwrite, discard = "refill", "churn", "punch"
 
     def __init__(self, guest, backend, proactiveness):
         self.guest = guest
@@ -37,32 +39,20 @@ class Churn:
         self.begin()
         seeds = iter(range(1, 1000))
         for _ in range(FILL):
-            self.step(self.allocate(self.objects // FILL, next(seeds)))
+            self.step(f"{self.write} n={self.objects // FILL} seed={next(seeds)}")
         for _ in range(OVERWRITE):
-            self.step(self.overwrite(self.objects // 2 // OVERWRITE, next(seeds)))
+            self.step(f"{self.overwrite} n={self.objects // 2 // OVERWRITE} seed={next(seeds)}")
         for _ in range(DISCARD):
-            self.step(self.discard(next(seeds)))
+            self.step(f"{self.discard} keep={KEEP} seed={next(seeds)}")
         for _ in range(PAUSE):
             self.step(None, PAUSE_REST)
         for _ in range(REFILL):
-            self.step(self.allocate(self.objects * 2 // 5 // REFILL, next(seeds)))
+            self.step(f"{self.write} n={self.objects * 2 // 5 // REFILL} seed={next(seeds)}")
         self.end(backend)
 
     def begin(self):
         self.guest.do("create")
         self.guest.do(f"room n={self.objects}")
-
-    @staticmethod
-    def allocate(count, seed):
-        return f"refill n={count} seed={seed}"
-
-    @staticmethod
-    def overwrite(count, seed):
-        return f"churn n={count} seed={seed}"
-
-    @staticmethod
-    def discard(seed):
-        return f"punch keep={KEEP} seed={seed}"
 
     def sample(self):
         self.guest.do("stat", lambda f: self.samples.append(
@@ -100,21 +90,10 @@ class ZramChurn(Churn):
     # Compressing a page takes the guest forty times as long as an object.
     objects = 24000
     algorithm = "lz4"
+    write, overwrite, discard = "pages write", "pages overwrite", "pages discard"
 
     def begin(self):
         self.guest.do(f"zram {self.algorithm} {self.objects}")
-
-    @staticmethod
-    def allocate(count, seed):
-        return f"pages write n={count} seed={seed}"
-
-    @staticmethod
-    def overwrite(count, seed):
-        return f"pages overwrite n={count} seed={seed}"
-
-    @staticmethod
-    def discard(seed):
-        return f"pages discard keep={KEEP} seed={seed}"
 
     def sample(self):
         self.guest.do("zram-stat", lambda f: self.samples.append(
