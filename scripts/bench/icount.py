@@ -74,12 +74,12 @@ def operations(guest, backend, objects, put, reference=True, lap=0, access=maps)
     guest.do("destroy")
 
 
-def in_order(guest, backend, objects, put):
+def in_order(guest, backend, objects, put, lap=0):
     """Frees all objects in the order of their allocation."""
     guest.do(f"use {backend}")
     guest.do("create")
     guest.do(f"fill n={objects} seed=1")
-    guest.do("punch keep=0 order=index", lambda f: put("free_in_order", per_op(f)))
+    guest.do(f"punch keep=0 order=index lap={lap}", lambda f: put("free_in_order", per_op(f)))
     guest.do("destroy")
 
 

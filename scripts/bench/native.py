@@ -5,7 +5,7 @@ turns."""
 
 import smp
 from guest import Guest
-from icount import BACKENDS, OBJECTS, maps, operations, per_op, reads
+from icount import BACKENDS, OBJECTS, in_order, maps, operations, per_op, reads
 from turns import collector, summary
 
 ROUNDS = 10
@@ -40,15 +40,6 @@ def freeing(guest, backend, put):
     guest.do("destroy")
 
 
-def in_order(guest, backend, put):
-    """Frees all objects in the order of their allocation."""
-    guest.do(f"use {backend}")
-    guest.do("create")
-    guest.do(f"fill n={OBJECTS} seed=1")
-    guest.do(f"punch keep=0 order=index lap={LAP}", lambda f: put("free_in_order", per_op(f)))
-    guest.do("destroy")
-
-
 def boot(how, number, sizes, workloads, samples, access):
     guest = Guest(how, f"{how}-{number}", sizes)
     for workload in workloads:
@@ -61,7 +52,7 @@ def boot(how, number, sizes, workloads, samples, access):
                 put = collector({} if turn == 0 else of, backend)
                 operations(guest, backend, OBJECTS, put, reference=False, lap=LAP, access=access)
                 freeing(guest, backend, put)
-                in_order(guest, backend, put)
+                in_order(guest, backend, OBJECTS, put, lap=LAP)
     guest.run()
 
 
@@ -75,8 +66,8 @@ def summaries(samples, wanted):
             for workload, of in samples.items()}
 
 
-# Our modules with the locks of an SMP kernel, and with those of this kernel, which
-# compile to nothing.
+# The folder of our modules: with the locks of an SMP kernel, and with the locks of this
+# kernel, which compile to nothing.
 LOCKS = {"smp": "uml-smp", "up": "uml"}
 
 
