@@ -118,8 +118,8 @@ static void zb_watched_compact(struct zb_bench *b, bool is_rust)
 /*
  * watched op=malloc|map|write|free of=c|rust cpu=0|1 n=N seed=S [locks=1]:
  * performs N operations on that CPU, with interrupts disabled. CPU 0 uses the
- * objects of even classes, CPU 1 those of odd classes. "malloc" reallocates freed
- * objects, "map" is a read where there are no mappings. With locks=1, only the
+ * objects of even classes, CPU 1 those of odd classes. "malloc" allocates objects
+ * that were freed. "map" is a read on kernels without mappings. With locks=1, only the
  * locks of a map or free are recorded, not the writes.
  *
  * watched op=compact of=c|rust: compacts the pool.

@@ -68,7 +68,7 @@ pub fn size_index(page_size: usize, request: usize) -> usize {
     index.min((page_size - MIN_ALLOC_SIZE).div_ceil(page_size >> 8))
 }
 
-// The objects are those of handles. An empty zspage has been freed.
+// `objects` has the handle of each object. A zspage without objects has been freed.
 struct Zspage {
     class: usize,
     objects: Vec<usize>,

@@ -34,7 +34,7 @@ struct Model {
 impl Model {
     fn chain(page_size: usize, longest: usize, size: usize) -> usize {
         let objs = |pages: usize| pages * page_size / size;
-        // As many as the smallest in a page. The zspage has a bit for each.
+        // A zspage has a bit for each slot: as many as a page has of the smallest objects.
         let (most, zspage) = if page_size == 4096 {
             (128, 56)
         } else {

@@ -27,7 +27,7 @@ fn pool(chain: usize) -> PinBox<Pool> {
     pin_box(Pool::new(c"pool", chain)).unwrap()
 }
 
-// Returns a size for pages of this size that stands for `size` with those of 4 KiB.
+// Scales a size that is meant for pages of 4 KiB to the pages of this build.
 const fn scaled(size: usize) -> usize {
     size * PAGE_SIZE / 4096
 }
