@@ -12,7 +12,7 @@
 //! An object leaves the sheaf by `malloc`, or is *flushed*: its slot and its entry become free, and
 //! pages without an object are released. A full sheaf flushes its older half, or all if `malloc` took
 //! nothing since the last time. The objects of one zspage that were freed in a row are flushed
-//! together.
+//! together. All is flushed, too, if a page was just added for the object that is freed.
 
 use core::cell::Cell;
 
