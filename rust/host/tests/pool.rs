@@ -908,6 +908,29 @@ fn a_pool_is_destroyed_while_work_is_scheduled() {
     assert_eq!(machine.take_reports(), []);
 }
 
+// An empty zspage whose page is locked is no object that is left.
+#[test]
+fn destroying_a_pool_waits_for_a_locked_page() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let handle = store(&pool, 3000, 1);
+    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    std::thread::scope(|scope| {
+        let shared = machine.share();
+        let destroyer = scope.spawn(move || {
+            let _entered = shared.enter();
+            drop(pool);
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!destroyer.is_finished() && machine.zs_pages() > 0);
+        drop(locked);
+        destroyer.join().unwrap();
+    });
+    assert_eq!(machine.take_reports(), [], "something was left");
+    assert_eq!(machine.zs_pages(), 0);
+}
+
 #[test]
 fn pools_do_not_know_each_others_handles() {
     let machine = boot(Config::default());
