@@ -23,8 +23,8 @@ use super::locked_entry::LockedEntry;
 use super::malloc::Missing;
 use super::shared::Shared;
 use super::zspage::Zspage;
-use crate::sys::array::{try_array_from_fn, try_init_with};
 use crate::sys::atomic::{spin_loop, AtomicBool, Ordering::Relaxed};
+use crate::sys::once_box::OnceBox;
 use crate::sys::page::{OwnedPage, PAGE_SIZE};
 use crate::sys::prelude::*;
 use crate::sys::report;
@@ -46,8 +46,9 @@ struct Growth<'c> {
 #[pin_data(PinnedDrop)]
 pub struct Pool {
     name: CString,
+    // A class is created with its first object.
     #[pin]
-    classes: [Option<PinBox<SizeClass>>; MAX_CLASSES],
+    classes: [OnceBox<SizeClass>; MAX_CLASSES],
     shared: Arc<Shared>,
     compacting: AtomicBool,
     #[pin]
@@ -63,20 +64,17 @@ impl Pool {
     /// Returns [`ENOMEM`] if memory ran out. Context: may sleep.
     pub fn new(name: &CStr, chain_limit: usize) -> impl PinInit<Self, Error> + '_ {
         // Initialised in place: the tables are too large for the stack.
-        try_init_with(move || {
-            let shared = pin_arc(Shared::new(chain_limit))?;
-            Ok(try_pin_init!(&this in Self {
-                name: CString::try_from(name)?,
-                classes <- new_classes(shared.clone()),
-                shared,
-                compacting: AtomicBool::new(false),
-                // SAFETY: The pool is pinned, and the last thing that its `drop` does is cancel the work.
-                deferred_free <- unsafe { Work::new(this) },
-                background: Background::default(),
-                // SAFETY: The pool is pinned, and its `drop` cancels the work.
-                background_work <- unsafe { Work::new(this) },
-            }? Error))
-        })
+        try_pin_init!(&this in Self {
+            name: CString::try_from(name)?,
+            classes <- zeroed(),
+            shared: pin_arc(Shared::new(chain_limit))?,
+            compacting: AtomicBool::new(false),
+            // SAFETY: The pool is pinned, and the last thing that its `drop` does is cancel the work.
+            deferred_free <- unsafe { Work::new(this) },
+            background: Background::default(),
+            // SAFETY: The pool is pinned, and its `drop` cancels the work.
+            background_work <- unsafe { Work::new(this) },
+        }? Error)
     }
 
     /// Returns the name of the pool.
@@ -93,24 +91,34 @@ impl Pool {
         self.shared.table()
     }
 
-    /// Returns class `index`, or `None` if that size is merged into another.
+    /// Returns class `index`, or `None` if it never had an object, or its size is merged into another.
     #[inline]
     pub fn class(&self, index: usize) -> Option<&SizeClass> {
-        self.classes.get(index)?.as_deref()
+        self.classes.get(index)?.get()
     }
 
-    /// Returns all classes, the largest size first.
+    // Creates class `index`, unless somebody else has done so meanwhile. A pool without objects needs
+    // no memory for its classes, which would be five times as much as for the rest of it.
+    #[cold]
+    fn create_class(&self, index: usize, gfp: Gfp) -> Result<&SizeClass> {
+        let slot = self.classes.get(index).ok_or(EINVAL)?;
+        let shape = self.shared.geometry().shape(index).ok_or(EINVAL)?;
+        let class = pin_box_gfp(SizeClass::new(shape, self.shared.clone()), gfp)?;
+        Ok(slot.get_or_set(class))
+    }
+
+    /// Returns all classes that exist, the largest size first.
     pub fn classes(&self) -> impl Iterator<Item = &SizeClass> {
-        self.classes.iter().rev().filter_map(Option::as_deref)
+        self.classes.iter().rev().filter_map(OnceBox::get)
     }
 
-    /// Returns all classes, the one with `index` or the next smaller one first.
+    /// Returns all classes that exist, the one with `index` or the next smaller one first.
     pub(super) fn classes_from(&self, index: usize) -> impl Iterator<Item = &SizeClass> {
         let after = index.saturating_add(1).min(MAX_CLASSES);
         let smaller = self.classes.get(..after).unwrap_or_default();
         let larger = self.classes.get(after..).unwrap_or_default();
         let order = smaller.iter().rev().chain(larger.iter().rev());
-        order.filter_map(Option::as_deref)
+        order.filter_map(OnceBox::get)
     }
 
     /// Returns where an object is, if the handle names one. It may move at any time.
@@ -177,7 +185,11 @@ impl Pool {
         if size.wrapping_sub(1) >= PAGE_SIZE {
             return Err(if size == 0 { EINVAL } else { ENOSPC });
         }
-        let class = self.class(self.lookup_class_index(size)).ok_or(EINVAL)?;
+        let index = self.lookup_class_index(size);
+        let class = match self.class(index) {
+            Some(class) => class,
+            None => self.create_class(index, gfp)?,
+        };
         let guard = class.lock();
         match guard.malloc(self.table()) {
             Ok(handle) => Ok(handle),
@@ -341,10 +353,12 @@ impl Pool {
             .fold(0, usize::saturating_add)
     }
 
-    /// Returns the geometry and the counters of class `index`, if it exists. Takes the class lock.
+    /// Returns the geometry and the counters of class `index`, or `None` if its size is merged into
+    /// another. Takes the class lock.
     pub fn class_stats(&self, index: usize) -> Option<(ClassShape, ClassStats)> {
-        let class = self.class(index)?;
-        Some((*class.shape(), class.stats()))
+        let shape = self.shared.geometry().shape(index)?;
+        let stats = self.class(index).map(SizeClass::stats);
+        Some((shape, stats.unwrap_or_default()))
     }
 
     #[cold]
@@ -376,17 +390,6 @@ fn lock_to_free(
             locked => return locked,
         }
     }
-}
-
-fn new_classes(
-    shared: Arc<Shared>,
-) -> impl PinInit<[Option<PinBox<SizeClass>>; MAX_CLASSES], Error> {
-    try_array_from_fn(move |index| {
-        let Some(shape) = shared.geometry().shape(index) else {
-            return Ok(None);
-        };
-        pin_box(SizeClass::new(shape, shared.clone())).map(Some)
-    })
 }
 
 #[pinned_drop]

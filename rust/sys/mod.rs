@@ -4,7 +4,6 @@
 //!
 //! `rust/host/src/sys` is the same interface for the host. The engine calls C only through this.
 
-pub mod array;
 pub mod atomic;
 pub mod boxed;
 pub mod buffer;
@@ -12,6 +11,7 @@ pub mod chain;
 pub mod cpu_area;
 pub mod list;
 pub mod lockdep;
+pub mod once_box;
 pub mod page;
 pub mod param;
 pub mod prelude;

@@ -9,6 +9,7 @@ pub use pin_init::{
     init_zeroed as zeroed, pin_init_array_from_fn, pin_init_from_closure, PinInit, Zeroable,
 };
 
+pub use kernel::alloc::KBox;
 pub use kernel::prelude::{
     pin_data, pin_init, pinned_drop, try_pin_init, Error, Pin, Result, EBUSY, EINVAL, EIO, ENOMEM,
     ENOSPC,
@@ -16,7 +17,11 @@ pub use kernel::prelude::{
 pub use kernel::str::{CStr, CString};
 pub use kernel::sync::Arc;
 
-use kernel::alloc::{flags::GFP_KERNEL, KBox};
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use kernel::alloc::flags::GFP_KERNEL;
 use kernel::bindings;
 use kernel::ffi::c_int;
 use kernel::init::InPlaceInit;
@@ -46,6 +51,26 @@ where
     Error: From<E>,
 {
     KBox::pin_init(init, GFP_KERNEL)
+}
+
+/// Like [`pin_box`], with the flags of a caller. Context: depends on `gfp`.
+pub fn pin_box_gfp<T, E>(init: impl PinInit<T, E>, gfp: Gfp) -> Result<PinBox<T>>
+where
+    Error: From<E>,
+{
+    let size = Layout::new::<T>().pad_to_align().size();
+    // SAFETY: `kzalloc` takes any size and flags.
+    let raw = unsafe { crate::bindings::zs_helper_kzalloc(size, gfp.for_metadata()) };
+    let raw = NonNull::new(raw.cast::<T>()).ok_or(ENOMEM)?;
+    // SAFETY: The memory is newly allocated by kmalloc, as that of any `KBox`. It is large enough, and
+    // aligned, as kmalloc aligns to the largest power of two that divides the size.
+    let memory = unsafe { KBox::<MaybeUninit<T>>::from_raw(raw.as_ptr().cast()) };
+    // SAFETY: The memory is valid for writes, and does not move afterwards. If the initialiser fails,
+    // `memory` is freed as uninitialised.
+    unsafe { init.__pinned_init(raw.as_ptr())? };
+    let _ = KBox::into_raw(memory);
+    // SAFETY: The value is initialised, and nobody else has it. It is pinned from here on.
+    Ok(unsafe { Pin::new_unchecked(KBox::from_raw(raw.as_ptr())) })
 }
 
 /// Allocates a reference-counted value and initialises it in place. May sleep.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::events::BadHandle;
 use crate::engine::fullness::{Group, Grouping, NR_GROUPS};
-use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE};
+use crate::engine::geometry::{ClassShape, Geometry, HANDLE_SIZE, MAX_CLASSES};
 use crate::engine::handle_entry::MAX_READERS;
 use crate::engine::handle_table::Handle;
 use crate::engine::map::MapMode;
@@ -440,7 +440,7 @@ impl Model {
 
     fn malloc_failing(&self, which: usize, pass: usize) {
         let before = self.counters();
-        let kinds = [Point::Page, Point::Slab, Point::Table];
+        let kinds = [Point::Page, Point::Slab, Point::Table, Point::Boxed];
         self.machine.fail_nth(pass % 3, &kinds);
         let size = self.setup.sizes[which % self.setup.sizes.len()];
         let done = self.malloc(size, Gfp::KERNEL);
@@ -893,10 +893,10 @@ impl Model {
 
     // Returns the counters that a failed `malloc` must not change.
     fn counters(&self) -> (usize, usize, usize, Vec<(usize, usize, usize)>) {
-        let classes = self.pool().classes().map(|class| {
-            let stats = class.stats();
-            (stats.objs_allocated, stats.objs_inuse, stats.freeable)
-        });
+        // A class that does not exist counts as an empty one.
+        let stats = (0..MAX_CLASSES).filter_map(|index| self.pool().class_stats(index));
+        let classes =
+            stats.map(|(_, stats)| (stats.objs_allocated, stats.objs_inuse, stats.freeable));
         (
             self.pool().total_pages(),
             self.machine.zs_pages(),

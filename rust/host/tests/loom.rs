@@ -34,6 +34,7 @@ use zsmalloc_host::sys::boxed::ZeroBox;
 use zsmalloc_host::sys::buffer::{Destination, Source};
 use zsmalloc_host::sys::machine::{boot, Booted, Config};
 use zsmalloc_host::sys::mm::{self, IsolatedPage, LockedPage};
+use zsmalloc_host::sys::once_box::OnceBox;
 use zsmalloc_host::sys::prelude::*;
 use zsmalloc_host::sys::raw_page::{touch, Access, RawPage};
 use zsmalloc_host::sys::rcu_box::RcuBox;
@@ -541,6 +542,44 @@ fn table_grows_under_a_reader() {
         HandleEntry::new(&leaf[0]).relink(LINK);
         slot.set(leaf);
         reader.join().unwrap();
+        drop(slot);
+    });
+}
+
+/// A value whose accesses `loom` orders.
+struct Value(UnsafeCell<u64>);
+
+// SAFETY: `loom` checks that nobody reads while it is written.
+unsafe impl Sync for Value {}
+
+// Sets the box, unless another thread was faster. Returns the value that is in it.
+fn set_once(slot: &OnceBox<Value>, value: u64) -> u64 {
+    let set = slot.get().unwrap_or_else(|| {
+        let new = Box::pin(Value(UnsafeCell::new(0)));
+        // SAFETY: Nobody else has it yet.
+        new.0.with_mut(|new| unsafe { *new = value });
+        slot.get_or_set(new)
+    });
+    // SAFETY: `loom` checks that nobody writes concurrently.
+    set.0.with(|value| unsafe { *value })
+}
+
+// Two threads create a class, or one finds that of the other. Both get the same, all of it.
+#[test]
+fn class_created_by_two_threads() {
+    explore(Exhaustive, || {
+        model_pointers();
+        let slot = Arc::new(OnceBox::empty());
+        // Create what `loom` creates on first use before the thread starts.
+        assert!(slot.get().is_none());
+        let other = {
+            let slot = slot.clone();
+            thread::spawn(move || set_once(&slot, 1))
+        };
+        let value = set_once(&slot, 2);
+        assert!(value == 1 || value == 2);
+        assert_eq!(other.join().unwrap(), value, "two classes");
+        assert_eq!(set_once(&slot, 3), value);
         drop(slot);
     });
 }

@@ -5,6 +5,7 @@
 
 use core::mem::offset_of;
 
+use zsmalloc_host::engine::class::SizeClass;
 use zsmalloc_host::engine::handle_entry::MAX_READERS;
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
@@ -231,8 +232,8 @@ fn sleeping_while_something_is_mapped() {
 #[should_panic(expected = "sleeping function called from invalid context")]
 fn sleeping_with_a_lock() {
     let _machine = machine();
-    let pool = pool();
-    let _guard = pool.class(0).unwrap().lock();
+    let (pool, _) = live_entry();
+    let _guard = class(&pool).lock();
     sched::cond_resched();
 }
 
@@ -240,7 +241,8 @@ fn sleeping_with_a_lock() {
 #[should_panic(expected = "possible deadlock")]
 fn taking_two_locks() {
     let _machine = machine();
-    let pool = pool();
+    let (pool, _) = live_entry();
+    pool.malloc(1000, Gfp::KERNEL).unwrap();
     let mut classes = pool.classes();
     let _one = classes.next().unwrap().lock();
     let _other = classes.next().unwrap().lock();
@@ -285,12 +287,17 @@ fn live_entry() -> (PinBox<Pool>, Handle) {
     (pool, handle)
 }
 
+// Returns the class of that object.
+fn class(pool: &Pool) -> &SizeClass {
+    pool.class(pool.lookup_class_index(100)).unwrap()
+}
+
 #[test]
 #[should_panic(expected = "waits for an entry with a Some(Outer) lock held")]
 fn waiting_for_an_entry_with_a_lock_held() {
     let _machine = machine();
     let (pool, handle) = live_entry();
-    let _class = pool.class(0).unwrap().lock();
+    let _class = class(&pool).lock();
     let _ = pool.map(handle, MapMode::ReadOnly);
 }
 
@@ -342,8 +349,8 @@ fn no_entry_stays_locked() {
 #[should_panic(expected = "possible deadlock")]
 fn taking_a_lock_twice() {
     let _machine = machine();
-    let pool = pool();
-    let class = pool.class(0).unwrap();
+    let (pool, _) = live_entry();
+    let class = class(&pool);
     let _one = class.lock();
     let _other = class.lock();
 }

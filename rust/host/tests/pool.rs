@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 
+use zsmalloc_host::engine::class::ClassStats;
 use zsmalloc_host::engine::events::BadHandle;
 use zsmalloc_host::engine::fullness::Group;
-use zsmalloc_host::engine::geometry::{HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
+use zsmalloc_host::engine::geometry::{Geometry, HANDLE_SIZE, MAX_CHAIN_LIMIT, MIN_CHAIN_LIMIT};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::isolated::NewZspage;
 use zsmalloc_host::engine::map::MapMode;
@@ -397,12 +398,17 @@ fn a_second_compactor_is_refused_and_stays_refused() {
 fn freeable_pages_are_at_most_all_pages() {
     let _machine = boot(Config::default());
     let pool = pool(8);
-    let mut handles = Vec::new();
+    let mut handles: Vec<Handle> = (100..4000)
+        .step_by(100)
+        .map(|size| pool.malloc(size, Gfp::KERNEL).unwrap())
+        .collect();
+    let classes = handles.len();
     let freeable = sched::with_load_hook(
         &mut || handles.push(pool.malloc(4096, Gfp::KERNEL).unwrap()),
         || pool.freeable_pages(),
     );
-    assert!(handles.len() > 10, "read only {} counters", handles.len());
+    let reads = handles.len() - classes;
+    assert!(reads > 10, "read only {reads} counters");
     let total = pool.total_pages();
     assert!(freeable <= total, "{freeable} pages");
     let freeable = sched::with_load_hook(
@@ -947,7 +953,10 @@ fn pools_do_not_know_each_others_handles() {
 fn a_zspage_that_is_dropped_is_reported() {
     let machine = boot(Config::default());
     let pool = pool(8);
+    let handle = pool.malloc(3000, Gfp::KERNEL).unwrap();
     let class = pool.class(pool.lookup_class_index(3000)).unwrap();
+    pool.free(handle).unwrap();
+    assert_eq!(machine.slabs(), 0);
     drop(NewZspage::alloc(class, Gfp::KERNEL).unwrap());
     assert_eq!(machine.slabs(), 0, "a new one is freed");
     drop(NewZspage::alloc(class, Gfp::KERNEL).unwrap().isolate());
@@ -1000,8 +1009,39 @@ fn pool_creation_survives_any_failure() {
         let points = fail_each(&[Point::Boxed], |_| {
             pin_box(Pool::new(c"pool", chain)).map(drop)
         });
-        // The pool, its name, and its classes.
-        assert!(points > 50, "{points} allocations");
+        // The pool, its name, and what classes share.
+        assert_eq!(points, 3);
+    }
+}
+
+#[test]
+fn a_class_is_created_with_its_first_object() {
+    let machine = boot(Config::default());
+    let pool = pool(8);
+    let index = pool.lookup_class_index(1353);
+    let shape = Geometry::new(PAGE_SIZE, 8).shape(index).unwrap();
+    let unused = Some((shape, ClassStats::default()));
+    assert_eq!(
+        (pool.classes().count(), pool.class_stats(index)),
+        (0, unused)
+    );
+    let empty = pool.metadata_bytes();
+    machine.fail_nth(0, &[Point::Boxed]);
+    assert_eq!(pool.malloc(1353, Gfp::ZRAM), Err(ENOMEM));
+    assert!(!machine.fail_none());
+    assert_eq!(
+        (pool.classes().count(), pool.class_stats(index)),
+        (0, unused)
+    );
+    assert_eq!((pool.metadata_bytes(), pool.total_pages()), (empty, 0));
+    let handles = [0, 1, 2].map(|n| store(&pool, 1353, n));
+    let (class, inuse) = (pool.class(index).unwrap(), pool.objects());
+    assert_eq!(
+        (pool.classes().count(), *class.shape(), inuse),
+        (1, shape, 3)
+    );
+    for handle in handles {
+        pool.free(handle).unwrap();
     }
 }
 

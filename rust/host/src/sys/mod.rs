@@ -14,8 +14,6 @@ macro_rules! check {
     };
 }
 
-#[path = "../../../sys/array.rs"]
-pub mod array;
 pub mod atomic;
 pub mod boxed;
 #[path = "../../../sys/buffer.rs"]
@@ -27,6 +25,8 @@ pub mod list;
 pub mod lockdep;
 pub mod machine;
 pub mod mm;
+#[path = "../../../sys/once_box.rs"]
+pub mod once_box;
 #[path = "../../../sys/page.rs"]
 pub mod page;
 pub mod param;

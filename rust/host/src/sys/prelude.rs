@@ -79,15 +79,27 @@ impl Deref for CString {
     }
 }
 
+/// Like `kernel::alloc::KBox`.
+pub type KBox<T> = Box<T>;
+
 /// A pinned box.
-pub type PinBox<T> = Pin<Box<T>>;
+pub type PinBox<T> = Pin<KBox<T>>;
 
 /// Allocates a pinned box and initialises it in place. May sleep.
 pub fn pin_box<T, E>(init: impl PinInit<T, E>) -> Result<PinBox<T>>
 where
     Error: From<E>,
 {
-    machine::current().allocation(Point::Boxed, Gfp::KERNEL)?;
+    pin_box_gfp(init, Gfp::KERNEL)
+}
+
+/// Like [`pin_box`], with the flags of a caller. Context: depends on `gfp`.
+pub fn pin_box_gfp<T, E>(init: impl PinInit<T, E>, gfp: Gfp) -> Result<PinBox<T>>
+where
+    Error: From<E>,
+{
+    let gfp = Gfp::from_raw(gfp.for_metadata(), -1);
+    machine::current().allocation(Point::Boxed, gfp)?;
     let mut memory: Box<MaybeUninit<T>> = Box::new_uninit();
     // SAFETY: The memory is valid for writes. If the initialisation fails, it is freed as
     // uninitialised. Otherwise it is pinned.
