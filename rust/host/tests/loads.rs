@@ -2,9 +2,12 @@
 
 //! Loads that nobody has, or that somebody chooses to hurt: nothing degrades beyond what design.rst
 //! states.
+//!
+//! `ZS_LOAD=500 cargo test --release --test loads` lets the two tests that count rounds go on for
+//! 500 times as many: a million and a half pools, and a billion allocations.
 #![cfg(not(loom))]
 
-use zsmalloc_host::engine::geometry::{class_delta, zspage_size};
+use zsmalloc_host::engine::geometry::{class_delta, zspage_size, MAX_CLASSES};
 use zsmalloc_host::engine::handle_table::Handle;
 use zsmalloc_host::engine::map::MapMode;
 use zsmalloc_host::engine::pool::Pool;
@@ -22,6 +25,14 @@ fn machine() -> Booted {
 
 fn pool() -> PinBox<Pool> {
     pin_box(Pool::new(c"loads", 16)).unwrap()
+}
+
+// How many times the usual number of rounds.
+fn load() -> usize {
+    match std::env::var("ZS_LOAD") {
+        Ok(times) => times.parse().expect("ZS_LOAD is not a number"),
+        Err(_) => 1,
+    }
 }
 
 fn fill(pool: &Pool, sizes: impl Iterator<Item = usize>) -> Vec<Handle> {
@@ -84,7 +95,8 @@ fn one_object_of_each_class() {
     let _machine = machine();
     let pool = pool();
     let handles = fill(&pool, (1..=PAGE_SIZE).step_by(class_delta(PAGE_SIZE)));
-    let classes = pool.classes().count();
+    let shapes = (0..MAX_CLASSES).filter_map(|index| pool.class_stats(index));
+    let classes = shapes.count();
     let used = pool.classes().filter(|class| class.pages() != 0).count();
     println!("{used} of {classes} classes, {} pages", pool.total_pages());
     assert!(used > classes - 5, "{used} of {classes} classes");
@@ -100,9 +112,10 @@ fn one_object_of_each_class() {
 #[test]
 fn pools_come_and_go() {
     let machine = machine();
-    for n in 0..3000 {
+    let pools = 3000 * load();
+    for n in 0..pools {
         let pool = pool();
-        let handle = pool.malloc(1 + n, Gfp::KERNEL).unwrap();
+        let handle = pool.malloc(1 + n % PAGE_SIZE, Gfp::KERNEL).unwrap();
         pool.free(handle).unwrap();
         drop(pool);
         assert_eq!(
@@ -110,6 +123,7 @@ fn pools_come_and_go() {
             (0, 0, 0)
         );
     }
+    println!("{pools} pools");
 }
 
 // A handle stays valid however often others come and go, and the table does not grow.
@@ -126,18 +140,22 @@ fn handles_outlive_generations() {
         handle
     });
     let mut seen = std::collections::HashSet::new();
-    for n in 0..2_000_000usize {
+    let rounds = 2_000_000 * load();
+    for n in 0..rounds {
         let size = sizes[n % 3];
         let handle = pool.malloc(size, Gfp::KERNEL).unwrap();
         assert!(!kept.contains(&handle));
-        if n % 997 == 0 {
+        if n % (997 * load()) == 0 {
             seen.insert(handle);
         }
         pool.free(handle).unwrap();
     }
     // Entries are used 16,383 times each.
     assert!(seen.len() > 1900, "{} different handles", seen.len());
-    println!("{} pages of the handle table", pool.handle_pages());
+    println!(
+        "{rounds} allocations, {} pages of the handle table",
+        pool.handle_pages()
+    );
     assert!(pool.handle_pages() <= 3, "{} pages", pool.handle_pages());
     for (size, handle) in sizes.into_iter().zip(kept) {
         let mapping = pool.map(handle, MapMode::ReadOnly).unwrap();
