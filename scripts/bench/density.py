@@ -2,17 +2,16 @@
 """Memory of a pool compared with the bytes stored in it. This counts the pool's pages, and
 the slab pages and tables for its handles and zspages."""
 
-from guest import MODULES, Guest
+from guest import MODULES, Guest, page_of
 from icount import BACKENDS, recorder
 
-PAGE = 4096
 # Empty pools that are created together, to measure the cost of one.
 POOLS = 64
 
 
 def measure(guest, backend, put):
     """Records the bytes stored, the pages of objects and the pages of metadata."""
-    got = {}
+    got, page = {}, page_of(guest.how)
 
     def stat(fields):
         got.update(fields)
@@ -23,15 +22,16 @@ def measure(guest, backend, put):
                           if isinstance(value, str))
 
     def rs(fields):
-        got["meta"] += fields["handle_pages"]
+        # These have 4 KiB everywhere.
+        got["meta"] += fields["handle_pages"] * 4096 / page
 
     def record(_):
         put("bytes", got["bytes"])
         put("pages", got["pages"])
         put("meta_pages", got["meta"])
         stored = max(got["bytes"], 1)
-        put("bare", got["pages"] * PAGE / stored)
-        put("all", (got["pages"] + got["meta"]) * PAGE / stored)
+        put("bare", got["pages"] * page / stored)
+        put("all", (got["pages"] + got["meta"]) * page / stored)
 
     guest.do("stat", stat)
     guest.do("slab", slab)
@@ -73,7 +73,7 @@ def run(sizes, more, pools, how="plain", modules=MODULES):
         guest.do(f"pools n={POOLS}")
         guest.do("vmstat", lambda f, before=before, put=put: put(
             "slab_bytes", (f["nr_slab_unreclaimable"] - before["nr_slab_unreclaimable"])
-            * PAGE / POOLS))
+            * page_of(how) / POOLS))
         guest.do("pools n=0")
     guest.run(timeout=1800)
     return results

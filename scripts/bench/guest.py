@@ -75,12 +75,22 @@ def kernel_module(folder, name):
     return modules
 
 
+# Debian's kernels for arm64, and the bytes of a page there. The user space is from scripts/sysroot.
+ARM64 = {"stock-arm64": 4096, "stock-arm64-16k": 16384}
+
+
+def page_of(how):
+    """Returns the bytes of a page."""
+    return ARM64.get(how, 4096)
+
+
 def initramfs(folder, modules, plan, sizes, path, more=()):
     """Writes the initramfs. more is {path: (mode, bytes)} of additional files."""
+    sysroot = os.path.join(BUILD, "sysroot", "arm64") if folder in ARM64 else "/"
     folder = os.path.join(BUILD, "modules", folder)
     files = {name: (0o40755, b"") for name in
              ("bin", "dev", "proc", "sys", "modules", "sizes")}
-    files["bin/busybox"] = (0o100755, contents("/bin/busybox"))
+    files["bin/busybox"] = (0o100755, contents(os.path.join(sysroot, "bin", "busybox")))
     files["init"] = (0o100755, contents(os.path.join(HERE, "init")))
     for m in modules:
         files[f"modules/{m}.ko"] = (0o100644, contents(os.path.join(folder, m + ".ko")))
@@ -110,6 +120,17 @@ def qemu(initrd, console, mem, accel, smp, image=IMAGE, words=()):
     ] + accel
 
 
+def qemu_arm64(initrd, mem, flavour):
+    """The kernel's log and the answers share a console."""
+    return [
+        "qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76", "-m", mem,
+        "-display", "none", "-no-reboot", "-nodefaults", "-rtc", "base=2024-01-01,clock=vm",
+        "-kernel", os.path.join(BUILD, "stock", flavour, "vmlinuz"), "-initrd", initrd,
+        "-append", "console=ttyAMA0 loglevel=4 oops=panic panic=-1 slab_nomerge",
+        "-serial", "stdio",
+    ] + ICOUNT
+
+
 def uml(initrd, mem, flavour="uml", words=()):
     return [os.path.join(BUILD, "kernel", flavour, "linux"), f"mem={mem}", f"initrd={initrd}",
             "con0=null,fd:1", "con=null", "loglevel=7", "panic=-1", "slab_nomerge", *words]
@@ -127,6 +148,8 @@ HOW = {
     "icount": ("bench", lambda i, c, m: qemu(i, c, m, ICOUNT, 1)),
     "stock": ("cloud", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_IMAGE)),
     "stock-7.3": ("stock-7.3", lambda i, c, m: qemu(i, c, m, ICOUNT, 1, STOCK_7_3_IMAGE)),
+    "stock-arm64": ("stock-arm64", lambda i, c, m: qemu_arm64(i, m, "stock-arm64")),
+    "stock-arm64-16k": ("stock-arm64-16k", lambda i, c, m: qemu_arm64(i, m, "stock-arm64-16k")),
     # For counting memory. Nothing is timed.
     "plain": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=single"], 1)),
     "smp": ("bench", lambda i, c, m: qemu(i, c, m, ["-accel", "tcg,thread=multi"], 2)),

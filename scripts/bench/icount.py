@@ -146,18 +146,18 @@ def run_stock(sizes, workloads):
     return run(sizes, workloads, how="stock")
 
 
-def run_stock_7_3(sizes, workloads, objects=OBJECTS):
-    """Measures Debian's 7.3, where the takeover has both backends. Returns {"operations": as
-    run(), "compaction": as run_compaction()}."""
+def run_taken_over(sizes, workloads, how="stock-7.3", access=reads, objects=OBJECTS):
+    """Measures one of Debian's kernels where the takeover has both backends. Returns
+    {"operations": as run(), "compaction": as run_compaction()}."""
     results = {}
-    guest = Guest("stock-7.3", "stock-7.3", sizes, modules=TAKEOVER_MODULES)
+    guest = Guest(how, how, sizes, modules=TAKEOVER_MODULES)
     guest.do("idle 20")
     for workload in workloads:
         guest.do(f"sizes {workload}")
         for _ in range(2):
             for backend in BACKENDS:
                 operations(guest, backend, objects,
-                           recorder(results, "operations", workload, backend), access=reads)
+                           recorder(results, "operations", workload, backend), access=access)
         for backend in BACKENDS:
             in_order(guest, backend, objects, recorder(results, "operations", workload, backend))
         for backend in BACKENDS:

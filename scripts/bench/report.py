@@ -92,6 +92,26 @@ def stock_7_3(table, results, workloads, pool):
     excesses(table, "7.3, ", results["density"], workloads, pool, (0.5, 0.8, 0.6))
 
 
+def stock_arm64(table, size, results, workloads, pool):
+    """Instructions and density on Debian's kernels for arm64."""
+    operations_of, compaction_of = results["operations"], results["compaction"]
+    kernel = f"arm64, {size} KiB, "
+    for measure, of, name in (
+            ("map + unmap, object in a page", operations_of, "map_in"),
+            ("map + unmap, object across pages", operations_of, "map_span"),
+            ("free + malloc of a random object", operations_of, "churn"),
+            ("malloc into an empty pool", operations_of, "malloc"),
+            ("free of 60 % at random", compaction_of, "free"),
+            ("free of all in order of allocation", operations_of, "free_in_order"),
+            ("compaction, per page freed", compaction_of, "per_page"),
+            ("free 60 % and compact, per page given back", compaction_of, "per_page_back")):
+        for workload in workloads:
+            table.ratio(f"{kernel}{measure}, {workload}", of[workload][name], None)
+    excesses(table, kernel, results["density"], workloads, pool, (0.5, 0.5, 0.5))
+    table.ratio(f"{kernel}KiB of slab memory of a pool without objects",
+                {b: n / 1024 for b, n in results["density"]["empty"]["slab_bytes"].items()}, 1.0)
+
+
 def compaction(table, results, workloads):
     """Cost and moves of compaction."""
     for workload in workloads:

@@ -39,9 +39,10 @@ def real(size="4k"):
     return {name: together(of[name] for of in each) for name in histograms.COMPRESSORS}
 
 
-def load():
-    """Returns {name: text} of the workloads."""
-    return {name: text(histogram) for name, histogram in {MIXED: mixed(), **real()}.items()}
+def load(size="4k"):
+    """Returns {name: text} of the workloads for pages of that size. The mix is one for 4 KiB."""
+    mix = {MIXED: mixed()} if size == "4k" else {}
+    return {name: text(histogram) for name, histogram in {**mix, **real(size)}.items()}
 
 
 def load_more():
