@@ -9,7 +9,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 # Debian's own kernels, see stock-kernel.
 # shellcheck disable=SC2034
-STOCK_FLAVOURS=(stock cloud 7.2 7.3 stock-arm64 stock-arm64-16k)
+STOCK_FLAVOURS=(stock cloud 7.2 7.3 stock-arm64 stock-arm64-16k 7.3-arm64 7.3-arm64-16k)
 # Messages of apt, debootstrap and cargo without a network.
 # shellcheck disable=SC2034
 NO_NETWORK='^Err:|^E: Failed getting release file|Failed to fetch|Could not resolve|Temporary failure|Unable to connect|failed to download|Network is unreachable|Operation timed out|spurious network error'
