@@ -67,7 +67,8 @@ struct ClassState {
 
 /// The zspages of one object size.
 ///
-/// A pool has about 290, and kmalloc rounds up to a power of two: 512 bytes without lock debugging.
+/// A pool has up to about 290, and kmalloc rounds up to a power of two: 512 bytes without lock
+/// debugging.
 #[pin_data]
 pub struct SizeClass {
     shape: ClassShape,

@@ -97,8 +97,8 @@ impl Pool {
         self.classes.get(index)?.get()
     }
 
-    // Creates class `index`, unless somebody else has done so meanwhile. A pool without objects needs
-    // no memory for its classes, which would be five times as much as for the rest of it.
+    // Creates class `index`, unless somebody else has done so meanwhile. All classes take five times as
+    // much memory as the rest of a pool without objects.
     #[cold]
     fn create_class(&self, index: usize, gfp: Gfp) -> Result<&SizeClass> {
         let slot = self.classes.get(index).ok_or(EINVAL)?;
