@@ -54,6 +54,8 @@ where
 }
 
 /// Like [`pin_box`], with the flags of a caller. Context: depends on `gfp`.
+///
+/// `KBox::pin_init` takes `Flags`, which cannot be made from a `gfp_t`.
 pub fn pin_box_gfp<T, E>(init: impl PinInit<T, E>, gfp: Gfp) -> Result<PinBox<T>>
 where
     Error: From<E>,
