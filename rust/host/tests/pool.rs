@@ -512,24 +512,36 @@ fn a_zspage_whose_page_is_locked_is_freed_later() {
     }
 }
 
+// Allocates and frees an object while its page is locked, so the page stays.
+fn free_while_locked(pool: &Pool) -> LockedPage {
+    let handle = store(pool, 3000, 1);
+    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
+    pool.free(handle).unwrap();
+    locked
+}
+
+// Runs `f` on another thread. It must not end, nor free the page, before the page is unlocked.
+fn waits_for<R: Send>(machine: &Booted, locked: LockedPage, f: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(f);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!worker.is_finished() && machine.zs_pages() > 0);
+        drop(locked);
+        worker.join().unwrap()
+    })
+}
+
 #[test]
 fn deferred_free_waits_for_the_page_lock() {
     let machine = boot(Config::default());
     let pool = pool(8);
-    let handle = store(&pool, 3000, 1);
-    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
-    pool.free(handle).unwrap();
-    std::thread::scope(|scope| {
-        let shared = machine.share();
-        let worker = scope.spawn(move || {
-            let _entered = shared.enter();
-            shared.run_work()
-        });
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        assert!(!worker.is_finished() && machine.zs_pages() > 0);
-        drop(locked);
-        assert!(worker.join().unwrap());
+    let locked = free_while_locked(&pool);
+    let shared = machine.share();
+    let worked = waits_for(&machine, locked, || {
+        let _entered = shared.enter();
+        shared.run_work()
     });
+    assert!(worked);
     assert_eq!(machine.zs_pages(), 0);
 }
 
@@ -537,9 +549,7 @@ fn deferred_free_waits_for_the_page_lock() {
 fn an_empty_zspage_is_reused_before_it_is_freed() {
     let machine = boot(Config::default());
     let pool = pool(8);
-    let handle = store(&pool, 3000, 1);
-    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
-    pool.free(handle).unwrap();
+    let locked = free_while_locked(&pool);
     let pages = machine.zs_pages();
     let handle = store(&pool, 3000, 2);
     assert_eq!(machine.zs_pages(), pages, "a page was allocated");
@@ -904,9 +914,7 @@ fn a_pool_with_objects_is_destroyed() {
 fn a_pool_is_destroyed_while_work_is_scheduled() {
     let machine = boot(Config::default());
     let pool = pool(8);
-    let handle = store(&pool, 3000, 1);
-    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
-    pool.free(handle).unwrap();
+    let locked = free_while_locked(&pool);
     drop(locked);
     assert!(machine.has_work());
     drop(pool);
@@ -919,19 +927,11 @@ fn a_pool_is_destroyed_while_work_is_scheduled() {
 fn destroying_a_pool_waits_for_a_locked_page() {
     let machine = boot(Config::default());
     let pool = pool(8);
-    let handle = store(&pool, 3000, 1);
-    let locked = LockedPage::try_new(mm::movable_pages()[0]).unwrap();
-    pool.free(handle).unwrap();
-    std::thread::scope(|scope| {
-        let shared = machine.share();
-        let destroyer = scope.spawn(move || {
-            let _entered = shared.enter();
-            drop(pool);
-        });
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        assert!(!destroyer.is_finished() && machine.zs_pages() > 0);
-        drop(locked);
-        destroyer.join().unwrap();
+    let locked = free_while_locked(&pool);
+    let shared = machine.share();
+    waits_for(&machine, locked, || {
+        let _entered = shared.enter();
+        drop(pool);
     });
     assert_eq!(machine.take_reports(), [], "something was left");
     assert_eq!(machine.zs_pages(), 0);
