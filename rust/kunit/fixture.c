@@ -127,16 +127,20 @@ static unsigned int zs_chain_of_c(unsigned int longest, size_t size)
 
 static bool zs_chain_is_good(unsigned int longest, size_t size, unsigned int pages)
 {
+	unsigned int most = PAGE_SIZE / zs_least_class_size(ZS_RUST);
 	unsigned int objs = pages * PAGE_SIZE / size, other, others;
+	/* The structure has a bit for each object. */
+	unsigned int zspage = 40 + DIV_ROUND_UP(most, 64) * 8;
 
 	for (other = 1; other <= longest; other++) {
 		others = other * PAGE_SIZE / size;
-		if (other > 1 && (others > PAGE_SIZE / 32 || others <= other))
+		if (other > 1 && (others > most || others <= other))
 			continue;
-		if ((pages * PAGE_SIZE + 56) * others > (other * PAGE_SIZE + 56) * objs)
+		if ((pages * PAGE_SIZE + zspage) * others >
+		    (other * PAGE_SIZE + zspage) * objs)
 			return false;
 	}
-	return pages == 1 || (objs <= PAGE_SIZE / 32 && objs > pages);
+	return pages == 1 || (objs <= most && objs > pages);
 }
 
 static void zs_geometry(struct kunit *test, struct zs_pool *pool,
@@ -144,12 +148,13 @@ static void zs_geometry(struct kunit *test, struct zs_pool *pool,
 {
 	struct zs_fixture *fixture = test->priv;
 	bool is_c = fixture->allocator == ZS_C;
-	unsigned int handle = is_c ? sizeof(unsigned long) : sizeof(u32);
-	unsigned int delta = is_c ? PAGE_SIZE >> 8 : PAGE_SIZE >> 9;
-	unsigned int least = max(32u, delta), pages = 1;
-	unsigned int class_size;
+	unsigned int handle = zs_handle_size(fixture->allocator);
+	unsigned int delta = zs_class_delta(fixture->allocator);
+	unsigned int least = zs_least_class_size(fixture->allocator);
+	unsigned int class_size, pages = 1;
 
-	size = clamp(ALIGN(size + handle, delta), least, PAGE_SIZE);
+	size = max(size + handle, least) - least;
+	size = min(least + roundup(size, delta), PAGE_SIZE);
 	if (is_c)
 		pages = zs_chain_of_c(fixture->chain, size);
 	while (!is_c && !zs_chain_is_good(fixture->chain, size, pages))

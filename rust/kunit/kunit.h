@@ -17,6 +17,7 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 
 #include "object.h"
 #include "pages.h"
@@ -56,6 +57,25 @@ static inline enum zs_allocator zs_allocator(struct kunit *test)
 }
 
 bool zs_allocator_exists(enum zs_allocator allocator);
+/* Bytes of what is stored with an object: C's handle, or our index. */
+static inline unsigned int zs_handle_size(enum zs_allocator allocator)
+{
+	return allocator == ZS_C ? sizeof(unsigned long) : sizeof(u32);
+}
+
+/* Bytes between two sizes of classes. */
+static inline unsigned int zs_class_delta(enum zs_allocator allocator)
+{
+	return allocator == ZS_C || PAGE_SIZE > SZ_4K ? PAGE_SIZE >> 8 :
+							PAGE_SIZE >> 9;
+}
+
+/* Bytes of an object of the first class. */
+static inline unsigned int zs_least_class_size(enum zs_allocator allocator)
+{
+	return allocator == ZS_C ? 32 : max(32u, zs_class_delta(allocator));
+}
+
 /* Makes @allocator the one for new pools. */
 int zs_allocator_choose(enum zs_allocator allocator);
 /* The chain limit of new pools. That of C is fixed at build time. */

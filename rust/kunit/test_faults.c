@@ -348,6 +348,7 @@ static bool is_kept(const struct zs_objects *objects, unsigned int number,
 /* Compaction may need a page to free others, and frees what it can without. */
 static void compaction(struct kunit *test)
 {
+	/* With pages of 4 KiB. */
 	static const size_t sizes[] = { 100, 1000, 1700, 3000 };
 	struct zs_pool *pool = zs_pool(test);
 	unsigned int points = 0, n, i, j, left;
@@ -358,7 +359,8 @@ static void compaction(struct kunit *test)
 			unsigned long before, freed;
 			u64 state = zs_random_start(n);
 
-			zs_objects_full(test, pool, &objects, sizes[i], 10);
+			zs_objects_full(test, pool, &objects,
+					sizes[i] * (PAGE_SIZE / SZ_4K), 10);
 			left = 0;
 			for (j = 0; j < objects.count; j++) {
 				if (is_kept(&objects, j, &state))

@@ -262,42 +262,98 @@ static void total_pages_are_those_of_zspages(struct kunit *test)
 	}
 }
 
-/* No size takes more pages than in C. */
-static void no_size_takes_more_than_in_c(struct kunit *test)
+/* A full zspage of each allocator with objects of one size. */
+struct zs_both {
+	struct zs_pool *rust, *c;
+	struct zs_objects ours, theirs;
+};
+
+/* Skips the test unless there are two pools to compare. */
+static void both_init(struct kunit *test, struct zs_both *both)
 {
 	struct zs_fixture *fixture = test->priv;
-	struct zs_pool *rust = zs_pool(test), *c;
-	unsigned int chain = fixture->chain, classes = 0;
-	struct zs_objects ours, theirs;
-	size_t size;
 
 	if (!zs_allocator_exists(ZS_C))
 		kunit_skip(test, "needs the C allocator, too");
-	if (zs_chain_size(ZS_C) > chain)
+	if (zs_chain_size(ZS_C) > fixture->chain)
 		kunit_skip(test, "needs chains as long as C's");
 	KUNIT_ASSERT_EQ(test, 0, zs_allocator_choose(ZS_C));
-	c = zs_pool_new(test, "kunit-c");
-	KUNIT_EXPECT_GE(test, zs_huge_class_size(rust), zs_huge_class_size(c));
-	/* Compare full zspages. */
-	zs_for_each_class_size(c, size) {
+	both->rust = zs_pool(test);
+	both->c = zs_pool_new(test, "kunit-c");
+}
+
+static void both_full(struct kunit *test, struct zs_both *both, size_t size)
+{
+	struct zs_fixture *fixture = test->priv;
+	unsigned int chain = fixture->chain;
+
+	zs_objects_full(test, both->rust, &both->ours, size, 1);
+	fixture->allocator = ZS_C;
+	fixture->chain = zs_chain_size(ZS_C);
+	zs_objects_full(test, both->c, &both->theirs, size, 1);
+	fixture->allocator = ZS_RUST;
+	fixture->chain = chain;
+}
+
+static void both_free(struct kunit *test, struct zs_both *both)
+{
+	zs_objects_free(both->rust, &both->ours);
+	zs_objects_free(both->c, &both->theirs);
+	kunit_kfree(test, both->ours.object);
+	kunit_kfree(test, both->theirs.object);
+}
+
+/* No size takes more pages than in C, where classes are less far apart. */
+static void no_size_takes_more_than_in_c(struct kunit *test)
+{
+	unsigned int classes = 0;
+	struct zs_both both;
+	size_t size;
+
+	if (zs_class_delta(ZS_RUST) >= zs_class_delta(ZS_C))
+		kunit_skip(test, "classes are as far apart as in C");
+	both_init(test, &both);
+	KUNIT_EXPECT_GE(test, zs_huge_class_size(both.rust),
+			zs_huge_class_size(both.c));
+	zs_for_each_class_size(both.c, size) {
 		classes++;
-		zs_objects_full(test, rust, &ours, size, 1);
-		fixture->allocator = ZS_C;
-		fixture->chain = zs_chain_size(ZS_C);
-		zs_objects_full(test, c, &theirs, size, 1);
-		fixture->allocator = ZS_RUST;
-		fixture->chain = chain;
+		both_full(test, &both, size);
 		KUNIT_EXPECT_LE_MSG(test,
-				    100 * zs_get_total_pages(rust) * theirs.per_zspage,
-				    101 * zs_get_total_pages(c) * ours.per_zspage,
+				    100 * zs_get_total_pages(both.rust) *
+				    both.theirs.per_zspage,
+				    101 * zs_get_total_pages(both.c) *
+				    both.ours.per_zspage,
 				    "size %zu", size);
-		zs_objects_free(rust, &ours);
-		zs_objects_free(c, &theirs);
-		kunit_kfree(test, ours.object);
-		kunit_kfree(test, theirs.object);
+		both_free(test, &both);
 	}
 	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
-	zs_pool_destroy(test, c);
+	zs_pool_destroy(test, both.c);
+}
+
+/* With pages of any size, all sizes together do not take more than in C. */
+static void sizes_take_no_more_than_in_c(struct kunit *test)
+{
+	unsigned int sizes = 0;
+	unsigned long rust = 0, c = 0;
+	struct zs_both both;
+	size_t size;
+
+	both_init(test, &both);
+	/* No multiple of the bytes between classes. */
+	for (size = 7; size <= PAGE_SIZE; size += PAGE_SIZE / 256 - 1) {
+		sizes++;
+		both_full(test, &both, size);
+		rust += zs_get_total_pages(both.rust) * PAGE_SIZE /
+			both.ours.per_zspage;
+		c += zs_get_total_pages(both.c) * PAGE_SIZE /
+		     both.theirs.per_zspage;
+		both_free(test, &both);
+	}
+	kunit_info(test, "bytes for %u sizes: %lu in Rust, %lu in C", sizes,
+		   rust, c);
+	KUNIT_EXPECT_GE(test, sizes, 256);
+	KUNIT_EXPECT_LE(test, rust, c);
+	zs_pool_destroy(test, both.c);
 }
 
 /*
@@ -307,15 +363,15 @@ static void no_size_takes_more_than_in_c(struct kunit *test)
 static void class_index_counts_the_handle(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
-	bool is_c = zs_allocator(test) == ZS_C;
-	unsigned int handle = is_c ? sizeof(unsigned long) : sizeof(u32);
-	unsigned int delta = is_c ? PAGE_SIZE >> 8 : PAGE_SIZE >> 9;
+	unsigned int handle = zs_handle_size(zs_allocator(test));
+	unsigned int delta = zs_class_delta(zs_allocator(test));
+	unsigned int least = zs_least_class_size(zs_allocator(test));
 	unsigned int index, last = 0;
 	size_t size, class_size;
 
 	for (size = 1; size <= PAGE_SIZE; size++) {
 		index = zs_lookup_class_index(pool, size);
-		class_size = min(32 + index * delta, PAGE_SIZE);
+		class_size = min(least + index * delta, PAGE_SIZE);
 		KUNIT_EXPECT_GE_MSG(test, index, last, "size %zu", size);
 		if (size < zs_huge_class_size(pool))
 			KUNIT_EXPECT_GE_MSG(test, class_size, size + handle,
@@ -384,6 +440,7 @@ static struct kunit_case zs_objects_cases[] = {
 	ZS_CASE(huge_class_size_is_where_huge_begins),
 	ZS_CASE(total_pages_are_those_of_zspages),
 	ZS_CASE_RUST(no_size_takes_more_than_in_c),
+	ZS_CASE_RUST(sizes_take_no_more_than_in_c),
 	ZS_CASE(class_index_counts_the_handle),
 	ZS_CASE(neighbours_are_independent),
 	ZS_CASE(readers_share),

@@ -90,13 +90,16 @@ test_two_at_once() {
 test_ext4() {
 	load_allocator
 	load_zram 1
-	zram_setup zram0 $((64 << 20))
+	# The journal has 1024 blocks at least.
+	zram_setup zram0 $(((60 << 20) + 1024 * PAGE_SIZE))
 	mkfs.ext4 -q -b $PAGE_SIZE /dev/zram0 || fail "mkfs.ext4"
 	mkdir -p /mnt/z
 	mount -t ext4 -o discard /dev/zram0 /mnt/z || fail "mount"
 	mkdir /mnt/z/d
 	for i in $(seq 1 24); do
 		dd if=$DATA of=/mnt/z/d/$i bs=1M count=2 skip=$((i * 3)) 2>/dev/null || fail "write file $i"
+	done
+	for i in $(seq 1 24); do
 		dd if=$DATA bs=1M count=2 skip=$((i * 3)) 2>/dev/null | md5sum | cut -d' ' -f1
 	done >/tmp/sums
 	# Files that are removed before they are written leave no gaps.
@@ -133,7 +136,7 @@ test_recompression() {
 	before=$(mm_stat zram0 compr)
 	echo "type=idle" >/sys/block/zram0/recompress || :
 	echo all >/sys/block/zram0/idle
-	echo "type=idle threshold=600" >/sys/block/zram0/recompress || fail "recompress"
+	echo "type=idle threshold=$((PAGE_SIZE * 600 / 4096))" >/sys/block/zram0/recompress || fail "recompress"
 	[ "$(mm_stat zram0 compr)" -lt "$before" ] || fail "recompression gained nothing"
 	echo 1 >/sys/block/zram0/compact
 	blk verify /dev/zram0 $((16 << 20))
