@@ -6,6 +6,7 @@
 
 #include "kunit.h"
 
+/* Of different classes. With pages of 4 KiB. */
 static const size_t zs_sizes[] = { 24, 100, 500, 1000, 1700, 2500, 3000, 3600 };
 
 #define ZS_NR_SIZES ARRAY_SIZE(zs_sizes)
@@ -81,7 +82,8 @@ static void frees_all_that_can_be_freed(struct kunit *test)
 	for (how = 0; how < ARRAY_SIZE(zs_keeps); how++) {
 		least = 0;
 		for (i = 0; i < ZS_NR_SIZES; i++)
-			zs_objects_full(test, pool, &objects[i], zs_sizes[i],
+			zs_objects_full(test, pool, &objects[i],
+					zs_sizes[i] * (PAGE_SIZE / SZ_4K),
 					ZS_ZSPAGES);
 		for (i = 0; i < ZS_NR_SIZES; i++)
 			least += fragment(test, &objects[i], how, how);
@@ -220,7 +222,8 @@ static void several_at_once(struct kunit *test)
 		unsigned long compacted = pages_compacted(pool);
 
 		for (i = 0; i < ZS_NR_SIZES; i++) {
-			zs_objects_full(test, pool, &objects[i], zs_sizes[i],
+			zs_objects_full(test, pool, &objects[i],
+					zs_sizes[i] * (PAGE_SIZE / SZ_4K),
 					ZS_ZSPAGES);
 		}
 		for (i = 0; i < ZS_NR_SIZES; i++)

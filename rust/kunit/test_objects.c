@@ -28,6 +28,7 @@ static void every_size(struct kunit *test)
 		zs_object_free(pool, &object);
 		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0,
 				    "size %zu", size);
+		cond_resched();
 	}
 }
 
@@ -301,6 +302,7 @@ static void both_free(struct kunit *test, struct zs_both *both)
 	zs_objects_free(both->c, &both->theirs);
 	kunit_kfree(test, both->ours.object);
 	kunit_kfree(test, both->theirs.object);
+	cond_resched();
 }
 
 /* No size takes more pages than in C, where classes are less far apart. */

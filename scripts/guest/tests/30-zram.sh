@@ -136,7 +136,7 @@ test_recompression() {
 	before=$(mm_stat zram0 compr)
 	echo "type=idle" >/sys/block/zram0/recompress || :
 	echo all >/sys/block/zram0/idle
-	echo "type=idle threshold=$((PAGE_SIZE * 600 / 4096))" >/sys/block/zram0/recompress || fail "recompress"
+	echo "type=idle threshold=$((PAGE_SIZE / 2))" >/sys/block/zram0/recompress || fail "recompress"
 	[ "$(mm_stat zram0 compr)" -lt "$before" ] || fail "recompression gained nothing"
 	echo 1 >/sys/block/zram0/compact
 	blk verify /dev/zram0 $((16 << 20))

@@ -137,7 +137,7 @@ test_recompressed_and_written_back_while_read() {
 	for round in {1..20}; do
 		compr=$(mm_stat zram0 compr)
 		# Idle or not: what is read meanwhile is not.
-		echo "threshold=$((PAGE_SIZE * 600 / 4096))" >/sys/block/zram0/recompress || fail "recompress"
+		echo "threshold=$((PAGE_SIZE / 2))" >/sys/block/zram0/recompress || fail "recompress"
 		gained=$((gained + compr - $(mm_stat zram0 compr)))
 		echo all >/sys/block/zram0/idle
 		echo idle >/sys/block/zram0/writeback || fail "writeback"
