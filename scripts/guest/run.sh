@@ -145,7 +145,7 @@ mkdir -p $CGROUP/zs-press
 echo 0 >$CGROUP/zs-press/memory.swap.max
 press=$(
 	echo $BASHPID >$CGROUP/zs-press/cgroup.procs
-	exec zs_press /sys/block/zram0/mm_stat 7 66 30
+	exec zs_press /sys/block/zram0/mm_stat 7 66 90
 ) || fail "memory pressure alone did not compact"
 echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
 freed_press=${press% *} press_mib=${press#* }
