@@ -104,6 +104,11 @@ test_zswap_selftests() {
 		echo "disables kmemleak" >$WORK/skip
 		exit 0
 	fi
+	# Its cgroups are too small for such pages.
+	if [ $PAGE_SIZE -gt 16384 ]; then
+		echo "ends early with pages of 64 KiB, on C, too" >$WORK/skip
+		exit 0
+	fi
 	set +e
 	zswap_cases "$ALLOC"
 	names=$(grep -oE 'ok [0-9]+ .*' "/run/result/zswap.$ALLOC.log" | grep -oE 'test_[a-z_]+' |
