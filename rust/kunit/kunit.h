@@ -57,6 +57,10 @@ static inline enum zs_allocator zs_allocator(struct kunit *test)
 }
 
 bool zs_allocator_exists(enum zs_allocator allocator);
+
+/* As large a part of a page as @bytes are of 4 KiB. */
+#define ZS_SCALED(bytes)	(PAGE_SIZE / SZ_4K * (bytes))
+
 /* Bytes of what is stored with an object: C's handle, or our index. */
 static inline unsigned int zs_handle_size(enum zs_allocator allocator)
 {

@@ -6,8 +6,11 @@
 
 #include "kunit.h"
 
-/* Of different classes. With pages of 4 KiB. */
-static const size_t zs_sizes[] = { 24, 100, 500, 1000, 1700, 2500, 3000, 3600 };
+/* Of different classes. */
+static const size_t zs_sizes[] = {
+	ZS_SCALED(24), ZS_SCALED(100), ZS_SCALED(500), ZS_SCALED(1000),
+	ZS_SCALED(1700), ZS_SCALED(2500), ZS_SCALED(3000), ZS_SCALED(3600),
+};
 
 #define ZS_NR_SIZES ARRAY_SIZE(zs_sizes)
 #define ZS_ZSPAGES 10
@@ -82,8 +85,7 @@ static void frees_all_that_can_be_freed(struct kunit *test)
 	for (how = 0; how < ARRAY_SIZE(zs_keeps); how++) {
 		least = 0;
 		for (i = 0; i < ZS_NR_SIZES; i++)
-			zs_objects_full(test, pool, &objects[i],
-					zs_sizes[i] * (PAGE_SIZE / SZ_4K),
+			zs_objects_full(test, pool, &objects[i], zs_sizes[i],
 					ZS_ZSPAGES);
 		for (i = 0; i < ZS_NR_SIZES; i++)
 			least += fragment(test, &objects[i], how, how);
@@ -222,8 +224,7 @@ static void several_at_once(struct kunit *test)
 		unsigned long compacted = pages_compacted(pool);
 
 		for (i = 0; i < ZS_NR_SIZES; i++) {
-			zs_objects_full(test, pool, &objects[i],
-					zs_sizes[i] * (PAGE_SIZE / SZ_4K),
+			zs_objects_full(test, pool, &objects[i], zs_sizes[i],
 					ZS_ZSPAGES);
 		}
 		for (i = 0; i < ZS_NR_SIZES; i++)

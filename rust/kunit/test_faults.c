@@ -348,8 +348,9 @@ static bool is_kept(const struct zs_objects *objects, unsigned int number,
 /* Compaction may need a page to free others, and frees what it can without. */
 static void compaction(struct kunit *test)
 {
-	/* With pages of 4 KiB. */
-	static const size_t sizes[] = { 100, 1000, 1700, 3000 };
+	static const size_t sizes[] = {
+		ZS_SCALED(100), ZS_SCALED(1000), ZS_SCALED(1700), ZS_SCALED(3000),
+	};
 	struct zs_pool *pool = zs_pool(test);
 	unsigned int points = 0, n, i, j, left;
 	struct zs_objects objects;
@@ -359,8 +360,7 @@ static void compaction(struct kunit *test)
 			unsigned long before, freed;
 			u64 state = zs_random_start(n);
 
-			zs_objects_full(test, pool, &objects,
-					sizes[i] * (PAGE_SIZE / SZ_4K), 10);
+			zs_objects_full(test, pool, &objects, sizes[i], 10);
 			left = 0;
 			for (j = 0; j < objects.count; j++) {
 				if (is_kept(&objects, j, &state))

@@ -19,8 +19,7 @@
 #define ZS_NAME "kunit-reads"
 /* As in rust/engine/handle_entry.rs. */
 #define ZS_MAX_READERS 3
-/* 1100 with pages of 4 KiB. */
-#define ZS_SIZE (PAGE_SIZE / SZ_4K * 1100)
+#define ZS_SIZE ZS_SCALED(1100)
 #define ZS_COUNT 64
 #define ZS_NR_GAPS 512
 
