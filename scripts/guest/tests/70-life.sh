@@ -88,10 +88,11 @@ inject() {
 	[ ! -e ignore-gfp-wait ] || echo N >ignore-gfp-wait
 	[ ! -e ignore-gfp-highmem ] || echo N >ignore-gfp-highmem
 	[ ! -e min-order ] || echo 0 >min-order
-	local errors=0 failed
-	# A page fault that gets no page is retried. A part of a large page may be written through the
-	# page cache, which reports an error later.
-	allow_begin '^(Buffer I/O error on dev zram0, logical block \d+, lost async page write|Huh VM_FAULT_OOM leaked out to the #PF handler|pagefault_out_of_memory: \d+ callbacks|SLUB: Unable to allocate memory on CPU|  cache: \w+, object size:|  node \d+: slabs:)'
+	local errors=0 failed lost=''
+	# A part of a large page may be written through the page cache, which reports an error later.
+	[ $PAGE_SIZE -eq 4096 ] || lost='Buffer I/O error on dev zram0, logical block \d+, lost async page write|'
+	# A page fault that gets no page is retried.
+	allow_begin "^($lost"'Huh VM_FAULT_OOM leaked out to the #PF handler|pagefault_out_of_memory: \d+ callbacks|SLUB: Unable to allocate memory on CPU|  cache: \w+, object size:|  node \d+: slabs:)'
 	echo 20 >probability
 	for seed in 11 12 13; do
 		# dd stops at the first error; continue behind it.
