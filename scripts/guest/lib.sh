@@ -198,6 +198,11 @@ number() {
 	cat "/sys/kernel/zsmalloc_rs/${2:-zram0}/$1"
 }
 
+# Whether the background, at 80, is below its lower watermark in zram's pool.
+little_is_freeable() {
+	[ $(($(number pages_freeable) * 100)) -le "$(number pages)" ]
+}
+
 zswap_stat() {
 	cat "$DEBUGFS/zswap/$1"
 }

@@ -33,12 +33,6 @@ classes() {
 HAS_ZSWAP=
 [ ! -d $ZSWAP ] || HAS_ZSWAP=1
 
-# Less than the lower watermark of the background, at 80.
-# shellcheck disable=SC2317 # called by wait_for
-little_is_freeable() {
-	[ $(($(number pages_freeable) * 100)) -le "$(number pages)" ]
-}
-
 # The process whose memory is in zswap.
 zswap() {
 	[ -n "$HAS_ZSWAP" ] || return 0

@@ -15,11 +15,6 @@ excess() {
 	echo $((used * 1000 / $(mm_stat zram0 compr) - 1000))
 }
 
-# Whether the background is done: it stops below one percent.
-has_come_back() {
-	[ $(($(number pages_freeable) * 100)) -le "$(number pages)" ]
-}
-
 filled() {
 	load_allocator "$@"
 	load_zram 1
@@ -34,7 +29,7 @@ comes_back() {
 	local before seconds=5
 	! is_slow || seconds=30
 	before=$(excess)
-	wait_for $seconds has_come_back ||
+	wait_for $seconds little_is_freeable ||
 		fail "$seconds seconds later $(number pages_freeable) of $(number pages) pages can be freed"
 	note "excess of the pool: $before per mille, $(excess) within $seconds seconds"
 	[ $PAGE_SIZE -gt 4096 ] || [ "$(excess)" -le 50 ] ||
