@@ -69,6 +69,18 @@ bool zs_pages_are_back(struct kunit *test)
 	return false;
 }
 
+bool zs_pool_is_empty(struct zs_pool *pool)
+{
+	int tries;
+
+	for (tries = 0; tries < 200; tries++) {
+		if (!zs_get_total_pages(pool))
+			return true;
+		msleep(20);
+	}
+	return false;
+}
+
 struct zs_object *zs_objects_alloc(struct kunit *test, unsigned int count)
 {
 	struct zs_object *object = kunit_kcalloc(test, count, sizeof(*object),

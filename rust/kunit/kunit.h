@@ -118,6 +118,16 @@ void zs_pool_destroy(struct kunit *test, struct zs_pool *pool);
 /* Waits some seconds until NR_ZSPAGES is what it was before the case. */
 bool zs_pages_are_back(struct kunit *test);
 
+/*
+ * Waits some seconds until @pool has no pages. The kernel locks the pages that
+ * it is about to move, and the free of an object leaves these to deferred work.
+ */
+bool zs_pool_is_empty(struct zs_pool *pool);
+
+#define ZS_EXPECT_EMPTY(test, pool)					\
+	KUNIT_EXPECT_TRUE_MSG(test, zs_pool_is_empty(pool),		\
+			      "it has %lu pages", zs_get_total_pages(pool))
+
 /* Writes to a file in sysfs or procfs. */
 int zs_write_file(const char *path, const char *text);
 

@@ -107,7 +107,7 @@ static void frees_all_that_can_be_freed(struct kunit *test)
 			zs_objects_free(pool, &objects[i]);
 			kunit_kfree(test, objects[i].object);
 		}
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+		ZS_EXPECT_EMPTY(test, pool);
 	}
 	KUNIT_EXPECT_GT(test, compacted, 0);
 }
@@ -136,7 +136,7 @@ static void every_class(struct kunit *test)
 		compacted += freed;
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		zs_objects_free(pool, &objects);
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+		ZS_EXPECT_EMPTY(test, pool);
 		kunit_kfree(test, objects.object);
 	}
 	KUNIT_EXPECT_GE(test, classes, ZS_LEAST_CLASSES);
@@ -187,7 +187,7 @@ static void life_goes_on(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool),
 			24 * objects.pages_per_zspage);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 struct zs_compactor {
@@ -256,7 +256,7 @@ static void several_at_once(struct kunit *test)
 			zs_objects_free(pool, &objects[i]);
 			kunit_kfree(test, objects[i].object);
 		}
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+		ZS_EXPECT_EMPTY(test, pool);
 	}
 }
 
@@ -293,7 +293,7 @@ static void around_a_mapped_object(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), least);
 		ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 		zs_objects_free(pool, &objects);
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+		ZS_EXPECT_EMPTY(test, pool);
 		kunit_kfree(test, objects.object);
 	}
 	KUNIT_EXPECT_GT(test, compacted, 0);

@@ -382,7 +382,7 @@ static void compaction(struct kunit *test)
 					zs_objects_least(test, &objects, left));
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 			zs_objects_free(pool, &objects);
-			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			ZS_EXPECT_EMPTY(test, pool);
 			kunit_kfree(test, objects.object);
 		}
 	}

@@ -33,7 +33,7 @@ static void others_are_unharmed(struct kunit *test, struct zs_objects *others)
 	ZS_EXPECT_OBJECTS_OK(test, pool, others);
 	KUNIT_EXPECT_LE(test, zs_get_total_pages(pool), pages);
 	zs_objects_free(pool, others);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 /* Reading or writing must be refused, too. Leaves no access in any case. */
@@ -389,7 +389,7 @@ static void overwritten_by_its_owner(struct kunit *test)
 	*handle = old;
 	ZS_EXPECT_OBJECTS_OK(test, victims, &objects);
 	zs_objects_free(victims, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(victims), 0);
+	ZS_EXPECT_EMPTY(test, victims);
 	zs_pool_destroy(test, victims);
 	others_are_unharmed(test, &others);
 }
@@ -431,7 +431,7 @@ static void overwritten_and_not_moved(struct kunit *test)
 	zs_compact(pool);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 static struct kunit_case zs_handles_cases[] = {

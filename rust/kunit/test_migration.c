@@ -179,7 +179,7 @@ static void pages_with_free_objects(struct kunit *test)
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 			move_all(test, pool);
 			zs_objects_free(pool, &objects);
-			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			ZS_EXPECT_EMPTY(test, pool);
 			kunit_kfree(test, objects.object);
 		}
 	}
@@ -202,7 +202,7 @@ static void all_sizes_together(struct kunit *test)
 	move_all(test, pool);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 #ifdef ZS_HAVE_MAPMODE
@@ -330,7 +330,7 @@ static void by_the_kernel(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), pages.count);
 		kunit_kfree(test, pages.pfn);
 		zs_objects_free(pool, &objects);
-		KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+		ZS_EXPECT_EMPTY(test, pool);
 	}
 }
 
@@ -437,7 +437,7 @@ static void by_compact_memory(struct kunit *test)
 	KUNIT_EXPECT_GT(test, pages_gone(&before, &after), 0);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 /* Isolating and putting back a page changes nothing. */
@@ -474,7 +474,7 @@ static void freed_while_isolated(struct kunit *test)
 			page = page_of(pool, &objects.object[0]);
 			KUNIT_ASSERT_TRUE(test, zs_page_isolate(page));
 			zs_objects_free(pool, &objects);
-			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			ZS_EXPECT_EMPTY(test, pool);
 			if (putback) {
 				zs_page_putback(page);
 				continue;

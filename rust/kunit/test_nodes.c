@@ -65,7 +65,7 @@ static void all_are_free(struct kunit *test, struct zs_pool *pool)
 {
 	int node;
 
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 	for_each_online_node(node)
 		KUNIT_EXPECT_EQ_MSG(test, zs_nr_zspages_of(node), 0, "node %d",
 				    node);

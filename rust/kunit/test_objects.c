@@ -26,8 +26,8 @@ static void every_size(struct kunit *test)
 		KUNIT_EXPECT_TRUE_MSG(test, zs_object_ok(pool, &object),
 				      "size %zu: modified", size);
 		zs_object_free(pool, &object);
-		KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0,
-				    "size %zu", size);
+		KUNIT_EXPECT_TRUE_MSG(test, zs_pool_is_empty(pool), "size %zu",
+				      size);
 		cond_resched();
 	}
 }
@@ -49,7 +49,7 @@ static void all_sizes_together(struct kunit *test)
 							 &objects.object[i], i));
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 /* A full zspage of a class, with objects that span pages. */
@@ -80,8 +80,7 @@ static void check_full_zspage(struct kunit *test, struct zs_pool *pool,
 			objects.pages_per_zspage);
 	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 	zs_objects_free(pool, &objects);
-	KUNIT_EXPECT_EQ_MSG(test, zs_get_total_pages(pool), 0, "size %zu",
-			    size);
+	KUNIT_EXPECT_TRUE_MSG(test, zs_pool_is_empty(pool), "size %zu", size);
 	kunit_kfree(test, objects.object);
 }
 
@@ -119,7 +118,7 @@ static void full_zspages_of_other_chain_sizes(struct kunit *test)
 			longest = max(longest, objects.pages_per_zspage);
 			ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
 			zs_objects_free(pool, &objects);
-			KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+			ZS_EXPECT_EMPTY(test, pool);
 			kunit_kfree(test, objects.object);
 		}
 		KUNIT_EXPECT_EQ_MSG(test, longest, chains[i],
@@ -153,7 +152,7 @@ static void sizes_that_are_none(struct kunit *test)
 				    (long)zs_malloc_anywhere(pool, too_large[i],
 							     ZS_TEST_GFP),
 				    -ENOSPC, "size %zu", too_large[i]);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 static void no_handle_is_ignored_by_free(struct kunit *test)
@@ -196,7 +195,7 @@ static void flags_of_every_caller(struct kunit *test)
 			zs_free(pool, handle[i]);
 		}
 	}
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(pool), 0);
+	ZS_EXPECT_EMPTY(test, pool);
 }
 
 static void zeroed_pages_if_asked_for(struct kunit *test)

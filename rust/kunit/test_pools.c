@@ -14,13 +14,13 @@ static void two_pools_do_not_mix(struct kunit *test)
 	two = zs_pool_new(test, "kunit-two");
 	zs_objects_mixed(test, one, &ones, 500, 1);
 	pages = zs_get_total_pages(one);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(two), 0);
+	ZS_EXPECT_EMPTY(test, two);
 	zs_objects_mixed(test, two, &twos, 500, 2);
 	KUNIT_EXPECT_EQ(test, zs_get_total_pages(one), pages);
 	ZS_EXPECT_OBJECTS_OK(test, one, &ones);
 	ZS_EXPECT_OBJECTS_OK(test, two, &twos);
 	zs_objects_free(one, &ones);
-	KUNIT_EXPECT_EQ(test, zs_get_total_pages(one), 0);
+	ZS_EXPECT_EMPTY(test, one);
 	zs_compact(one);
 	ZS_EXPECT_OBJECTS_OK(test, two, &twos);
 	zs_objects_free(two, &twos);
