@@ -388,18 +388,13 @@ static void room_take(struct page **room)
 }
 
 /* Frees all pages of a block but one: nothing is moved to a free block. */
-static unsigned int room_give(struct page **room)
+static void room_give(struct page **room)
 {
-	unsigned int blocks = 0, i, j;
+	unsigned int i, j;
 
-	for (i = 0; i < ZS_ROOM; i++) {
-		if (!room[i])
-			continue;
-		blocks++;
-		for (j = 1; j < 1 << ZS_ROOM_ORDER; j++)
+	for (i = 0; i < ZS_ROOM; i++)
+		for (j = 1; room[i] && j < 1 << ZS_ROOM_ORDER; j++)
 			__free_page(room[i] + j);
-	}
-	return blocks;
 }
 
 static void room_end(struct page **room)
@@ -411,22 +406,49 @@ static void room_end(struct page **room)
 			__free_page(room[i]);
 }
 
-/* Pages move to higher addresses. Provide room at both ends of memory. */
+/*
+ * Returns whether there is room for a page of the pool. The kernel moves pages
+ * to a higher block of their zone.
+ */
+static bool room_above(const struct zs_pages *pages, struct page **room)
+{
+	struct page *first = pfn_to_page(pages->pfn[0]);
+	unsigned int i;
+
+	for (i = 0; i < ZS_ROOM; i++)
+		if (room[i] && page_zone(room[i]) == page_zone(first) &&
+		    pageblock_start_pfn(page_to_pfn(room[i])) > pages->pfn[0])
+			return true;
+	return false;
+}
+
+/* With large pages, a block may have room for this many sets of objects. */
+#define ZS_SETS 16
+
 static void by_compact_memory(struct kunit *test)
 {
 	struct zs_pool *pool = zs_pool(test);
+	struct zs_objects objects[ZS_SETS];
 	struct zs_pages before, after;
-	struct zs_objects objects;
-	unsigned int i;
 	struct page *room[2][ZS_ROOM];
+	unsigned int sets = 0, i;
+	bool above;
 
 	room_take(room[0]);
-	zs_objects_mixed(test, pool, &objects, 3000, 4);
-	room_take(room[1]);
-	KUNIT_EXPECT_GT(test, room_give(room[0]), 0);
-	KUNIT_EXPECT_GT(test, room_give(room[1]), 0);
-	for (i = 0; i < objects.count; i += 3)
-		zs_object_free(pool, &objects.object[i]);
+	do {
+		zs_objects_mixed(test, pool, &objects[sets++], 3000, 4);
+		if (sets == 1)
+			room_take(room[1]);
+		pages_find(test, pool, &before);
+		above = room_above(&before, room[0]) ||
+			room_above(&before, room[1]);
+	} while (!above && sets < ZS_SETS);
+	KUNIT_EXPECT_TRUE_MSG(test, above, "%u pages in %u sets", before.count,
+			      sets);
+	room_give(room[0]);
+	room_give(room[1]);
+	for (i = 0; i < objects[0].count; i += 3)
+		zs_object_free(pool, &objects[0].object[i]);
 	pages_find(test, pool, &before);
 	KUNIT_EXPECT_EQ(test, 0, zs_write_file("/proc/sys/vm/compact_memory",
 					       "1"));
@@ -435,8 +457,10 @@ static void by_compact_memory(struct kunit *test)
 	room_end(room[1]);
 	KUNIT_EXPECT_EQ(test, after.count, before.count);
 	KUNIT_EXPECT_GT(test, pages_gone(&before, &after), 0);
-	ZS_EXPECT_OBJECTS_OK(test, pool, &objects);
-	zs_objects_free(pool, &objects);
+	for (i = 0; i < sets; i++) {
+		ZS_EXPECT_OBJECTS_OK(test, pool, &objects[i]);
+		zs_objects_free(pool, &objects[i]);
+	}
 	ZS_EXPECT_EMPTY(test, pool);
 }
 
