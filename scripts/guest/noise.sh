@@ -12,15 +12,14 @@ noise() {
 	local name=$1
 	shift
 	mkdir -p $WORK/noise
-	rm -f $WORK/noise/$name $WORK/noise/$name.did
+	rm -f $WORK/noise/$name $WORK/noise/$name.did $WORK/noise/$name.end
 	# Also stop when the test fails.
 	trap noise_kill EXIT
 	(
 		trap - EXIT
-		going=1 rounds=0 tries=0
-		# Finish the round first.
-		trap 'going=' TERM
-		while [ $going ]; do
+		rounds=0 tries=0
+		# A file, not a signal: a trap that runs while bash parses $(...) breaks its syntax.
+		until [ -e $WORK/noise/$name.end ]; do
 			tries=$((tries + 1))
 			if "$@"; then
 				[ $rounds -gt 0 ] || : >$WORK/noise/$name.did
@@ -56,7 +55,8 @@ noise_off() {
 	local job name pid rounds tries said='' silent=''
 	[ ${#NOISE[@]} -gt 0 ] || fail "there is no noise"
 	for job in "${NOISE[@]}"; do
-		kill ${job#* } 2>/dev/null || silent+=", ${job% *} died"
+		kill -0 ${job#* } 2>/dev/null || silent+=", ${job% *} died"
+		: >$WORK/noise/${job% *}.end
 	done
 	for job in "${NOISE[@]}"; do
 		name=${job% *} pid=${job#* } rounds=0 tries=0
