@@ -6,6 +6,7 @@
 NR_START=$(vmstat nr_zspages)
 SLABS_START=$(our_slabs)
 MIN_FREE=$(cat /proc/sys/vm/min_free_kbytes)
+BOOST=$(cat /proc/sys/vm/watermark_boost_factor)
 
 clean_up() {
 	kill_others
@@ -20,6 +21,7 @@ clean_up() {
 	done
 	echo 0 >/proc/sys/vm/nr_hugepages
 	echo "$MIN_FREE" >/proc/sys/vm/min_free_kbytes
+	echo "$BOOST" >/proc/sys/vm/watermark_boost_factor
 	for f in failslab fail_page_alloc; do
 		echo 0 >$DEBUGFS/$f/probability
 	done
