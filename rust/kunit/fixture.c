@@ -55,30 +55,26 @@ void zs_fixture_exit(struct kunit *test)
 	zs_allocator_choose(ZS_RUST);
 }
 
+/* Deferred work takes a while, and so does adding up per-CPU counts. */
+#define ZS_SOON(condition)						\
+({									\
+	int tries = 200;						\
+									\
+	while (!(condition) && --tries)					\
+		msleep(20);						\
+	tries > 0;							\
+})
+
 bool zs_pages_are_back(struct kunit *test)
 {
 	struct zs_fixture *fixture = test->priv;
-	int tries;
 
-	for (tries = 0; tries < 200; tries++) {
-		if (zs_nr_zspages() == fixture->nr_zspages)
-			return true;
-		/* Deferred work, or per-CPU counts not added up yet. */
-		msleep(20);
-	}
-	return false;
+	return ZS_SOON(zs_nr_zspages() == fixture->nr_zspages);
 }
 
 bool zs_pool_is_empty(struct zs_pool *pool)
 {
-	int tries;
-
-	for (tries = 0; tries < 200; tries++) {
-		if (!zs_get_total_pages(pool))
-			return true;
-		msleep(20);
-	}
-	return false;
+	return ZS_SOON(!zs_get_total_pages(pool));
 }
 
 struct zs_object *zs_objects_alloc(struct kunit *test, unsigned int count)
