@@ -5,7 +5,8 @@
 load_allocator
 load_zram 2
 zswap="none in this kernel"
-[ ! -d $ZSWAP ] || zswap="echo $ZPOOL >$ZSWAP/zpool; echo Y >$ZSWAP/enabled"
+[ ! -d $ZSWAP ] || zswap="echo Y >$ZSWAP/enabled"
+[ ! -e $ZSWAP/zpool ] || zswap="echo $ZPOOL >$ZSWAP/zpool; $zswap"
 cat <<EOF
 
   Loaded: $(awk '{ printf "%s ", $1 }' /proc/modules)
