@@ -445,8 +445,6 @@ impl HandleTable {
     fn grow(&self, gfp: Gfp) -> Result {
         let leaf = ZeroBox::<Leaf>::new(gfp)?;
         let mut middle = None;
-        // Dropped after the lock. A running `trim` may not have reached the old leaf in this slot.
-        let _retired;
         let unused = loop {
             let unused = self.unused.lock();
             let first = unused.grown.get();
@@ -464,15 +462,19 @@ impl HandleTable {
         };
         let first = unused.grown.get();
         let slot = self.leaf(first, unused.rcu()).ok_or(ENOMEM)?;
-        _retired = self.take_leaf(slot);
-        let mut next = first as u32;
-        let generation = Generation::of(self.first_generation.load(Relaxed) as u64);
-        for entry in leaf.iter() {
-            next = next.wrapping_add(1);
-            HandleEntry::new(entry).relink(FreeLink { next, generation });
+        if slot.get(unused.rcu()).is_some() {
+            // A running `trim` has not reached this leaf. To free it could sleep, whatever `gfp` is.
+            Self::relink_leaf(self.entries(unused.rcu()), first).ok_or(EIO)?;
+        } else {
+            let mut next = first as u32;
+            let generation = Generation::of(self.first_generation.load(Relaxed) as u64);
+            for entry in leaf.iter() {
+                next = next.wrapping_add(1);
+                HandleEntry::new(entry).relink(FreeLink { next, generation });
+            }
+            slot.set(leaf);
+            self.pages.fetch_add(1, Relaxed);
         }
-        slot.set(leaf);
-        self.pages.fetch_add(1, Relaxed);
         unused.grown.set(first.saturating_add(LEAF_WORDS));
         drop(unused);
         Ok(())
@@ -484,6 +486,20 @@ impl HandleTable {
         middle.get((index >> LEAF_BITS) & (LEAF_WORDS - 1))
     }
 
+    // Links each entry of the leaf that begins with entry `first` to the next one. No class owns one
+    // of them. They keep their generations.
+    fn relink_leaf(entries: HandleEntries<'_>, first: usize) -> Option<()> {
+        for index in first..first.saturating_add(LEAF_WORDS) {
+            let entry = entries.at(index)?;
+            let next = (index as u32).wrapping_add(1);
+            entry.relink(FreeLink {
+                next,
+                ..entry.link()?
+            });
+        }
+        Some(())
+    }
+
     fn take_leaf(&self, slot: &RcuBox<Leaf>) -> Option<Retired<Leaf>> {
         let retired = slot.take();
         if retired.is_some() {
@@ -492,7 +508,8 @@ impl HandleTable {
         retired
     }
 
-    /// Frees all leaves but the first, unless a class owns an entry.
+    /// Frees all leaves but the first, unless a class owns an entry. Leaves that the table grows into
+    /// meanwhile stay.
     ///
     /// Entries of new leaves start with another generation, but later reach old ones. A handle
     /// freed before the trim may then match a new entry, as a handle of another pool may.
@@ -545,15 +562,7 @@ impl HandleTable {
             return None;
         }
         let _ = unused.returned.take();
-        let entries = self.entries(unused.rcu());
-        for index in 0..LEAF_WORDS {
-            let entry = entries.at(index)?;
-            let next = (index as u32).wrapping_add(1);
-            entry.relink(FreeLink {
-                next,
-                ..entry.link()?
-            });
-        }
+        Self::relink_leaf(self.entries(unused.rcu()), 0)?;
         unused.fresh.set(0);
         unused.grown.set(LEAF_WORDS);
         self.first_generation

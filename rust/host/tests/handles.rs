@@ -11,7 +11,7 @@ use zsmalloc_host::engine::handle_table::{FreeHandles, Handle, HandleTable, MAX_
 use zsmalloc_host::sys::cpu_area::on_cpu;
 use zsmalloc_host::sys::machine::{boot, Config, Point, Random};
 use zsmalloc_host::sys::prelude::*;
-use zsmalloc_host::sys::sched::NoPreemption;
+use zsmalloc_host::sys::sched::{with_hook, NoPreemption};
 
 // Returns the entries, in a read-side section that ends with the statement.
 macro_rules! entries {
@@ -417,6 +417,39 @@ fn a_reader_keeps_what_it_found() {
     assert_eq!(again.iter().collect::<HashSet<_>>().len(), 2000);
     assert!(!again.contains(&handle));
     assert_eq!(table.pages(), 5);
+}
+
+// zram allocates with preemption off, so a table that grows must free nothing that takes a grace
+// period. Not even leaves that a trim, which sleeps, has not come to.
+#[test]
+fn the_table_grows_without_preemption_during_a_trim() {
+    const LEAVES: usize = 20;
+    let machine = boot(Config::default());
+    let table = table();
+    let chain = reserve(&table, LEAVES * 512).unwrap();
+    let used = drain(&table, &chain);
+    refill(&table, &chain, &used);
+    assert!(table.give_back(chain), "an entry is in use");
+    let (mine, mut grown) = (FreeHandles::new(), 0);
+    let mut hook = || {
+        on_cpu(1, || {
+            let section = NoPreemption::new();
+            let taken = mine.len();
+            while mine.len() < taken + 300 {
+                let more = table.reserve(taken + 300 - mine.len(), Gfp::NOWAIT);
+                mine.append(table.entries(section.rcu()), more.unwrap());
+            }
+            grown += 1;
+        });
+    };
+    with_hook(&mut hook, || table.trim());
+    println!("# {grown} times, {} entries", mine.len());
+    assert!(mine.len() > 4 * 512, "{} entries", mine.len());
+    assert_eq!(table.pages(), mine.len().div_ceil(512) + 1);
+    assert_eq!(machine.tables(), table.pages());
+    let again: HashSet<_> = drain(&table, &mine).into_iter().collect();
+    assert_eq!(again.len(), grown * 300);
+    assert!(used.iter().all(|handle| !again.contains(handle)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::atomic::AtomicU64;
 use super::machine::{self, Point};
 use super::prelude::*;
 use super::rcu_box::RcuBox;
-use super::sched::might_sleep;
+use super::sched::sleep_in;
 
 /// Types that have a zero value.
 ///
@@ -133,7 +133,7 @@ impl<T: ZeroInit> Retired<T> {
 
 impl<T: ZeroInit> Drop for Retired<T> {
     fn drop(&mut self) {
-        might_sleep("kvfree_rcu_mightsleep()");
+        sleep_in("kvfree_rcu_mightsleep()");
         // SAFETY: By the type invariants this is an allocation. Only readers that found it before
         // its removal use it, and `retire` waits for those.
         unsafe { machine::current().retire(Point::Table, self.0.cast(), Layout::new::<T>()) };

@@ -74,6 +74,12 @@ pub fn sleep_a_tick() {
     super::atomic::spin_loop();
 }
 
+/// Runs the hook where a function of the kernel may sleep.
+pub(super) fn sleep_in(what: &str) {
+    might_sleep(what);
+    run(&HOOK);
+}
+
 /// Lets other threads run, or the hook.
 pub fn cond_resched() {
     might_sleep("cond_resched()");
@@ -99,8 +105,8 @@ pub(super) fn after_load() {
     run(&LOAD_HOOK);
 }
 
-/// Calls `f`, and `hook` wherever the engine reschedules in it. A test with one thread can thus act
-/// in the middle of a compaction.
+/// Calls `f`, and `hook` wherever the engine reschedules or may sleep in it. A test with one thread
+/// can thus act in the middle of a compaction.
 pub fn with_hook<R>(hook: &mut Hook<'_>, f: impl FnOnce() -> R) -> R {
     with(&HOOK, hook, f)
 }
