@@ -231,7 +231,7 @@ def gain(table, measure, of, least=None):
     at least C's, and at least `least`."""
     ratio, rust = of["spread_ratio"], of["spread_rust"]
     table.row(measure, of["c"], of["rust"], ratio["median"],
-              f">={least}" if least else ">=C's",
+              f">={least} and C's" if least else ">=C's",
               f"quartiles of Rust {rust['low']:.2f} to {rust['high']:.2f}, of the ratio "
               f"{ratio['low']:.2f} to {ratio['high']:.2f}, {ratio['n']} turns",
               of["rust"] >= (least or 0) and ratio["median"] >= 1)
