@@ -420,7 +420,7 @@ fn a_reader_keeps_what_it_found() {
 }
 
 // zram allocates with preemption off, so a table that grows must free nothing that takes a grace
-// period. Not even leaves that a trim, which sleeps, has not come to.
+// period. That includes the leaves that a running trim has not reached.
 #[test]
 fn the_table_grows_without_preemption_during_a_trim() {
     const LEAVES: usize = 20;
